@@ -1,0 +1,153 @@
+/* What the Cython kernels call: one table of functions for each CPU level.
+ *
+ * Conventions: capitals and plain names for dimensions, `d` + name for a gradient, outputs last in a
+ * kernel's pointer list. Activations of a batch lie in blocks: (ceil(features / 16), capacity, 16),
+ * `stride` floats from block to block. No function here starts a thread, allocates or fails.
+ */
+#ifndef FNN_H
+#define FNN_H
+
+#include <stdint.h>
+
+enum { FNN_BLOCK = 16 };
+
+/* Sums over k (features forward, rows of the batch for weight gradients) are cut into chunks of
+ * this many: a chunk is one chain of multiply-adds, chunks are added in ascending order. The size is
+ * part of the arithmetic: the dense and the sparse product share it, so both give the same bits. */
+enum { FNN_CHUNK = 256 };
+
+/* Nonzeros of a row can be found from any multiple of this many columns. Divides FNN_CHUNK. */
+enum { FNN_GRANULE = 64 };
+
+enum fnn_activation {
+    FNN_LINEAR,
+    FNN_RELU,
+    FNN_LEAKY_RELU,
+    FNN_ELU,
+    FNN_SELU,
+    FNN_GELU,
+    FNN_GELU_TANH,
+    FNN_SILU,
+    FNN_TANH,
+    FNN_SIGMOID,
+    FNN_HARD_SIGMOID,
+    FNN_SOFTPLUS,
+    FNN_SOFTSIGN,
+    FNN_RELU_GENERAL,
+    FNN_N_ACTIVATIONS
+};
+
+enum fnn_loss {
+    FNN_SOFTMAX_CROSSENTROPY, /* logits in, labels (sparse) or y_true (dense) */
+    FNN_CROSSENTROPY,         /* probabilities in, likewise */
+    FNN_SIGMOID_CROSSENTROPY,
+    FNN_BINARY_CROSSENTROPY,
+    FNN_MEAN_SQUARED_ERROR,
+    FNN_MEAN_ABSOLUTE_ERROR,
+    FNN_HUBER,
+    FNN_POISSON,
+    FNN_FOCAL_CROSSENTROPY,
+    FNN_N_LOSSES
+};
+
+enum fnn_metric {
+    FNN_CATEGORICAL_ACCURACY, /* params: k; 1 is plain accuracy */
+    FNN_BINARY_ACCURACY,      /* params: threshold */
+    FNN_N_METRICS
+};
+
+enum fnn_optimizer {
+    FNN_SGD,
+    FNN_MOMENTUM,
+    FNN_NESTEROV,
+    FNN_ADAM,
+    FNN_ADAM_AMSGRAD,
+    FNN_RMSPROP,
+    FNN_RMSPROP_MOMENTUM,
+    FNN_RMSPROP_CENTERED,
+    FNN_N_OPTIMIZERS
+};
+
+enum fnn_dtype { FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64, FNN_N_DTYPES };
+
+enum { FNN_MAX_SLOTS = 3 };
+
+/* One output of a batch against its target, row by row. */
+typedef struct {
+    int64_t rows, features, stride;
+    const float *y_pred;    /* (rows, features) in blocks */
+    const float *y_true;    /* the same shape, or NULL where labels are given */
+    const int32_t *labels;  /* (rows,), or NULL */
+    const float *weights;   /* (rows,), or NULL for ones */
+    const float *params;    /* of the kind of loss or metric */
+    float scale;            /* d(loss of the batch) / d(loss of a row) */
+    float *row_values;      /* OUT (rows,): weight * loss, or the metric */
+    float *d_y_pred;        /* OUT like y_pred, or NULL: d(loss of the batch) / d(y_pred) */
+    float *probabilities;   /* OUT like y_pred: of the kinds that take logits */
+} fnn_target;
+
+/* A data set's nonzeros, row after row (CSR), with a finger every FNN_GRANULE columns. */
+typedef struct {
+    int64_t granules;         /* ceil(columns / FNN_GRANULE) */
+    const int64_t *start;     /* (N,): the row's first nonzero */
+    const uint16_t *granule;  /* (N, granules + 1): from the row's start */
+    const uint16_t *column;   /* (nonzeros,) */
+    const float *value;       /* (nonzeros,) */
+} fnn_sparse;
+
+/* A chunk of a batch, column after column (CSC). */
+typedef struct {
+    int32_t *start;  /* (columns + 1,) */
+    uint16_t *row;   /* (nonzeros,): within the chunk */
+    float *value;    /* (nonzeros,) */
+} fnn_columns;
+
+typedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w, float *slot_0,
+                           float *slot_1, float *slot_2);
+
+typedef struct {
+    const char *name;
+
+    /* tiles */
+    void (*product)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block, const float *b,
+                    int64_t b_block, float *c, int64_t c_block, int accumulate);
+    void (*product_transposed)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
+                               const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate);
+    void (*sparse_product)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
+                           const fnn_sparse *x, int64_t blocks, const float *b, int64_t b_block, float *c,
+                           int64_t c_block, int accumulate);
+    void (*sparse_columns)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
+                           int64_t columns, const fnn_sparse *x, int32_t first, const fnn_columns *out);
+    void (*sparse_product_transposed)(int64_t i0, int64_t i1, const fnn_columns *x, int64_t blocks,
+                                      const float *b, int64_t b_block, float *c, int64_t c_block,
+                                      int accumulate);
+    void (*transpose)(int64_t rows, const float *x, float *y); /* (rows <= 16, 16) -> (16, 16), zero-filled */
+
+    /* vector loops */
+    void (*add_bias)(int64_t rows, const float *bias, float *x);
+    void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums);
+    void (*add)(int64_t n, const float *x, float *y);
+    void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
+    uint32_t (*max_magnitude)(int64_t n, const float *x); /* bits of max |x|; a NaN is larger than infinity */
+    void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
+    void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
+                                                   const float *y, const float *dy, float *dz);
+    fnn_update update[FNN_N_OPTIMIZERS];
+
+    /* row by row */
+    void (*gather[FNN_N_DTYPES])(int64_t features, const void *x, float scale, float offset, int64_t stride,
+                                 float *y);
+    void (*scatter)(int64_t features, int64_t stride, const float *x, float *y);
+    void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z, float *y);
+    void (*softmax_backward)(int64_t rows, int64_t features, int64_t stride, const float *y, const float *dy,
+                             int accumulate, float *dz);
+    void (*loss[FNN_N_LOSSES])(const fnn_target *t);
+    void (*metric[FNN_N_METRICS])(const fnn_target *t);
+} fnn_kernels;
+
+/* The best level this CPU can run, or the one named (NULL if it is unknown or cannot run here). */
+const fnn_kernels *fnn_select(const char *name);
+/* Names of the levels this build holds and this CPU runs, best first; NULL after the last. */
+const char *const *fnn_levels(void);
+
+#endif

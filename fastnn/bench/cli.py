@@ -1,0 +1,190 @@
+"""``python -m bench`` and ``fastnn bench``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from fastnn.bench import data, machine, peers, predict, race, report, rows, sweep, threads, timing
+from fastnn.bench.entrant import Entrant, EntrantError
+from fastnn.bench.peers.base import Job
+
+_NETS = ("784-512-10", "784-512-512-10")
+_BATCHES = (32, 128, 512)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the benchmarks as subcommands; :func:`run` takes what it parses."""
+    commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+
+    command = commands.add_parser("race", help="training epochs of MNIST, in turn")
+    _common(command, peers.TRAINERS, turns=7)
+    command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
+    command.add_argument("--nets", type=_words, default=_NETS, help="e.g. 784-512-10,784-64-10")
+    command.add_argument("--batches", type=_numbers, default=_BATCHES)
+    command.add_argument("--rows", type=int, default=data.ROWS, help="rows of an epoch")
+    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--peak", type=float, help="FMA peak of those threads, GFLOP/s")
+
+    command = commands.add_parser("sweep", help="batch by width, short epochs")
+    _common(command, ("fastnn", *peers.REFERENCES), turns=3)
+    command.add_argument("--cases", type=_words, default=("mnist",), help="mnist,dense")
+    command.add_argument("--batches", type=_numbers, default=sweep.BATCHES)
+    command.add_argument("--widths", type=_numbers, default=sweep.WIDTHS)
+    command.add_argument("--threads", type=int, default=2)
+
+    command = commands.add_parser("predict", help="latency of one prediction")
+    _common(command, peers.PREDICTORS, turns=9)
+    command.add_argument("--nets", type=_words, default=_NETS[:1])
+    command.add_argument("--rows", type=_numbers, default=predict.ROWS, help="rows of a call")
+    command.add_argument("--threads", type=int, default=1)
+
+    command = commands.add_parser("threads", help="speed-up by threads")
+    _common(command, ("fastnn", *peers.REFERENCES), turns=7)
+    command.add_argument("--nets", type=_words, default=_NETS)
+    command.add_argument("--batches", type=_numbers, default=(512,))
+    command.add_argument("--threads", type=_numbers, default=threads.COUNTS, help="e.g. 1,2")
+
+    command = commands.add_parser("rows", help="cost of an example, data memory-mapped")
+    _common(command, ("fastnn", "torch"), turns=5)
+    command.add_argument("--nets", type=_words, default=_NETS[:1])
+    command.add_argument("--batches", type=_numbers, default=(512,))
+    command.add_argument("--rows", type=_numbers, default=rows.COUNTS)
+    command.add_argument("--threads", type=int, default=2)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Race, print the table, write ``--json``; the exit status.
+
+    Raises:
+        ValueError: an option names what is not there, or a number is out of range.
+    """
+    names = peers.installed(options.peers)
+    if not names:
+        raise ValueError(f"peers: none of {', '.join(options.peers)} is installed")
+    counts = options.threads if isinstance(options.threads, tuple) else (options.threads,)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastnn-bench-")))
+        described = machine.describe()
+        try:
+            entrants = timing.enter(stack, list(itertools.product(names, counts)))
+            results, table = _RUN[options.benchmark](options, entrants, folder)
+        except EntrantError as error:
+            print(error, file=sys.stderr)
+            return 1
+    versions = {entrant.name: entrant.version for entrant in entrants}
+    print(f"{described['cpu']}, {', '.join(versions.values())}; threads: {counts}\n\n{table}")
+    if options.json is not None:
+        report.write(
+            options.json,
+            {
+                "benchmark": options.benchmark,
+                "machine": described,
+                "versions": versions,
+                "threads": counts,
+                "turns": options.turns,
+                "results": results,
+            },
+        )
+    return 0
+
+
+_Found = tuple[list[dict[str, Any]], str]
+
+
+def _race(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    jobs = _jobs(folder, options.cases, options.nets, options.batches, (options.rows,))
+    results = race.run(entrants, jobs, options.turns, _say)
+    return results, race.table(results, options.peak)
+
+
+def _sweep(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    nets = [f"{data.FEATURES}-{width}-{data.CLASSES}" for width in options.widths]
+    jobs = _jobs(folder, options.cases, nets, options.batches, (data.ROWS,))
+    results = sweep.run(entrants, [sweep.shortened(job) for job in jobs], options.turns, _say)
+    return results, sweep.table(results)
+
+
+def _predict(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    jobs = _jobs(folder, ("mnist",), options.nets, (1,), (max(options.rows),))
+    results = predict.run(entrants, jobs, options.rows, options.turns, _say)
+    return results, predict.table(results)
+
+
+def _threads(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    jobs = _jobs(folder, ("mnist",), options.nets, options.batches, (data.ROWS,))
+    results = threads.run(entrants, jobs, options.turns, _say)
+    return results, threads.table(results)
+
+
+def _rows(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    jobs = _jobs(folder, ("mnist",), options.nets, options.batches, options.rows, mapped=True)
+    results = rows.run(entrants, jobs, options.turns, _say)
+    return results, rows.table(results)
+
+
+_RUN = {"race": _race, "sweep": _sweep, "predict": _predict, "threads": _threads, "rows": _rows}
+
+
+def _jobs(
+    folder: Path,
+    kinds: Sequence[str],
+    nets: Sequence[str],
+    batches: Sequence[int],
+    counts: Sequence[int],
+    mapped: bool = False,
+) -> list[Job]:
+    """Every combination; the data is written once for each kind."""
+    jobs = []
+    for kind in kinds:
+        _say(f"writing {kind} data")
+        x, y = data.write(kind, folder, max(counts))
+        for net, batch, count in itertools.product(nets, batches, counts):
+            jobs.append(Job(kind, _widths(net), batch, x, y, count, mapped))
+    return jobs
+
+
+def _widths(net: str) -> tuple[int, ...]:
+    widths = tuple(map(int, net.split("-")))
+    if len(widths) < 2 or widths[0] != data.FEATURES or widths[-1] < data.CLASSES:
+        raise ValueError(
+            f"nets: {net!r} must go from {data.FEATURES} features to {data.CLASSES} or more classes"
+        )
+    return widths
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _common(parser: argparse.ArgumentParser, entrants: tuple[str, ...], turns: int) -> None:
+    parser.add_argument(
+        "--peers", type=_words, default=entrants, help="entrants; those not installed stay out"
+    )
+    parser.add_argument("--turns", type=int, default=turns, help="timed turns of each entrant")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line on its own; the exit status."""
+    parser = argparse.ArgumentParser(prog="bench", description="Race fastnn against its peers.")
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        return run(options)
+    except ValueError as error:
+        parser.error(str(error))

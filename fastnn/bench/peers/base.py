@@ -1,0 +1,113 @@
+"""The one interface behind which every library does the same job."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+LEARNING_RATE = 1e-3
+BETA_1 = 0.9
+BETA_2 = 0.999
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Job:
+    """A net to train or to predict with, and the data to do it on.
+
+    Attributes:
+        data: kind of data, for the reports.
+        widths: of the layers from input to output, e.g. ``(784, 512, 10)``; ReLU between them,
+            softmax cross-entropy at the end.
+        batch: rows per step.
+        x: path of a ``.npy`` file, float32 (rows, widths[0]).
+        y: path of a ``.npy`` file, int32 labels (rows,).
+        rows: use only the first so many.
+        mapped: memory-map x instead of reading it.
+    """
+
+    data: str
+    widths: tuple[int, ...]
+    batch: int
+    x: str
+    y: str
+    rows: int
+    mapped: bool = False
+
+    @property
+    def net(self) -> str:
+        """The widths as text, e.g. ``784-512-10``."""
+        return "-".join(map(str, self.widths))
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch; the last batch may be smaller."""
+        return -(-self.rows // self.batch)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations in the products of one full step (multiply-add = 2)."""
+        products = [a * b for a, b in itertools.pairwise(self.widths)]
+        return 2 * self.batch * (3 * sum(products) - products[0])
+
+
+def start_weights(widths: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
+    """Glorot-uniform kernels (in, out) and zero biases (out,) in turn, float32."""
+    rng = np.random.default_rng(seed)
+    weights: list[np.ndarray] = []
+    for fan_in, fan_out in itertools.pairwise(widths):
+        limit = np.sqrt(6.0 / (fan_in + fan_out))
+        weights.append(rng.uniform(-limit, limit, (fan_in, fan_out)).astype(np.float32))
+        weights.append(np.zeros(fan_out, np.float32))
+    return weights
+
+
+class Peer(ABC):
+    """One library ready to do one job.
+
+    What the constructor does is not timed: data and starting weights go there into whatever form
+    the library likes best.
+
+    Args:
+        job: what to do.
+        threads: as many the library may use.
+        x: the job's rows, float32 (rows, features).
+        y: their labels, int32 (rows,).
+    """
+
+    def __init__(self, job: Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
+        self.job = job
+        self.threads = threads
+        self.x = x
+        self.y = y
+
+    @abstractmethod
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities, NumPy float32 (rows, classes), of NumPy float32 rows (rows, features)."""
+
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """The library, and its version."""
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to do)
+        """End whatever outlives a call."""
+
+
+class Trainer(Peer):
+    """A peer that can train, always with Adam(1e-3) and Keras's epsilon."""
+
+    @abstractmethod
+    def epoch(self) -> float:
+        """Train one full shuffled epoch, wait for its end, return the mean loss over its rows."""
+
+    @abstractmethod
+    def losses(self, count: int) -> list[float]:
+        """Train on the first ``count`` batches in order; the loss of each before its update."""
+
+    @abstractmethod
+    def weights(self) -> list[np.ndarray]:
+        """Kernels (in, out) and biases, in the order of :func:`start_weights`."""

@@ -1,0 +1,56 @@
+"""Taking turns, and what the times say."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from fastnn.bench import peers
+from fastnn.bench.entrant import Entrant
+
+# Idle workers of a thread pool spin for some milliseconds before they sleep.
+_SETTLE_SECONDS = 0.03
+
+
+def enter(stack: ExitStack, crew: Sequence[tuple[str, int]]) -> list[Entrant]:
+    """Start a worker for each name and number of threads; they end with ``stack``."""
+    return [stack.enter_context(Entrant(name, threads)) for name, threads in crew]
+
+
+def in_turn(
+    entrants: Sequence[Entrant], turns: int, act: Callable[[Entrant], float]
+) -> list[list[float]]:
+    """Let each act once, A B C A B C ..., ``turns`` times; the seconds of each entrant's turns."""
+    seconds: list[list[float]] = [[] for _ in entrants]
+    for _ in range(turns):
+        for entrant, own in zip(entrants, seconds, strict=True):
+            time.sleep(_SETTLE_SECONDS)
+            own.append(act(entrant))
+    return seconds
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median of some figures, and their range."""
+
+    median: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> Spread:
+        return cls(statistics.median(figures), min(figures), max(figures))
+
+
+def speed_up(slow: Sequence[float], fast: Sequence[float]) -> Spread:
+    """How many times as fast ``fast`` is, turn by turn: what slows both in a turn drops out."""
+    return Spread.of([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def fastest_reference(medians: dict[str, float]) -> str | None:
+    """The faster of PyTorch and JAX; None if neither took part."""
+    references = [name for name in medians if name in peers.REFERENCES]
+    return min(references, key=medians.__getitem__, default=None)

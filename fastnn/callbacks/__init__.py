@@ -1,0 +1,24 @@
+"""Callbacks: what happens between epochs and batches. They touch a model only from outside."""
+
+from fastnn.callbacks.base import Callback, CallbackList
+from fastnn.callbacks.checkpoint import ModelCheckpoint
+from fastnn.callbacks.csv_logger import CSVLogger
+from fastnn.callbacks.early_stopping import EarlyStopping
+from fastnn.callbacks.functional import LambdaCallback, TerminateOnNaN
+from fastnn.callbacks.history import History
+from fastnn.callbacks.lr import LearningRateScheduler, ReduceLROnPlateau
+from fastnn.callbacks.progress import ProgbarLogger
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,256 @@
+"""The hooks that ``fit``, ``evaluate`` and ``predict`` call, and the list that calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+Logs = dict[str, float]
+"""Name of a loss or metric -> its mean over the epoch so far."""
+
+TRAIN_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
+
+
+class Callback:
+    """Base class: override the hooks that you need. All are Keras 3's but ``on_train_progress``.
+
+    A callback without batch hooks costs nothing while an epoch runs; one with a batch hook brings
+    training back to Python after every batch.
+
+    Attributes:
+        model: the model that is trained, evaluated or asked for predictions.
+        params: ``verbose``, ``epochs``, ``steps`` (batches) and ``examples`` of the run; the last
+            two are None where they are not known beforehand.
+    """
+
+    # On the class, so that a subclass need not call ``super().__init__()``.
+    params: Mapping[str, Any] = MappingProxyType({})
+    _model: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The model, None before ``set_model``."""
+        return self._model
+
+    def set_model(self, model: Any) -> None:
+        """Called before the first hook."""
+        self._model = model
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Called before the first hook."""
+        self.params = params
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called before an epoch of training; the first one is 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called after an epoch and its validation, whose names in ``logs`` begin with ``val_``."""
+
+    def on_train_progress(self, examples_done: int, logs: Logs | None = None) -> None:
+        """Called about ten times a second while an epoch runs, and when its last batch is done.
+
+        Not a batch hook: between two calls many batches run at once.
+        """
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_begin``."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_end``."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of training; the first one of an epoch is 0."""
+        self.on_batch_begin(batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of training."""
+        self.on_batch_end(batch, logs=logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of ``evaluate`` or of validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of ``evaluate`` or of validation."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of ``predict``."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of ``predict``."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Called when ``fit`` begins."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Called when ``fit`` ends."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called when ``evaluate`` or validation begins."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called when ``evaluate`` or validation ends."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called when ``predict`` begins."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called when ``predict`` ends."""
+
+
+class CallbackList:
+    """Calls the same hook of several callbacks, in their order.
+
+    The callbacks of one call share one ``logs`` dict: what one adds, the later ones see.
+
+    Args:
+        callbacks: a callback, a list or tuple of them, or None.
+        add_history: append a ``History`` if there is none.
+        add_progbar: append a ``ProgbarLogger`` if there is none.
+        model: given to every callback.
+        params: given to every callback; see ``Callback``.
+
+    Raises:
+        TypeError: one of ``callbacks`` is not a ``Callback``.
+    """
+
+    def __init__(
+        self,
+        callbacks: Callback | Sequence[Callback] | None = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        # Here, because both are callbacks themselves.
+        from fastnn.callbacks.history import History
+        from fastnn.callbacks.progress import ProgbarLogger
+
+        if callbacks is None:
+            callbacks = []
+        elif isinstance(callbacks, Callback):
+            callbacks = [callbacks]
+        elif not isinstance(callbacks, (list, tuple)):
+            raise TypeError(
+                "callbacks must be a Callback or a list of them, "
+                f"got {callbacks!r} of type {type(callbacks).__name__}"
+            )
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"callbacks must be Callback instances, got {callback!r} "
+                    f"of type {type(callback).__name__}"
+                )
+        self.callbacks: list[Callback] = list(callbacks)
+        if add_history and not any(isinstance(each, History) for each in self.callbacks):
+            self.callbacks.append(History())
+        if add_progbar and not any(isinstance(each, ProgbarLogger) for each in self.callbacks):
+            self.callbacks.append(ProgbarLogger())
+        self.set_params(params)
+        if model is not None:
+            self.set_model(model)
+
+    @property
+    def has_batch_hooks(self) -> bool:
+        """Whether a callback must be called for every batch of training."""
+        return self._overridden(TRAIN_BATCH_HOOKS)
+
+    @property
+    def has_test_batch_hooks(self) -> bool:
+        """Whether a callback must be called for every batch of ``evaluate`` and validation."""
+        return self._overridden(TEST_BATCH_HOOKS)
+
+    @property
+    def has_predict_batch_hooks(self) -> bool:
+        """Whether a callback must be called for every batch of ``predict``."""
+        return self._overridden(PREDICT_BATCH_HOOKS)
+
+    def _overridden(self, hooks: tuple[str, ...]) -> bool:
+        # A hook may be a function set on the instance: it has no __func__, or another one.
+        return any(
+            getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+            for callback in self.callbacks
+            for hook in hooks
+        )
+
+    def set_model(self, model: Any) -> None:
+        """Give ``model`` to every callback."""
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Give ``params`` to every callback."""
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_epoch_begin", logs, epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_epoch_end", logs, epoch)
+
+    def on_train_progress(self, examples_done: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_train_progress", logs, examples_done)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_train_batch_begin", logs, batch)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_train_batch_end", logs, batch)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_test_batch_begin", logs, batch)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_test_batch_end", logs, batch)
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_predict_batch_begin", logs, batch)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_predict_batch_end", logs, batch)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_train_begin", logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_train_end", logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_test_begin", logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_test_end", logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Call this hook of every callback."""
+        self._call("on_predict_end", logs)
+
+    def _call(self, hook: str, logs: Logs | None, *position: int) -> None:
+        shared = {} if logs is None else dict(logs)
+        for callback in self.callbacks:
+            getattr(callback, hook)(*position, shared)

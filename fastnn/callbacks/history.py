@@ -1,0 +1,36 @@
+"""The record of a training, which ``fit`` returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.callbacks.base import Callback, Logs
+
+
+class History(Callback):
+    """Keeps the logs of every epoch.
+
+    Attributes:
+        history: name of a loss or metric -> its value in each epoch.
+        epoch: the epochs' numbers, from 0.
+        params: see ``Callback``.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def set_model(self, model: Any) -> None:
+        """The model keeps its last history, as ``model.history``."""
+        super().set_model(model)
+        model.history = self
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget the epochs' numbers, but not the values, of an earlier ``fit``, as Keras does."""
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Append every log."""
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)

@@ -1,0 +1,58 @@
+"""Test a saved model.
+
+DATA is as in ``fastnn train``. Its test set is taken: its own, or the fifth of its examples that
+``fastnn train`` set aside; --all takes every example instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from fastnn.cli import output, source
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``fastnn evaluate``."""
+    parser.add_argument("model", metavar="MODEL", help="a file that fastnn train --save wrote")
+    parser.add_argument("data", nargs="?", default="mnist", metavar="DATA",
+                        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)")
+    source.add_label_argument(parser)
+    parser.add_argument("--all", action="store_true",
+                        help="take every example, not the test set alone")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: the cores there are")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print loss and metrics; the exit status."""
+    import numpy as np
+
+    import fastnn
+
+    output.check_writable(arguments.json)
+    if arguments.threads is not None:
+        fastnn.set_num_threads(arguments.threads)
+    model = fastnn.load_model(arguments.model)
+    shape = source.example_shape(model)
+    data = source.read(arguments.data, arguments.label)
+    x, y = data.test
+    if arguments.all:
+        x, y = (np.concatenate(parts) for parts in zip(data.train, data.test, strict=True))
+    begin = time.perf_counter()
+    test = model.evaluate(source.fitted(x, shape), y, verbose=0, return_dict=True)
+    seconds = time.perf_counter() - begin
+    if arguments.json:
+        output.write_json(arguments.json, {
+            "model": arguments.model,
+            "data": arguments.data,
+            **{f"test_{name}": value for name, value in test.items()},
+            "examples": len(x),
+            "seconds": seconds,
+            "examples_per_second": len(x) / seconds,
+        })  # fmt: skip
+    print(f"{arguments.data}: {len(x):,} examples ({'all' if arguments.all else data.note})")
+    for name, value in test.items():
+        print(f"test {name}: {value:{'.4f' if name == 'accuracy' else '.6g'}}")
+    return 0

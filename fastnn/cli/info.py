@@ -1,0 +1,33 @@
+"""Show version, CPU level and threads; or the layers of a saved model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fastnn.cli import output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``fastnn info``."""
+    parser.add_argument("model", nargs="?", metavar="MODEL",
+                        help="a file that fastnn train --save wrote")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it; the exit status."""
+    import fastnn
+
+    output.check_writable(arguments.json)
+    result = {"fastnn": fastnn.__version__, "threads": fastnn.get_num_threads()}
+    if arguments.model is None:
+        fastnn.show_config()
+    else:
+        model = fastnn.load_model(arguments.model)
+        model.summary()
+        result["model"] = model.get_config()
+        result["parameters"] = model.count_params()
+    if arguments.json:
+        output.write_json(arguments.json, result)
+    return 0

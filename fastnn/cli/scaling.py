@@ -1,0 +1,62 @@
+"""Standardize a table while a model learns from it, and leave no trace of it in the model.
+
+Columns of a table have all kinds of units, and a network learns from them only once they are of
+the same size. So it learns from ``(x - mean) / deviation``, and then its first Dense layer takes
+over that arithmetic: the saved model takes and gives the table's own units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastnn.layers import Dense
+
+
+class Scaling(NamedTuple):
+    """What is taken off a column, and what it is divided by: float64 (columns,) each."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def apply(self, table: NDArray[Any]) -> NDArray[np.float32]:
+        """The standardized table, float32 (rows, columns)."""
+        return ((table - self.mean) / self.deviation).astype(np.float32)
+
+
+def of_features(x: NDArray[Any]) -> Scaling | None:
+    """The scaling of x, (rows, columns); None if it needs none: images, and values within [-1, 1].
+
+    A column that is the same everywhere keeps its unit.
+    """
+    if x.ndim != 2 or x.dtype == np.uint8 or np.abs(x).max() <= 1:
+        return None
+    deviation = x.std(axis=0, dtype=np.float64)
+    return Scaling(x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+
+
+def of_targets(y: NDArray[Any]) -> Scaling:
+    """The scaling of y, (rows,) or (rows, columns).
+
+    All columns have one deviation, so that a squared error is divided by the same square.
+    """
+    table = y.reshape(len(y), -1)
+    mean = table.mean(axis=0, dtype=np.float64)
+    deviation = float(np.sqrt(np.mean((table - mean) ** 2))) or 1.0
+    return Scaling(mean, np.full(len(mean), deviation))
+
+
+def fold_into_first(dense: Dense, scaling: Scaling) -> None:
+    """Make ``dense`` give for raw inputs what it gave for standardized ones."""
+    kernel, bias = (weight.astype(np.float64) for weight in dense.get_weights())
+    kernel = kernel / scaling.deviation[:, None]
+    dense.set_weights([kernel, bias - scaling.mean @ kernel])
+
+
+def fold_into_last(dense: Dense, scaling: Scaling) -> None:
+    """Make ``dense``, a linear layer, give targets in their own units."""
+    kernel, bias = (weight.astype(np.float64) for weight in dense.get_weights())
+    dense.set_weights([kernel * scaling.deviation, bias * scaling.deviation + scaling.mean])

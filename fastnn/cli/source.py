@@ -1,0 +1,119 @@
+"""The data that a command is given: read it, tell its task, bring it into the model's shape."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+Task = Literal["classification", "regression"]
+Split = tuple[NDArray[Any], NDArray[Any]]
+
+# Whole labels from 0 up to this are classes, unless the user says otherwise.
+MAX_GUESSED_CLASSES = 1000
+
+
+@dataclass
+class Data:
+    """Examples and their task; ``note`` says how the test set came about."""
+
+    train: Split
+    test: Split
+    note: str
+
+
+def add_label_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that a .csv needs."""
+    parser.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="the label's column in a .csv: its name or, from 0, its index (default: the one named "
+        "label, target, y or class, else the last)",
+    )
+
+
+def read(name: str, label: str | None) -> Data:
+    """Read ``mnist``, or the file or directory ``name``; see ``fastnn.datasets.load``."""
+    from fastnn.datasets import files, mnist
+
+    if name == "mnist":
+        train, test = mnist.load_data()
+        note = "its own test set"
+    else:
+        source = files.read(name, label=label)
+        train, test = files.split(source.train) if source.test is None else source
+        note = (
+            "its own test set"
+            if source.test is not None
+            else f"{len(test[1])} of {len(source.train[1])} examples, drawn with seed 0, "
+            "set aside as the test set"
+        )
+    (x, y), (xt, yt) = train, test
+    return Data((x, _column(y)), (xt, _column(yt)), note)
+
+
+def _column(y: NDArray[Any]) -> NDArray[Any]:
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def settle_task(data: Data, wanted: Task | None) -> Task:
+    """Tell classification from regression; labels of classes become integers, (n,).
+
+    Whole labels from 0 to 999 and one-hot rows are classes; anything else is a number to predict.
+
+    Raises:
+        ValueError: ``wanted`` is classification, but the labels are no classes.
+    """
+    labels = [y for _, y in (data.train, data.test)]
+    one_hot = all(y.ndim == 2 and _is_one_hot(y) for y in labels)
+    classes = one_hot or (
+        all(y.ndim == 1 and _is_whole(y) and y.min() >= 0 for y in labels)
+        and (wanted is not None or max(y.max() for y in labels) < MAX_GUESSED_CLASSES)
+        and (wanted is not None or labels[0].dtype.kind in "ui")
+    )
+    if wanted == "regression" or not (classes or wanted):
+        return "regression"
+    if not classes:
+        raise ValueError("--task classification wants labels 0, 1, 2 ..., or one-hot rows")
+    data.train, data.test = (
+        (x, y.argmax(axis=1) if one_hot else y if y.dtype.kind in "ui" else y.astype(np.int64))
+        for x, y in (data.train, data.test)
+    )
+    return "classification"
+
+
+def _is_whole(y: NDArray[Any]) -> bool:
+    return y.dtype.kind in "ui" or bool((np.trunc(y) == y).all() and np.isfinite(y).all())
+
+
+def _is_one_hot(y: NDArray[Any]) -> bool:
+    return y.shape[1] > 1 and bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def example_shape(model: Model) -> tuple[int, ...]:
+    """The shape of one example that ``model`` takes.
+
+    Raises:
+        ValueError: the model has several inputs or outputs, which no file of ours can feed.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError("the command line is for models with one input and one output")
+    return tuple(int(size or 0) for size in model.inputs[0].shape[1:])
+
+
+def fitted(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """``x`` with examples of ``shape``; images may come as rows, and rows as images.
+
+    Raises:
+        ValueError: the examples have another number of values.
+    """
+    if math.prod(x.shape[1:]) != math.prod(shape):
+        raise ValueError(f"the model takes examples of shape {shape}, the data has {x.shape[1:]}")
+    return x.reshape(len(x), *shape)

@@ -1,0 +1,1 @@
+"""From what a user passes to ``fit`` to the sources that the engine reads."""

@@ -1,0 +1,241 @@
+"""Runs a program: one parallel region, without the GIL, for many batches.
+
+Design
+- The team walks the same list of ops; a member does its share of each and waits for the others only
+  where the program says so. What a step needs (rows, order, scalars) every member works out for
+  itself, so that nothing but the arena is shared.
+- Member 0 looks at the clock after each step. Its verdict is left in one of two places, in turn, and
+  read after the barrier that ends the step: a slow member still finds the verdict of its own step.
+- A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
+  from a new thread, for which OpenMP makes a new team.
+"""
+
+from cython.parallel cimport parallel
+from libc.stdint cimport int32_t, int64_t, uint16_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import numpy as np
+
+from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
+from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Source, Step
+from fastnn.engine.sources import Rows, SparseRows
+from fastnn.kernels import dense, elementwise, levels, objective
+from fastnn.kernels.layout import BLOCK, aligned_zeros
+
+cdef extern from *:
+    """
+    #define fnn_barrier() _Pragma("omp barrier")
+    """
+    void fnn_barrier() noexcept nogil
+
+cdef extern from "omp.h" nogil:
+    int omp_get_thread_num()
+    int omp_get_num_threads()
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef unsigned long pthread_t
+    int pthread_create(pthread_t *thread, const void *attributes, void *(*start)(void *) noexcept nogil,
+                       void *argument)
+    int pthread_join(pthread_t thread, void **result)
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil)
+
+KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **objective.KERNELS}
+
+cdef enum:
+    MAX_SOURCES = 32
+    MAX_OUTPUTS = 16
+
+cdef struct Run:
+    const Op *ops
+    int n_ops
+    int n_threads
+    Step step              # what all steps share
+    float *scratch         # (n_threads, SCRATCH)
+    const int64_t *order   # (last,)
+    int64_t first          # position of the next batch
+    int64_t last
+    int64_t batch_size
+    const float *scalars   # (steps, n_scalars)
+    int64_t n_scalars
+    double deadline        # seconds on the monotonic clock
+    int64_t done           # OUT: position after the last batch that ran
+    int stop[2]
+
+cdef int forked = 0
+
+
+cdef void mark_forked() noexcept nogil:
+    global forked
+    forked = 1
+
+
+pthread_atfork(NULL, NULL, mark_forked)
+
+
+cdef inline double now() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return t.tv_sec + 1e-9 * t.tv_nsec
+
+
+cdef void member(Run *run, int i, int n) noexcept nogil:
+    """What each member of the team does."""
+    cdef Step step = run.step
+    cdef const Op *op
+    cdef int64_t at = run.first
+    cdef int64_t number = 0
+    cdef int o
+    step.scratch = run.scratch + i * SCRATCH
+    while at < run.last:
+        step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
+        step.order = run.order + at
+        step.first = at
+        if run.scalars != NULL:
+            step.scalars = run.scalars + number * run.n_scalars
+        for o in range(run.n_ops):
+            op = run.ops + o
+            if op.wait:
+                fnn_barrier()
+            op.run(op, &step, i, n)
+        at += step.rows
+        if i == 0:
+            run.done = at
+            run.stop[number & 1] = now() > run.deadline
+        fnn_barrier()
+        if run.stop[number & 1]:
+            break
+        number += 1
+
+
+cdef void region(Run *run) noexcept nogil:
+    with nogil, parallel(num_threads=run.n_threads):
+        member(run, omp_get_thread_num(), omp_get_num_threads())
+
+
+cdef void *region_in_thread(void *run) noexcept nogil:
+    region(<Run *> run)
+    return NULL
+
+
+cdef int start(Run *run) noexcept nogil:
+    """Returns an error number of pthread_create, or 0."""
+    cdef pthread_t thread
+    cdef int error
+    if not forked or run.n_threads == 1:
+        region(run)
+        return 0
+    error = pthread_create(&thread, NULL, region_in_thread, run)
+    if error == 0:
+        pthread_join(thread, NULL)
+    return error
+
+
+cdef class Executable:
+    """A program with its memory. Not for two threads at once: each fit or predict has its own."""
+
+    cdef Op *ops
+    cdef fnn_sparse sparse[MAX_SOURCES]
+    cdef readonly object program
+    cdef object arena, tensors, scratch
+    cdef readonly int64_t capacity
+
+    def __cinit__(self, program):
+        cdef Op *op
+        cdef int i, o
+        self.program = program
+        self.capacity = program.capacity
+        self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
+        # keeps every array alive whose address an op holds
+        self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
+        self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
+        if self.ops == NULL:
+            raise MemoryError()
+        base = self.arena.ctypes.data
+        for o, row in enumerate(program.ops):
+            if len(row.tensors) > MAX_TENSORS or len(row.integers) > MAX_INTEGERS or len(row.numbers) > MAX_NUMBERS:
+                raise ValueError(f"op {row.name} has more operands than an op holds")
+            op = self.ops + o
+            op.run = <Kernel> <size_t> KERNELS[row.name]
+            op.wait = row.wait
+            for i, buffer in enumerate(row.tensors):
+                if buffer is None:
+                    op.t[i] = NULL
+                elif buffer.array is not None:
+                    op.t[i] = <void *> <size_t> buffer.array.ctypes.data
+                else:
+                    op.t[i] = <void *> <size_t> (base + buffer.offset)
+            for i, integer in enumerate(row.integers):
+                op.d[i] = integer
+            for i, value in enumerate(row.numbers):
+                op.f[i] = value
+
+    def __dealloc__(self):
+        free(self.ops)
+
+    def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
+            const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds):
+        """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
+
+        sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
+        or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
+        """
+        cdef Run run
+        cdef Source table[MAX_SOURCES]
+        cdef float *written[MAX_OUTPUTS]
+        cdef int i, error
+        if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
+            raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
+        if not 1 <= batch_size <= self.capacity:
+            raise ValueError(f"batch_size {batch_size} is not within the program's capacity {self.capacity}")
+        if not 0 <= first <= last <= order.shape[0]:
+            raise ValueError(f"rows {first} to {last} are not within the order of {order.shape[0]}")
+        if first == last:
+            return first
+        memset(&run, 0, sizeof(run))
+        for i, source in enumerate(sources):
+            table[i] = self.source(i, source)
+        for i, output in enumerate(outputs):
+            written[i] = <float *> <size_t> output.ctypes.data
+        if self.scratch is None or len(self.scratch) < n_threads:
+            self.scratch = aligned_zeros((n_threads, SCRATCH))
+        run.ops = self.ops
+        run.n_ops = len(self.program.ops)
+        run.n_threads = n_threads
+        run.step.k = <const fnn_kernels *> <size_t> levels.address()
+        run.step.stride = self.capacity * BLOCK
+        run.step.sources = table
+        run.step.sums = &sums[0] if sums.shape[0] else NULL
+        run.step.outputs = written
+        run.scratch = <float *> <size_t> self.scratch.ctypes.data
+        run.order = &order[0]
+        run.first, run.last, run.batch_size = first, last, batch_size
+        if scalars is not None:
+            if scalars.shape[0] * batch_size < last - first:
+                raise ValueError(f"scalars for {scalars.shape[0]} steps are fewer than the steps to run")
+            run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
+        run.done = first
+        with nogil:
+            run.deadline = now() + seconds
+            error = start(&run)
+        if error:
+            raise OSError(error, "no thread could be started")
+        return run.done
+
+    cdef Source source(self, int i, source) except *:
+        cdef Source entry
+        memset(&entry, 0, sizeof(entry))
+        if isinstance(source, SparseRows):
+            self.sparse[i].granules = source.granule.shape[1] - 1
+            self.sparse[i].start = <const int64_t *> <size_t> source.start.ctypes.data
+            self.sparse[i].granule = <const uint16_t *> <size_t> source.granule.ctypes.data
+            self.sparse[i].column = <const uint16_t *> <size_t> source.column.ctypes.data
+            self.sparse[i].value = <const float *> <size_t> source.value.ctypes.data
+            entry.sparse = &self.sparse[i]
+        else:
+            entry.data = <const char *> <size_t> source.array.ctypes.data
+            entry.dtype = source.dtype
+            entry.row_bytes = source.array.strides[0]
+        return entry

@@ -1,0 +1,63 @@
+"""What a program reads its batches from: the rows of an array as they lie, or only their nonzeros."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.engine.threads import get_num_threads
+from fastnn.kernels import nonzeros
+from fastnn.kernels.codes import DTYPES, GRANULE
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array (N, features) or (N,) whose rows are contiguous, read in place."""
+
+    array: NDArray
+    dtype: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", DTYPES[self.array.dtype.name])
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """The nonzeros of an array (N, columns), row after row (CSR).
+
+    ``granule[row]`` tells, for every 64th column, how many nonzeros the row has before it.
+    """
+
+    start: NDArray[np.int64]
+    granule: NDArray[np.uint16]
+    column: NDArray[np.uint16]
+    value: NDArray[np.float32]
+    longest_row: int
+
+
+MAX_COLUMNS = np.iinfo(np.uint16).max
+"""Columns of a sparse source are numbered in 16 bits."""
+
+
+def sparse_rows(array: NDArray, scale: float) -> SparseRows:
+    """The nonzeros of ``scale * array``, (N, columns) with at most MAX_COLUMNS columns."""
+    n_rows, columns = array.shape
+    counts = np.zeros(n_rows, np.int64)
+    bounds = np.linspace(0, n_rows, get_num_threads() + 1, dtype=np.int64)
+    with ThreadPoolExecutor(len(bounds) - 1) as pool:
+        list(pool.map(lambda a, b: nonzeros.count(array, a, b, counts), bounds[:-1], bounds[1:]))
+        start = np.zeros(n_rows, np.int64)
+        np.cumsum(counts[:-1], out=start[1:])
+        total = int(counts.sum())
+        granule = np.zeros((n_rows, -(-columns // GRANULE) + 1), np.uint16)
+        column = np.empty(total, np.uint16)
+        value = np.empty(total, np.float32)
+
+        def collect(a: int, b: int) -> None:
+            nonzeros.collect(array, scale, a, b, start, granule, column, value)
+
+        list(pool.map(collect, bounds[:-1], bounds[1:]))
+    return SparseRows(start, granule, column, value, int(counts.max(initial=0)))

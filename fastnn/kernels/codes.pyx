@@ -1,0 +1,71 @@
+"""The numbers that csrc gives to activations, losses, metrics, optimizers and types, by name."""
+
+cdef extern from "fnn.h":
+    int FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_GELU, FNN_GELU_TANH, FNN_SILU, FNN_TANH
+    int FNN_SIGMOID, FNN_HARD_SIGMOID, FNN_SOFTPLUS, FNN_SOFTSIGN, FNN_RELU_GENERAL
+    int FNN_SOFTMAX_CROSSENTROPY, FNN_CROSSENTROPY, FNN_SIGMOID_CROSSENTROPY, FNN_BINARY_CROSSENTROPY
+    int FNN_MEAN_SQUARED_ERROR, FNN_MEAN_ABSOLUTE_ERROR, FNN_HUBER, FNN_POISSON, FNN_FOCAL_CROSSENTROPY
+    int FNN_CATEGORICAL_ACCURACY, FNN_BINARY_ACCURACY
+    int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_ADAM, FNN_ADAM_AMSGRAD
+    int FNN_RMSPROP, FNN_RMSPROP_MOMENTUM, FNN_RMSPROP_CENTERED
+    int FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64
+    int FNN_CHUNK, FNN_GRANULE
+
+CHUNK = FNN_CHUNK
+GRANULE = FNN_GRANULE
+
+ACTIVATIONS = {
+    "linear": FNN_LINEAR,
+    "relu": FNN_RELU,
+    "leaky_relu": FNN_LEAKY_RELU,
+    "elu": FNN_ELU,
+    "selu": FNN_SELU,
+    "gelu": FNN_GELU,
+    "gelu_tanh": FNN_GELU_TANH,
+    "silu": FNN_SILU,
+    "tanh": FNN_TANH,
+    "sigmoid": FNN_SIGMOID,
+    "hard_sigmoid": FNN_HARD_SIGMOID,
+    "softplus": FNN_SOFTPLUS,
+    "softsign": FNN_SOFTSIGN,
+    "relu_general": FNN_RELU_GENERAL,
+}
+
+# Activations whose derivative is computed from the input; the others' from the output.
+READS_INPUT = frozenset({"gelu", "gelu_tanh", "silu", "softplus", "relu_general"})
+
+LOSSES = {
+    "softmax_crossentropy": FNN_SOFTMAX_CROSSENTROPY,
+    "crossentropy": FNN_CROSSENTROPY,
+    "sigmoid_crossentropy": FNN_SIGMOID_CROSSENTROPY,
+    "binary_crossentropy": FNN_BINARY_CROSSENTROPY,
+    "mean_squared_error": FNN_MEAN_SQUARED_ERROR,
+    "mean_absolute_error": FNN_MEAN_ABSOLUTE_ERROR,
+    "huber": FNN_HUBER,
+    "poisson": FNN_POISSON,
+    "focal_crossentropy": FNN_FOCAL_CROSSENTROPY,
+}
+
+METRICS = {
+    "categorical_accuracy": FNN_CATEGORICAL_ACCURACY,
+    "binary_accuracy": FNN_BINARY_ACCURACY,
+}
+
+OPTIMIZERS = {
+    "sgd": FNN_SGD,
+    "momentum": FNN_MOMENTUM,
+    "nesterov": FNN_NESTEROV,
+    "adam": FNN_ADAM,
+    "adam_amsgrad": FNN_ADAM_AMSGRAD,
+    "rmsprop": FNN_RMSPROP,
+    "rmsprop_momentum": FNN_RMSPROP_MOMENTUM,
+    "rmsprop_centered": FNN_RMSPROP_CENTERED,
+}
+
+DTYPES = {
+    "float32": FNN_FLOAT32,
+    "float64": FNN_FLOAT64,
+    "uint8": FNN_UINT8,
+    "int32": FNN_INT32,
+    "int64": FNN_INT64,
+}

@@ -1,0 +1,84 @@
+"""csrc/fnn.h, declared for Cython."""
+
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
+
+cdef extern from "fnn.h" nogil:
+    enum:
+        FNN_BLOCK
+        FNN_CHUNK
+        FNN_GRANULE
+        FNN_MAX_SLOTS
+
+    ctypedef struct fnn_target:
+        int64_t rows
+        int64_t features
+        int64_t stride
+        const float *y_pred
+        const float *y_true
+        const int32_t *labels
+        const float *weights
+        const float *params
+        float scale
+        float *row_values
+        float *d_y_pred
+        float *probabilities
+
+    ctypedef struct fnn_sparse:
+        int64_t granules
+        const int64_t *start
+        const uint16_t *granule
+        const uint16_t *column
+        const float *value
+
+    ctypedef struct fnn_columns:
+        int32_t *start
+        uint16_t *row
+        float *value
+
+    ctypedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w,
+                                float *slot_0, float *slot_1, float *slot_2) noexcept nogil
+    ctypedef void (*fnn_activation_forward)(int64_t n, const float *params, const float *z,
+                                            float *y) noexcept nogil
+    ctypedef void (*fnn_activation_backward)(int64_t n, const float *params, const float *z, const float *y,
+                                             const float *dy, float *dz) noexcept nogil
+    ctypedef void (*fnn_gather)(int64_t features, const void *x, float scale, float offset, int64_t stride,
+                                float *y) noexcept nogil
+    ctypedef void (*fnn_rows)(const fnn_target *t) noexcept nogil
+
+    ctypedef struct fnn_kernels:
+        const char *name
+        void (*product)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
+                        const float *b, int64_t b_block, float *c, int64_t c_block,
+                        int accumulate) noexcept nogil
+        void (*product_transposed)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
+                                   const float *b, int64_t b_block, float *c, int64_t c_block,
+                                   int accumulate) noexcept nogil
+        void (*sparse_product)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
+                               const fnn_sparse *x, int64_t blocks, const float *b, int64_t b_block,
+                               float *c, int64_t c_block, int accumulate) noexcept nogil
+        void (*sparse_columns)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
+                               int64_t columns, const fnn_sparse *x, int32_t first,
+                               const fnn_columns *out) noexcept nogil
+        void (*sparse_product_transposed)(int64_t i0, int64_t i1, const fnn_columns *x, int64_t blocks,
+                                          const float *b, int64_t b_block, float *c, int64_t c_block,
+                                          int accumulate) noexcept nogil
+        void (*transpose)(int64_t rows, const float *x, float *y) noexcept nogil
+        void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil
+        void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
+        void (*add)(int64_t n, const float *x, float *y) noexcept nogil
+        void (*affine)(int64_t n, float scale, float offset, const float *x, float *y) noexcept nogil
+        uint32_t (*max_magnitude)(int64_t n, const float *x) noexcept nogil
+        fnn_activation_forward *activation
+        fnn_activation_backward *activation_backward
+        fnn_update *update
+        fnn_gather *gather
+        void (*scatter)(int64_t features, int64_t stride, const float *x, float *y) noexcept nogil
+        void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z,
+                        float *y) noexcept nogil
+        void (*softmax_backward)(int64_t rows, int64_t features, int64_t stride, const float *y,
+                                 const float *dy, int accumulate, float *dz) noexcept nogil
+        fnn_rows *loss
+        fnn_rows *metric
+
+    const fnn_kernels *fnn_select(const char *name)
+    const char *const *fnn_levels()

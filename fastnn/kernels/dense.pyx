@@ -1,0 +1,300 @@
+"""The Dense layer: y = f(x W + b) and its gradients, dense and sparse.
+
+Design
+- W lies in blocks of 16 columns (`layout.py`), activations in blocks of 16 features. The register
+  tiles of csrc read both as they lie.
+- A sum over k is cut into chunks of FNN_CHUNK, added in ascending order: the chunk of W (or dZ) that
+  a tile reads again for every row of A stays in the first-level cache.
+- Each member of the team owns a rectangle of the result; it owns the same columns of W in the forward
+  product, in the gradient and in the update, so that they stay in its own cache.
+- A tile of the weight gradient goes from the registers through `scratch` (in cache) straight into
+  the optimizer's update: the gradient never exists as a whole.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint16_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_GRANULE, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, share_grid
+
+cdef enum:
+    # Rows of A whose chunk stays in the second-level cache while the blocks of B pass by.
+    ROW_PANEL = 96
+    # Blocks of a gradient held in scratch at a time: few while they fit the first-level cache,
+    # many where several chunks of the batch are summed before the update.
+    GRADIENT_BLOCKS = 2
+    GRADIENT_BLOCKS_CHUNKED = 16
+    # Sparse rows are short: more blocks share each index that is read.
+    SPARSE_PANEL = 32
+    SPARSE_BLOCKS = 12
+
+
+cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z,
+                              int64_t row_begin, int64_t row_end, int64_t j,
+                              int activation, const float *params) noexcept nogil:
+    """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
+    cdef int64_t at = j * step.stride + row_begin * FNN_BLOCK
+    cdef int64_t n = (row_end - row_begin) * FNN_BLOCK
+    cdef float *sums = y + at
+    if z != NULL:
+        sums = z + at
+    if bias != NULL:
+        step.k.add_bias(row_end - row_begin, bias + j * FNN_BLOCK, sums)
+    if activation != 0 or z != NULL:
+        step.k.activation[activation](n, params, sums, y + at)
+
+
+cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
+    cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
+    cdef const float *bias = <const float *> op.t[2]     # IN (units,) or NULL
+    cdef float *y = <float *> op.t[3]                    # OUT (rows, units)
+    cdef float *z = <float *> op.t[4]                    # OUT (rows, units) or NULL
+    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int activation = <int> op.d[3]
+    cdef float *sums = y if z == NULL else z
+    cdef int64_t stride = step.stride
+    cdef int64_t r0, r1, j0, j1, r, k, j, m
+    share_grid(step.rows, ROW_UNIT, blocks_of(units), op.d[4], i, n, &r0, &r1, &j0, &j1)
+    r = r0
+    while r < r1:
+        m = smaller(ROW_PANEL, r1 - r)
+        k = 0
+        while k < inputs:
+            step.k.product(m, j1 - j0, smaller(FNN_CHUNK, inputs - k), x + k * (stride // FNN_BLOCK) + r * FNN_BLOCK,
+                           stride, kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
+                           sums + j0 * stride + r * FNN_BLOCK, stride, k > 0)
+            k += FNN_CHUNK
+        for j in range(j0, j1):
+            bias_and_activation(op, step, bias, y, z, r, r + m, j, activation, op.f)
+        r += m
+
+
+cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *kernel = <const float *> op.t[0]   # IN (inputs, units), packed
+    cdef const float *bias = <const float *> op.t[1]     # IN (units,) or NULL
+    cdef float *y = <float *> op.t[2]                    # OUT (rows, units)
+    cdef float *z = <float *> op.t[3]                    # OUT (rows, units) or NULL
+    cdef int64_t units = op.d[1], kernel_block = op.d[2]
+    cdef int activation = <int> op.d[3]
+    cdef const fnn_sparse *x = step.sources[op.d[5]].sparse
+    cdef float *sums = y if z == NULL else z
+    cdef int64_t stride = step.stride
+    cdef int64_t granules = FNN_CHUNK // FNN_GRANULE
+    cdef int64_t r0, r1, j0, j1, g, j
+    share_grid(step.rows, ROW_UNIT, blocks_of(units), op.d[4], i, n, &r0, &r1, &j0, &j1)
+    if r0 >= r1:
+        return
+    g = 0
+    while g < x.granules:
+        step.k.sparse_product(r1 - r0, step.order + r0, g, smaller(g + granules, x.granules), x, j1 - j0,
+                              kernel + j0 * kernel_block, kernel_block,
+                              sums + j0 * stride + r0 * FNN_BLOCK, stride, g > 0)
+        g += granules
+    for j in range(j0, j1):
+        bias_and_activation(op, step, bias, y, z, r0, r1, j, activation, op.f)
+
+
+cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """(blocks, rows, 16) -> (blocks of 16 rows, features, 16), for the product with W'."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef float *y = <float *> op.t[1]                    # OUT
+    cdef int64_t blocks = blocks_of(op.d[0])
+    cdef int64_t r0, r1, r, j
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    r = r0
+    while r < r1:
+        for j in range(blocks):
+            step.k.transpose(smaller(ROW_UNIT, r1 - r), x + j * step.stride + r * FNN_BLOCK,
+                             y + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
+        r += ROW_UNIT
+
+
+cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dx [+]= dz W', times the derivative of the activation that made x.
+
+    The vectors run over the batch: a block of dz' (units, 16 rows) meets single weights, which so can
+    be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache.
+    """
+    cdef const float *dz_t = <const float *> op.t[0]     # IN (rows, units), transposed
+    cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
+    cdef float *dx = <float *> op.t[2]                   # OUT (rows, inputs)
+    cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
+    cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
+    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int activation = <int> op.d[3]
+    cdef bint accumulate = op.d[5]
+    cdef int64_t dz_block = blocks_of(units) * FNN_BLOCK * FNN_BLOCK
+    cdef float *tile = step.scratch
+    cdef float *turned = step.scratch + ROW_PANEL * FNN_BLOCK
+    cdef int64_t r0, r1, j0, j1, i0, r, k, m, b, at, rows
+    share_grid(step.rows, ROW_UNIT, blocks_of(inputs), op.d[4], i, n, &r0, &r1, &j0, &j1)
+    i0 = j0 * FNN_BLOCK
+    while i0 < j1 * FNN_BLOCK and i0 < inputs:
+        m = smaller(smaller(ROW_PANEL, j1 * FNN_BLOCK - i0), inputs - i0)
+        r = r0
+        while r < r1:
+            rows = smaller(ROW_UNIT, r1 - r)
+            k = 0
+            while k < units:
+                step.k.product(m, 1, smaller(FNN_CHUNK, units - k),
+                               kernel + (k // FNN_BLOCK) * kernel_block + i0 * FNN_BLOCK, kernel_block,
+                               dz_t + r // ROW_UNIT * dz_block + k * FNN_BLOCK, 0, tile, 0, k > 0)
+                k += FNN_CHUNK
+            b = 0
+            while b < m:
+                at = ((i0 + b) // FNN_BLOCK) * step.stride + r * FNN_BLOCK
+                step.k.transpose(smaller(FNN_BLOCK, m - b), tile + b * FNN_BLOCK, turned)
+                if activation != 0:
+                    step.k.activation_backward[activation](
+                        rows * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
+                if accumulate:
+                    step.k.add(rows * FNN_BLOCK, turned, dx + at)
+                else:
+                    memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+                b += FNN_BLOCK
+            r += ROW_UNIT
+        i0 += m
+
+
+cdef inline void update_block(const Op *op, const Step *step, int64_t first, int64_t at, int64_t n,
+                              const float *gradient) noexcept nogil:
+    """Give n numbers of a gradient to the optimizer, or, without one, to the gradient's own tensor."""
+    cdef int64_t slot
+    cdef float *slots[FNN_MAX_SLOTS]
+    cdef float *w = <float *> op.t[first] + at
+    if op.d[3] < 0:
+        if op.d[4]:
+            step.k.add(n, gradient, w)
+        else:
+            memcpy(w, gradient, n * sizeof(float))
+        return
+    for slot in range(FNN_MAX_SLOTS):
+        slots[slot] = <float *> op.t[first + 1 + slot]
+        if slots[slot] != NULL:
+            slots[slot] += at
+    step.k.update[op.d[3]](n, step.scalars, gradient, w, slots[0], slots[1], slots[2])
+
+
+cdef void update_bias(const Op *op, const Step *step, int64_t first, const float *dz,
+                      int64_t j0, int64_t j1) noexcept nogil:
+    cdef int64_t j, r
+    for j in range(j0, j1):
+        r = 0
+        while r < step.rows:
+            step.k.add_rows(smaller(FNN_CHUNK, step.rows - r), r > 0,
+                            dz + j * step.stride + r * FNN_BLOCK, step.scratch)
+            r += FNN_CHUNK
+        update_block(op, step, first, j * FNN_BLOCK, FNN_BLOCK, step.scratch)
+
+
+cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """W and b take their step by dW = x' dz and db = sum of dz over the batch.
+
+    Tensors 2..5 are W and its slots, 6..9 b and its; without an optimizer (d[3] < 0), 2 and 6 are
+    where the gradients go.
+    """
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
+    cdef const float *dz = <const float *> op.t[1]       # IN (rows, units)
+    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int64_t stride = step.stride
+    cdef int64_t most = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
+    cdef int64_t i0, i1, j0, j1, k, j, r, m, group, b
+    share_grid(inputs, FNN_BLOCK, blocks_of(units), False, i, n, &i0, &i1, &j0, &j1)
+    k = i0
+    while k < i1:
+        m = smaller(ROW_PANEL, i1 - k)
+        j = j0
+        while j < j1:
+            group = smaller(most, j1 - j)
+            r = 0
+            while r < step.rows:
+                step.k.product_transposed(m, group, smaller(FNN_CHUNK, step.rows - r),
+                                          x + (k // FNN_BLOCK) * stride + r * FNN_BLOCK, stride,
+                                          dz + j * stride + r * FNN_BLOCK, stride,
+                                          step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
+                r += FNN_CHUNK
+            for b in range(group):
+                update_block(op, step, 2, (j + b) * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
+                             step.scratch + b * ROW_PANEL * FNN_BLOCK)
+            j += group
+        k += m
+    if i0 == 0 and i1 > 0 and op.t[6] != NULL:
+        update_bias(op, step, 6, dz, j0, j1)
+
+
+cdef fnn_columns columns_of_chunk(const Op *op, int64_t first_tensor, int64_t columns, int64_t capacity,
+                                  int64_t chunk) noexcept nogil:
+    """The nonzeros of one chunk of the batch; `capacity` is room for them."""
+    cdef fnn_columns c
+    c.start = <int32_t *> op.t[first_tensor] + chunk * (columns + 1)
+    c.row = <uint16_t *> op.t[first_tensor + 1] + chunk * capacity
+    c.value = <float *> op.t[first_tensor + 2] + chunk * capacity
+    return c
+
+
+cdef void sparse_columns(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Sort the batch's nonzeros by column, a chunk of rows at a time; a member takes some granules."""
+    cdef int64_t columns = op.d[0], capacity = op.d[2]
+    cdef const fnn_sparse *x = step.sources[op.d[1]].sparse
+    cdef const uint16_t *granule
+    cdef int64_t g0, g1, r, q, rows
+    cdef int32_t first
+    cdef fnn_columns out
+    share(x.granules, 1, i, n, &g0, &g1)
+    if g0 >= g1:
+        return
+    r = 0
+    while r < step.rows:
+        rows = smaller(FNN_CHUNK, step.rows - r)
+        first = 0
+        for q in range(r, r + rows):
+            granule = x.granule + step.order[q] * (x.granules + 1)
+            first += granule[g0]
+        out = columns_of_chunk(op, 0, columns, capacity, r // FNN_CHUNK)
+        step.k.sparse_columns(rows, step.order + r, g0, g1, columns, x, first, &out)
+        r += rows
+
+
+cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`dense_backward_weights` with x as the columns that `sparse_columns` made (tensors 0..2)."""
+    cdef const float *dz = <const float *> op.t[3]       # IN (rows, units)
+    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int64_t stride = step.stride
+    cdef int64_t i0, i1, j0, j1, k, j, r, m, group, b
+    cdef fnn_columns x
+    share_grid(inputs, FNN_BLOCK, blocks_of(units), False, i, n, &i0, &i1, &j0, &j1)
+    j = j0
+    while j < j1:
+        group = smaller(SPARSE_BLOCKS, j1 - j)
+        k = i0
+        while k < i1:
+            m = smaller(SPARSE_PANEL, i1 - k)
+            r = 0
+            while r < step.rows:
+                x = columns_of_chunk(op, 0, inputs, op.d[5], r // FNN_CHUNK)
+                step.k.sparse_product_transposed(k, k + m, &x, group, dz + j * stride + r * FNN_BLOCK, stride,
+                                                 step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
+                r += FNN_CHUNK
+            for b in range(group):
+                update_block(op, step, 4, (j + b) * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
+                             step.scratch + b * SPARSE_PANEL * FNN_BLOCK)
+            k += m
+        j += group
+    if i0 == 0 and i1 > 0 and op.t[8] != NULL:
+        update_bias(op, step, 8, dz, j0, j1)
+
+
+KERNELS = {
+    "dense_forward": <size_t> &dense_forward,
+    "dense_forward_sparse": <size_t> &dense_forward_sparse,
+    "transpose": <size_t> &transpose,
+    "dense_backward_input": <size_t> &dense_backward_input,
+    "dense_backward_weights": <size_t> &dense_backward_weights,
+    "sparse_columns": <size_t> &sparse_columns,
+    "dense_backward_weights_sparse": <size_t> &dense_backward_weights_sparse,
+}

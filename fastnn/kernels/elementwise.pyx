@@ -1,0 +1,152 @@
+"""Ops that treat each row of the batch by itself: a member of the team takes a range of rows."""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share
+
+
+cdef void activation_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef int64_t r0, r1, j, at
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        at = j * step.stride + r0 * FNN_BLOCK
+        step.k.activation[op.d[1]]((r1 - r0) * FNN_BLOCK, op.f, z + at, y + at)
+
+
+cdef void activation_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dz [+]= dy f'(z)"""
+    cdef const float *z = <const float *> op.t[0]        # IN (rows, features) or NULL
+    cdef const float *y = <const float *> op.t[1]        # IN (rows, features)
+    cdef const float *dy = <const float *> op.t[2]       # IN (rows, features)
+    cdef float *dz = <float *> op.t[3]                   # OUT (rows, features)
+    cdef float *part = step.scratch
+    cdef int64_t r0, r1, r, j, at, m
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        r = r0
+        while r < r1:
+            m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
+            at = j * step.stride + r * FNN_BLOCK
+            if op.d[2]:
+                step.k.activation_backward[op.d[1]](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL, y + at,
+                                                    dy + at, part)
+                step.k.add(m * FNN_BLOCK, part, dz + at)
+            else:
+                step.k.activation_backward[op.d[1]](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL, y + at,
+                                                    dy + at, dz + at)
+            r += m
+
+
+cdef void softmax_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef int64_t r0, r1
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    step.k.softmax(r1 - r0, op.d[0], step.stride, z + r0 * FNN_BLOCK, y + r0 * FNN_BLOCK)
+
+
+cdef void softmax_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *y = <const float *> op.t[0]        # IN (rows, features)
+    cdef const float *dy = <const float *> op.t[1]       # IN (rows, features)
+    cdef float *dz = <float *> op.t[2]                   # OUT (rows, features)
+    cdef int64_t r0, r1
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    step.k.softmax_backward(r1 - r0, op.d[0], step.stride, y + r0 * FNN_BLOCK, dy + r0 * FNN_BLOCK,
+                            <int> op.d[1], dz + r0 * FNN_BLOCK)
+
+
+cdef void affine(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= scale * x + offset"""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef float *part = step.scratch
+    cdef int64_t r0, r1, r, j, at, m
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        r = r0
+        while r < r1:
+            m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
+            at = j * step.stride + r * FNN_BLOCK
+            if op.d[1]:
+                step.k.affine(m * FNN_BLOCK, op.f[0], op.f[1], x + at, part)
+                step.k.add(m * FNN_BLOCK, part, y + at)
+            else:
+                step.k.affine(m * FNN_BLOCK, op.f[0], op.f[1], x + at, y + at)
+            r += m
+
+
+cdef void copy_columns(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y[:, to : to + count] [+]= x[:, start : start + count]
+
+    Where that is the end of y, its padding is cleared: what follows relies on zeros there.
+    """
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, ...)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, ...)
+    cdef int64_t count = op.d[0], start = op.d[1], to = op.d[2]
+    cdef bint accumulate = op.d[3]
+    cdef int64_t r0, r1, r, c, p, q
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for c in range(count):
+        p = (start + c) // FNN_BLOCK * step.stride + (start + c) % FNN_BLOCK
+        q = (to + c) // FNN_BLOCK * step.stride + (to + c) % FNN_BLOCK
+        for r in range(r0, r1):
+            if accumulate:
+                y[q + r * FNN_BLOCK] += x[p + r * FNN_BLOCK]
+            else:
+                y[q + r * FNN_BLOCK] = x[p + r * FNN_BLOCK]
+    if to + count == op.d[4]:
+        for c in range(to + count, blocks_of(op.d[4]) * FNN_BLOCK):
+            q = c // FNN_BLOCK * step.stride + c % FNN_BLOCK
+            for r in range(r0, r1):
+                y[q + r * FNN_BLOCK] = 0.0
+
+
+cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The batch's rows of a data set, converted to float32: y = scale * x + offset."""
+    cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
+    cdef int64_t features = op.d[0], source = op.d[1]
+    cdef const char *data = step.sources[source].data
+    cdef int64_t row_bytes = step.sources[source].row_bytes
+    cdef int64_t r0, r1, r
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        step.k.gather[step.sources[source].dtype](features, data + step.order[r] * row_bytes, op.f[0], op.f[1],
+                                                  step.stride, y + r * FNN_BLOCK)
+
+
+cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """One 4-byte value a row: labels (int32) or sample weights (float32)."""
+    cdef char *y = <char *> op.t[0]                      # OUT (rows,)
+    cdef const char *data = step.sources[op.d[0]].data
+    cdef int64_t r0, r1, r
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        memcpy(y + 4 * r, data + 4 * step.order[r], 4)
+
+
+cdef void scatter(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Predictions into the caller's array, row by row."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef int64_t features = op.d[0]
+    cdef float *output = step.outputs[op.d[1]] + step.first * features
+    cdef int64_t r0, r1, r
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        step.k.scatter(features, step.stride, x + r * FNN_BLOCK, output + r * features)
+
+
+KERNELS = {
+    "activation_forward": <size_t> &activation_forward,
+    "activation_backward": <size_t> &activation_backward,
+    "softmax_forward": <size_t> &softmax_forward,
+    "softmax_backward": <size_t> &softmax_backward,
+    "affine": <size_t> &affine,
+    "copy_columns": <size_t> &copy_columns,
+    "gather": <size_t> &gather,
+    "gather_values": <size_t> &gather_values,
+    "scatter": <size_t> &scatter,
+}

@@ -1,0 +1,82 @@
+"""What a kernel gets: an op of the program, the step it is part of, and its share of the team.
+
+A kernel is `void kernel(const Op *op, const Step *step, int i, int n)`: member `i` of `n` does its
+share and returns; the engine waits for the others where the program says so. Which tensor, integer
+and number stands at which index is written in the op's row of `fastnn/lowering/ops.py`.
+"""
+
+from libc.stdint cimport int64_t
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_sparse
+
+cdef enum:
+    MAX_TENSORS = 12
+    MAX_INTEGERS = 8
+    MAX_NUMBERS = 8
+    # Floats of scratch for each member of the team: gradient tiles between product and update.
+    SCRATCH = 32768
+    # Rows are shared out in units of this many: a block of the transposed layout.
+    ROW_UNIT = 16
+
+ctypedef struct Source:
+    const char *data       # dense rows ...
+    int dtype
+    int64_t row_bytes
+    const fnn_sparse *sparse  # ... or their nonzeros
+
+ctypedef struct Step:
+    const fnn_kernels *k
+    int64_t rows           # of this batch, at most the capacity
+    int64_t stride         # floats from block to block of an activation: capacity * 16
+    const int64_t *order   # (rows,): rows of the data set
+    int64_t first          # position of the batch in the output (predict)
+    const Source *sources
+    const float *scalars   # of the optimizer at this step
+    double *sums           # of losses and metrics, over batches; member 0 writes
+    float *scratch         # this member's own
+    float **outputs        # where predictions go, an array for each output of the model
+
+cdef struct Op
+
+ctypedef void (*Kernel)(const Op *op, const Step *step, int i, int n) noexcept nogil
+
+cdef struct Op:
+    Kernel run
+    int wait               # for the whole team, before this op
+    void *t[MAX_TENSORS]
+    int64_t d[MAX_INTEGERS]
+    float f[MAX_NUMBERS]
+
+
+cdef inline int64_t blocks_of(int64_t features) noexcept nogil:
+    return (features + FNN_BLOCK - 1) // FNN_BLOCK
+
+
+cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin, int64_t *end) noexcept nogil:
+    """Member i's part of [0, total), in whole units but for the last."""
+    cdef int64_t units = (total + unit - 1) // unit
+    cdef int64_t quotient = units // n, rest = units % n
+    cdef int64_t first = i * quotient + (i if i < rest else rest)
+    cdef int64_t last = first + quotient + (1 if i < rest else 0)
+    begin[0] = first * unit
+    end[0] = last * unit if last * unit < total else total
+
+
+cdef inline void share_grid(int64_t rows, int64_t row_unit, int64_t blocks, bint by_rows, int i, int n,
+                            int64_t *row_begin, int64_t *row_end,
+                            int64_t *block_begin, int64_t *block_end) noexcept nogil:
+    """Member i's rectangle of (rows, blocks): the grid of n members whose largest share is smallest.
+
+    A bit of the result never depends on it: an element is computed whole by one member.
+    """
+    cdef int columns, best = 1
+    cdef int64_t load, best_load = -1
+    cdef int64_t units = (rows + row_unit - 1) // row_unit
+    if not by_rows:
+        for columns in range(n, 0, -1):
+            if n % columns == 0:
+                load = ((blocks + columns - 1) // columns) * ((units + n // columns - 1) // (n // columns))
+                if best_load < 0 or load < best_load:
+                    best, best_load = columns, load
+    share(rows, row_unit, i // best, n // best, row_begin, row_end)
+    share(blocks, 1, i % best, best, block_begin, block_end)

@@ -1,0 +1,338 @@
+"""Losses: what is to be minimised, as settings. The arithmetic is the kernels'.
+
+Predictions have shape (batch, width), float32. ``kind`` and ``params`` are all that lowering reads.
+Names, arguments, defaults and meaning are Keras 3's, except that everything is float32 (there is
+no ``dtype``) and that the last axis is the class axis.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from fastnn._checks import check_choice, check_flag, check_real
+from fastnn._registry import resolve
+
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
+
+
+class Loss(ABC):
+    """Base class of the losses.
+
+    Args:
+        name: the loss's name.
+        reduction: how the examples' losses, each times its sample weight, become one number:
+            ``"sum_over_batch_size"`` (also called ``"mean"``) divides their sum by the number of
+            examples, ``"sum"`` does not.
+
+    Attributes:
+        kind: which formula.
+
+    Raises:
+        ValueError: ``reduction`` is none of these. Keras's ``"mean_with_sample_weight"`` and
+            ``None`` do not exist here.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, reduction: str = "sum_over_batch_size") -> None:
+        check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
+        self.name = name
+        self.reduction = "sum_over_batch_size" if reduction == "mean" else reduction
+
+    @property
+    @abstractmethod
+    def params(self) -> tuple[float, ...]:
+        """The formula's numbers, in the order in which the kernel of ``kind`` takes them."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"name": self.name, "reduction": self.reduction}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        """The loss that ``get_config`` described."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """``-log(p[label])``: labels are integers of shape (batch,) or (batch, 1).
+
+    Keras's ``ignore_class`` does not exist; a ``sample_weight`` of 0 leaves an example out.
+
+    Args:
+        from_logits: predictions are logits, not probabilities.
+        reduction: see ``Loss``.
+        axis: the class axis, always -1.
+        name: the loss's name.
+    """
+
+    kind = "sparse_categorical_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        *,
+        reduction: str = "sum_over_batch_size",
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+    ) -> None:
+        super().__init__(name, reduction)
+        _check_axis(self, axis)
+        self.from_logits = _check_from_logits(self, from_logits)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """(from_logits,)."""
+        return (float(self.from_logits),)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "from_logits": self.from_logits}
+
+
+class CategoricalCrossentropy(Loss):
+    """``-sum(y * log(p))``: targets are one-hot or probabilities, of shape (batch, classes).
+
+    Args:
+        from_logits: predictions are logits, not probabilities.
+        label_smoothing: in [0, 1]; targets become ``y * (1 - s) + s / classes``.
+        axis: the class axis, always -1.
+        reduction: see ``Loss``.
+        name: the loss's name.
+    """
+
+    kind = "categorical_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str = "categorical_crossentropy",
+    ) -> None:
+        super().__init__(name, reduction)
+        _check_axis(self, axis)
+        self.from_logits = _check_from_logits(self, from_logits)
+        self.label_smoothing = _check_label_smoothing(self, label_smoothing)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """(from_logits, label_smoothing)."""
+        return (float(self.from_logits), self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+        }
+
+
+class BinaryCrossentropy(Loss):
+    """``mean(-y * log(p) - (1 - y) * log(1 - p))`` over the last axis; targets lie in [0, 1].
+
+    Args:
+        from_logits: predictions are logits, not probabilities.
+        label_smoothing: in [0, 1]; targets become ``y * (1 - s) + s / 2``.
+        axis: the axis that the mean is over, always -1.
+        reduction: see ``Loss``.
+        name: the loss's name.
+    """
+
+    kind = "binary_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str = "binary_crossentropy",
+    ) -> None:
+        super().__init__(name, reduction)
+        _check_axis(self, axis)
+        self.from_logits = _check_from_logits(self, from_logits)
+        self.label_smoothing = _check_label_smoothing(self, label_smoothing)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """(from_logits, label_smoothing)."""
+        return (float(self.from_logits), self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+        }
+
+
+class CategoricalFocalCrossentropy(Loss):
+    """``sum(-alpha * (1 - p)^gamma * y * log(p))`` (Lin et al. 2017, "Focal loss", eq. 5).
+
+    Args:
+        alpha: the weight, a number >= 0 (Keras also takes one a class; use ``class_weight``).
+        gamma: the focusing exponent, >= 0; 0 is ``alpha`` times the crossentropy.
+        from_logits: predictions are logits, not probabilities.
+        label_smoothing: in [0, 1]; targets become ``y * (1 - s) + s / classes``.
+        axis: the class axis, always -1.
+        reduction: see ``Loss``.
+        name: the loss's name.
+    """
+
+    kind = "categorical_focal_crossentropy"
+
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str = "categorical_focal_crossentropy",
+    ) -> None:
+        super().__init__(name, reduction)
+        _check_axis(self, axis)
+        self.alpha = check_real(type(self).__name__, "alpha", alpha, at_least=0)
+        self.gamma = check_real(type(self).__name__, "gamma", gamma, at_least=0)
+        self.from_logits = _check_from_logits(self, from_logits)
+        self.label_smoothing = _check_label_smoothing(self, label_smoothing)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """(alpha, gamma, from_logits, label_smoothing)."""
+        return (self.alpha, self.gamma, float(self.from_logits), self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "gamma": self.gamma,
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+        }
+
+
+class MeanSquaredError(Loss):
+    """``mean((y - p)^2)`` over the last axis."""
+
+    kind = "mean_squared_error"
+    params = ()
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+class MeanAbsoluteError(Loss):
+    """``mean(|y - p|)`` over the last axis."""
+
+    kind = "mean_absolute_error"
+    params = ()
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+class Huber(Loss):
+    """``mean(h(y - p))`` over the last axis, ``h`` quadratic near 0, else linear (Huber 1964).
+
+    ``h(e)`` is ``e^2 / 2`` where ``|e| <= delta`` and ``delta * |e| - delta^2 / 2`` elsewhere.
+
+    Args:
+        delta: where the two meet, > 0.
+        reduction: see ``Loss``.
+        name: the loss's name.
+    """
+
+    kind = "huber"
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "huber_loss",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.delta = check_real(type(self).__name__, "delta", delta, above=0)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """(delta,)."""
+        return (self.delta,)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "delta": self.delta}
+
+
+class Poisson(Loss):
+    """``mean(p - y * log(p + 1e-7))`` over the last axis; predictions are rates, >= 0."""
+
+    kind = "poisson"
+    params = ()
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "poisson") -> None:
+        super().__init__(name, reduction)
+
+
+def _check_axis(loss: Loss, axis: int) -> None:
+    # Predictions have two axes and the batch is the first: there is no other choice.
+    if axis != -1:
+        raise ValueError(f"{type(loss).__name__}: axis must be -1, got {axis!r}")
+
+
+def _check_from_logits(loss: Loss, from_logits: bool) -> bool:
+    return check_flag(type(loss).__name__, "from_logits", from_logits)
+
+
+def _check_label_smoothing(loss: Loss, label_smoothing: float) -> float:
+    return check_real(
+        type(loss).__name__, "label_smoothing", label_smoothing, at_least=0, at_most=1
+    )
+
+
+CLASSES: dict[str, type[Loss]] = {
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "binary_crossentropy": BinaryCrossentropy,
+    "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
+    "mean_squared_error": MeanSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "huber": Huber,
+    "poisson": Poisson,
+}
+"""Every name of a loss: snake case, the class's name, and Keras's aliases."""
+CLASSES |= {cls.__name__: cls for cls in CLASSES.values()}
+CLASSES |= {
+    "bce": BinaryCrossentropy,
+    "BCE": BinaryCrossentropy,
+    "mse": MeanSquaredError,
+    "MSE": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "MAE": MeanAbsoluteError,
+}
+
+
+def get(identifier: str | dict[str, Any] | Loss | type[Loss]) -> Loss:
+    """The loss that ``identifier`` names ("mse", "sparse_categorical_crossentropy", ...) or is.
+
+    Raises:
+        ValueError: the name is unknown.
+        TypeError: ``identifier`` is neither a name, a config nor a loss.
+    """
+    # mypy wants a class that can be called, but an abstract base only serves isinstance.
+    return resolve("loss", Loss, CLASSES, identifier)  # type: ignore[type-abstract]

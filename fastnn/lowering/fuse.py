@@ -1,0 +1,51 @@
+"""Fusion, decided here and nowhere else. Each pass turns a pair of nodes into one."""
+
+from __future__ import annotations
+
+from fastnn.lowering.trace import (
+    ActivationNode,
+    AffineNode,
+    DenseNode,
+    InputNode,
+    Trace,
+    Value,
+)
+
+
+def fuse(trace: Trace) -> None:
+    """All passes, in place."""
+    for node in list(trace.nodes):
+        if isinstance(node, AffineNode):
+            _affine_into_input(trace, node)
+        elif isinstance(node, ActivationNode):
+            _activation_into_dense(trace, node)
+
+
+def _only_for(value: Value, node: object) -> bool:
+    return value.readers == [node] and not value.is_output
+
+
+def _affine_into_input(trace: Trace, node: AffineNode) -> None:
+    """A data set is scaled while its rows are gathered."""
+    value = node.inputs[0]
+    maker = value.maker
+    if isinstance(maker, InputNode) and _only_for(value, node):
+        maker.scale *= node.scale
+        maker.offset = maker.offset * node.scale + node.offset
+        _hand_over(trace, node, maker)
+
+
+def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
+    """The activation is applied to a block of the product while it is in cache."""
+    value = node.inputs[0]
+    maker = value.maker
+    if isinstance(maker, DenseNode) and maker.activation.kind == "linear" and _only_for(value, node):
+        maker.activation = node.activation
+        _hand_over(trace, node, maker)
+
+
+def _hand_over(trace: Trace, node: ActivationNode | AffineNode, maker: DenseNode | InputNode) -> None:
+    """``maker`` makes what ``node`` made."""
+    trace.remove(node)
+    maker.output = node.output
+    node.output.maker = maker

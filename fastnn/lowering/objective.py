@@ -1,0 +1,108 @@
+"""Losses and metrics in the kernels' terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastnn.losses import Loss
+from fastnn.lowering.trace import ActivationNode, DenseNode, SoftmaxNode, Trace, Value
+from fastnn.metrics import LossMetric, Metric
+
+_SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}
+_CATEGORICAL = {"sparse_categorical_crossentropy", "categorical_crossentropy"}
+
+
+@dataclass
+class Objective:
+    """What one output of the model is held to.
+
+    weighted: the loss of each row is multiplied by a weight that comes with the data.
+    """
+
+    loss: Loss | None
+    metrics: Sequence[Metric] = ()
+    loss_weight: float = 1.0
+    weighted: bool = False
+
+    @property
+    def has_target(self) -> bool:
+        return self.loss is not None or bool(self.metrics)
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the target is one integer a row; else it has the output's shape.
+
+        Raises:
+            ValueError: One of loss and metrics wants labels and another does not.
+        """
+        wanted: dict[bool, str] = {}
+        for item in (self.loss, *self.metrics):
+            if item is not None:
+                wanted[item.kind in _SPARSE] = item.name
+        if len(wanted) == 2:
+            raise ValueError(
+                f"{wanted[True]!r} takes integer labels, but {wanted[False]!r} takes targets of the "
+                "output's shape: use loss and metrics of one sort"
+            )
+        return wanted.get(True) is not None
+
+
+@dataclass(frozen=True)
+class LossKernel:
+    """A row of csrc's table of losses with its params. ``writes_probabilities``: it takes logits."""
+
+    kind: str
+    params: tuple[float, ...] = ()
+    writes_probabilities: bool = False
+
+
+def loss_kernel(loss: Loss | LossMetric, from_logits: bool | None = None) -> LossKernel:
+    """The kernel for ``loss``; ``from_logits`` overrides what the loss says of its predictions."""
+    params = loss.params
+    if loss.kind in _CATEGORICAL:
+        logits = bool(params[0]) if from_logits is None else from_logits
+        smoothing = params[1] if len(params) > 1 else 0.0
+        return LossKernel("softmax_crossentropy" if logits else "crossentropy", (smoothing,), logits)
+    if loss.kind == "binary_crossentropy":
+        logits = bool(params[0]) if from_logits is None else from_logits
+        kind = "sigmoid_crossentropy" if logits else "binary_crossentropy"
+        return LossKernel(kind, (params[1],), logits)
+    if loss.kind == "categorical_focal_crossentropy":
+        return LossKernel("focal_crossentropy", params, bool(params[2]))
+    return LossKernel(loss.kind, params)
+
+
+def metric_kernel(metric: Metric) -> tuple[str, tuple[float, ...]]:
+    """Kind and params in csrc's table of metrics."""
+    if metric.kind == "binary_accuracy":
+        return "binary_accuracy", metric.params
+    return "categorical_accuracy", metric.params or (1.0,)
+
+
+def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
+    """The logits of ``output``, if the loss is better computed from them: then the loss also makes
+    ``output``, and its maker is taken out of the trace.
+
+    softmax + cross-entropy: d_logits = p - y, without a division by a small p. Likewise sigmoid +
+    binary cross-entropy.
+    """
+    maker = output.maker
+    if output.readers or maker is None or (loss.params and loss.params[0]):
+        return None
+    if loss.kind in _CATEGORICAL and isinstance(maker, SoftmaxNode):
+        trace.remove(maker)
+        output.maker = None
+        return maker.inputs[0]
+    if loss.kind == "binary_crossentropy":
+        if isinstance(maker, ActivationNode) and maker.activation.kind == "sigmoid":
+            trace.remove(maker)
+            output.maker = None
+            return maker.inputs[0]
+        if isinstance(maker, DenseNode) and maker.activation.kind == "sigmoid":
+            logits = Value(f"{output.name}/logits", output.features, maker)
+            maker.activation = type(maker.activation)("linear")
+            maker.output = logits
+            output.maker = None
+            return logits
+    return None

@@ -1,0 +1,131 @@
+"""A program: a flat list of ops over one arena, which can be printed and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.kernels.layout import ALIGNMENT, BLOCK, n_blocks
+from fastnn.lowering.ops import OPS, OpSpec
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory of an op's operand: a place in the arena, or an array that outlives the program."""
+
+    name: str
+    n_bytes: int
+    array: NDArray | None = None
+    offset: int = -1
+
+    def span(self) -> tuple[bool, int, int]:
+        """(in the arena, first byte, byte after the last)."""
+        if self.array is None:
+            return True, self.offset, self.offset + self.n_bytes
+        first = self.array.ctypes.data
+        return False, first, first + self.array.nbytes
+
+
+@dataclass
+class Op:
+    """An op with its operands, in the order of its row in the table."""
+
+    name: str
+    tensors: list[Buffer | None]
+    integers: list[int]
+    numbers: list[float]
+    wait: bool = False
+    """The whole team waits for its last member before this op."""
+
+    @property
+    def spec(self) -> OpSpec:
+        return OPS[self.name]
+
+    @property
+    def by_rows(self) -> bool:
+        if self.spec.by_rows == "setting":
+            return bool(self.integers[self.spec.integers.index("by_rows")])
+        return bool(self.spec.by_rows)
+
+    def accesses(self) -> Iterator[tuple[Buffer, bool]]:
+        """(buffer, whether it is written) for each tensor."""
+        for buffer, mode in zip(self.tensors, self.spec.tensors.values(), strict=True):
+            if buffer is not None:
+                yield buffer, "w" in mode
+
+    def __str__(self) -> str:
+        operands = [
+            f"{name}={buffer.name}"
+            for name, buffer in zip(self.spec.tensors, self.tensors, strict=True)
+            if buffer is not None
+        ]
+        settings = [
+            f"{name}={value:g}"
+            for names, values in (
+                (self.spec.integers, self.integers),
+                (self.spec.numbers, self.numbers),
+            )
+            for name, value in zip(names, values, strict=True)
+        ]
+        return f"{'wait' if self.wait else '    '} {self.name:30s} {' '.join(operands + settings)}"
+
+
+def make_op(name: str, **operands: Buffer | float | None) -> Op:
+    """An op by the names of its row; tensors that are left out are None, settings 0."""
+    spec = OPS[name]
+    known = {*spec.tensors, *spec.integers, *spec.numbers}
+    if not operands.keys() <= known:
+        raise ValueError(f"op {name} has no operand {sorted(operands.keys() - known)}")
+    return Op(
+        name,
+        [operands.get(key) for key in spec.tensors],  # type: ignore[misc]
+        [int(operands.get(key, 0)) for key in spec.integers],  # type: ignore[arg-type]
+        [float(operands.get(key, 0.0)) for key in spec.numbers],  # type: ignore[arg-type]
+    )
+
+
+@dataclass
+class Program:
+    """What the engine runs for each batch of at most ``capacity`` rows.
+
+    sums: names of what each step adds to, in order: losses and metrics, summed over rows.
+    """
+
+    ops: list[Op]
+    capacity: int
+    sums: list[str] = field(default_factory=list)
+    arena_bytes: int = 0
+
+    def __str__(self) -> str:
+        head = f"program for {self.capacity} rows, arena of {self.arena_bytes / 2**20:.2f} MiB"
+        return "\n".join([head, *map(str, self.ops)])
+
+
+class Buffers:
+    """Makes the buffers of a program for ``capacity`` rows."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+
+    def activation(self, name: str, features: int) -> Buffer:
+        """(rows, features) in blocks of 16 features."""
+        return self.raw(name, 4 * n_blocks(features) * self.capacity * BLOCK)
+
+    def transposed(self, name: str, features: int) -> Buffer:
+        """(rows, features) in blocks of 16 rows."""
+        return self.raw(name, 4 * n_blocks(self.capacity) * n_blocks(features) * BLOCK * BLOCK)
+
+    def values(self, name: str) -> Buffer:
+        """(rows,) of 4 bytes each."""
+        return self.raw(name, 4 * self.capacity)
+
+    @staticmethod
+    def raw(name: str, n_bytes: int) -> Buffer:
+        return Buffer(name, -(-n_bytes // ALIGNMENT) * ALIGNMENT)
+
+    @staticmethod
+    def of_array(name: str, array: NDArray[np.float32]) -> Buffer:
+        return Buffer(name, array.nbytes, array)

@@ -1,0 +1,89 @@
+"""A model from a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import losses, metrics
+from fastnn._registry import resolve
+from fastnn.models import container
+from fastnn.models.model import Model
+from fastnn.models.sequential import Sequential
+from fastnn.variables import restoring
+
+CLASSES: dict[str, type[Model]] = {"Model": Model, "Sequential": Sequential}
+"""What a file may be a model of."""
+
+
+def load_model(filepath: str | os.PathLike[str], *, compile: bool = True) -> Model:
+    """The model that ``Model.save`` wrote to ``filepath``.
+
+    Loading never runs code from a file: it holds tensors and JSON, and only fastnn's own classes
+    can be named in it.
+
+    Args:
+        filepath: the file.
+        compile: compile the model as it was, and let training go on where it was left.
+
+    Returns:
+        A ``Model``, or a ``Sequential`` if that was saved.
+
+    Raises:
+        OSError: there is no such file, or it can't be read.
+        ValueError: the file is truncated or malformed, names an unknown class, lacks a tensor, or
+            has one of another shape; the message names the fault.
+    """
+    content = container.read(filepath)
+    try:
+        model = _restored(content)
+        if compile and "compile" in content.configs:
+            _compile(model, content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(filepath)}: {error}") from error
+    return model
+
+
+def _restored(content: container.Container) -> Model:
+    if "model" not in content.configs:
+        raise ValueError("it holds no model, only weights: use load_weights of a model")
+    # A string would be a name to `resolve`, which makes a fresh object of that class.
+    if not isinstance(content.configs["model"], dict):
+        raise ValueError("'model' in its metadata must be an object")
+    with restoring(content.weights):
+        model = resolve("model", Model, CLASSES, content.configs["model"])
+    spare = content.weights.keys() - {variable.path for variable in model.weights}
+    if spare:
+        raise ValueError(f"no layer of the model has the weights {sorted(spare)}")
+    if not model.built:
+        raise ValueError(f"the model {model.name!r} has no Input, its shapes are unknown")
+    return model
+
+
+def _objects(get: Callable[[Any], Any], value: Any) -> Any:
+    """``value`` with every configuration in it turned into an object, by ``get``."""
+    if isinstance(value, list):
+        return [_objects(get, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"class_name", "config"}:
+        return get(value)
+    return {key: _objects(get, item) for key, item in value.items()}
+
+
+def _compile(model: Model, content: container.Container) -> None:
+    config: Any = content.configs["compile"]
+    if not isinstance(config, dict):
+        raise ValueError(f"'compile' in its metadata must be an object, got {config!r:.80}")
+    try:
+        # Names of an optimizer, a loss or a metric stay as they are: `compile` resolves them.
+        arguments = {
+            **config,
+            "loss": _objects(losses.get, config.get("loss")),
+            "metrics": _objects(metrics.get, config.get("metrics")),
+        }
+        model.compile(**arguments)
+        model._restore_training_state(content.training_state)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"its 'compile' configuration is malformed: {error}") from error

@@ -1,0 +1,83 @@
+"""RMSprop, plain, with momentum, or centered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._checks import check_flag
+from fastnn.optimizers.base import Optimizer, rows
+from fastnn.optimizers.schedules import LearningRateSchedule
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012); arguments and arithmetic are Keras 3's.
+
+    ::
+
+        v = rho * v + (1 - rho) * g * g
+        m = momentum * m + lr * g / sqrt(v + epsilon)
+        w -= m
+
+    and with ``centered`` (Graves 2013) the variance ``v - a * a`` in the place of ``v``, where
+    ``a = rho * a + (1 - rho) * g``.
+
+    Args:
+        learning_rate: a number >= 0 or a schedule.
+        rho: decay of the mean of the squares, in [0, 1).
+        momentum: in [0, 1].
+        epsilon: a number >= 0, added under the root.
+        centered: divide by the standard deviation, not by the root of the mean square.
+        weight_decay: see ``Optimizer``.
+        name: see ``Optimizer``.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, name)
+        self.rho = self._check("rho", rho, at_least=0, below=1)
+        self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
+        self.epsilon = self._check("epsilon", epsilon, at_least=0)
+        self.centered = check_flag(type(self).__name__, "centered", centered)
+
+    @property
+    def kernel(self) -> str:
+        """``rmsprop``, ``rmsprop_momentum`` or ``rmsprop_centered`` (which does momentum too)."""
+        if self.centered:
+            return "rmsprop_centered"
+        return "rmsprop" if self.momentum == 0 else "rmsprop_momentum"
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """``velocity`` (v), then ``momentum`` (m) and ``average_gradient`` (a) as needed."""
+        if self.centered:
+            return ("velocity", "momentum", "average_gradient")
+        return ("velocity",) if self.momentum == 0 else ("velocity", "momentum")
+
+    def scalars(
+        self, iterations: NDArray[np.int64], learning_rate: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Rows of learning rate, weight decay, rho, epsilon and momentum."""
+        decay = self._decay(learning_rate)
+        return rows(learning_rate, decay, self.rho, self.epsilon, self.momentum)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "rho": self.rho,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "centered": self.centered,
+        }

@@ -1,0 +1,129 @@
+"""Variables: the arrays that training changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn._checks import check_integer
+from fastnn.kernels import layout
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+_restored_values: ContextVar[Mapping[str, NDArray[Any]] | None] = ContextVar(
+    "restored_values", default=None
+)
+
+
+@contextmanager
+def restoring(values: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+    """Variables made inside take their first value from ``values``, by path.
+
+    A loaded model is built this way: no random numbers are drawn, and no memory is taken for a
+    shape that the file does not hold. A missing path, or another shape, is a ValueError.
+    """
+    token = _restored_values.set(values)
+    try:
+        yield
+    finally:
+        _restored_values.reset(token)
+
+
+class Variable:
+    """A float32 vector or matrix, kept in the layout that the kernels read.
+
+    Args:
+        shape: (n,) or (in, out), every extent at least 1.
+        initializer: ``initializer(shape)`` returns the first value.
+        name: The last part of the path: "kernel".
+        trainable: Whether an optimizer may change it.
+        path: The name that is unique in a model: "dense/kernel". By default ``name``.
+
+    Attributes:
+        storage : ndarray of float32: The value, packed as ``fastnn.kernels.layout`` says and
+            aligned to a cache line. It is never reallocated: a running program keeps its address.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        initializer: Callable[[tuple[int, ...]], ArrayLike],
+        name: str,
+        trainable: bool = True,
+        path: str = "",
+    ) -> None:
+        self.name = name
+        self.path = path or name
+        if len(shape) not in (1, 2):
+            raise ValueError(
+                f"variable {self.path!r} must have shape (n,) or (in, out), got {shape}"
+            )
+        self.shape = tuple(
+            check_integer(f"variable {self.path!r}", "every extent", extent, at_least=1)
+            for extent in shape
+        )
+        self.trainable = trainable
+        self.storage: NDArray[np.float32] = self._packed(self._first_value(initializer))
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> NDArray[np.float32]:
+        """A copy in C order."""
+        return layout.unpack(self.storage, self.shape)
+
+    def assign(self, value: ArrayLike | Variable) -> None:
+        """Overwrite the value; ValueError for another shape, TypeError for a non-numeric one."""
+        layout.pack(self.checked(value), self.storage)
+
+    def checked(self, value: ArrayLike | Variable) -> NDArray[np.float32]:
+        """``value`` as float32, once it is known that ``assign`` would take it."""
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"variable {self.path!r} takes real numbers, got an array of dtype {array.dtype}"
+            )
+        if array.shape != self.shape:
+            raise ValueError(
+                f"variable {self.path!r} has shape {self.shape}, got a value of shape {array.shape}"
+            )
+        return array.astype(np.float32, copy=False)
+
+    def _first_value(self, initializer: Callable[[tuple[int, ...]], ArrayLike]) -> ArrayLike:
+        restored = _restored_values.get()
+        if restored is None:
+            return initializer(self.shape)
+        if self.path not in restored:
+            raise ValueError(f"the value of variable {self.path!r} is missing")
+        return restored[self.path]
+
+    def _packed(self, value: ArrayLike) -> NDArray[np.float32]:
+        checked = self.checked(value)
+        storage: NDArray[np.float32] = layout.aligned_zeros(layout.packed_shape(self.shape))
+        layout.pack(checked, storage)
+        return storage
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(f"variable {self.path!r} can't be seen as an array without a copy")
+        return self.numpy().astype(dtype or np.float32, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of `storage` by copy.deepcopy or pickle would lose its alignment.
+        state = self.__dict__.copy()
+        state["storage"] = self.numpy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.storage = self._packed(state["storage"])
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, trainable={self.trainable}>"

@@ -1,0 +1,100 @@
+"""Builds the Cython modules, and csrc once for each CPU level of the machine's architecture.
+
+Nothing here asks what the building machine's own CPU can do: a wheel runs on any x86-64 or arm64.
+FASTNN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, for the tests.
+"""
+
+import os
+import platform
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CSRC = Path("csrc")
+SANITIZE = os.environ.get("FASTNN_SANITIZE") == "1"
+
+# no-math-errno and no-trapping-math let sqrt, comparisons and conversions become vector instructions;
+# neither changes a result.
+FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+OPENMP = ["-fopenmp"]
+if SANITIZE:
+    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+
+LEVELS = {
+    "x86_64": {
+        "generic": [],
+        "avx2": ["-DFNN_AVX2", "-mavx2", "-mfma"],
+        "avx512": ["-DFNN_AVX512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
+                   "-mprefer-vector-width=512"],
+    },
+    "aarch64": {"generic": [], "neon": ["-DFNN_NEON"]},
+}
+
+
+def levels() -> dict[str, list[str]]:
+    machine = os.environ.get("FASTNN_BUILD_MACHINE", platform.machine())
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return LEVELS.get(machine, {"generic": []})
+
+
+class BuildLevels(build_ext):
+    """Links the objects of every CPU level into the one extension that picks among them."""
+
+    def build_extension(self, ext: Extension) -> None:
+        if ext.name == "fastnn.kernels.levels":
+            ext.extra_objects = [*self.compile("dispatch.c", "dispatch", []), *(
+                built
+                for level, flags in levels().items()
+                for built in self.compile("level.c", level, [f"-DFNN_LEVEL={level}", *flags])
+            )]
+        super().build_extension(ext)
+
+    def compile(self, source: str, name: str, flags: list[str]) -> list[str]:
+        return self.compiler.compile(
+            [str(CSRC / source)],
+            output_dir=str(Path(self.build_temp) / name),
+            include_dirs=[str(CSRC)],
+            extra_postargs=[*FLAGS, "-Wall", "-Wextra", *flags],
+            depends=[str(path) for path in CSRC.iterdir()],
+        )
+
+
+def extension(name: str) -> Extension:
+    return Extension(
+        name,
+        [name.replace(".", "/") + ".pyx"],
+        include_dirs=[str(CSRC)],
+        depends=[str(path) for path in CSRC.iterdir()],
+        extra_compile_args=[*FLAGS, *OPENMP],
+        # stripped: the wheel is small
+        extra_link_args=[*OPENMP, *(["-fsanitize=address,undefined"] if SANITIZE else ["-Wl,-s"])],
+    )
+
+
+NAMES = [
+    "fastnn.kernels.levels",
+    "fastnn.kernels.codes",
+    "fastnn.kernels.dense",
+    "fastnn.kernels.elementwise",
+    "fastnn.kernels.objective",
+    "fastnn.kernels.nonzeros",
+    "fastnn.engine.executable",
+]
+
+setup(
+    ext_modules=cythonize(
+        [extension(name) for name in NAMES],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+        },
+        build_dir="build/cython",
+    ),
+    cmdclass={"build_ext": BuildLevels},
+)

@@ -1,0 +1,51 @@
+"""Reference cases that run on Keras and on fastnn alike, and what Keras made of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference import cases_fit, cases_layers, cases_losses, cases_optimizers
+from reference.protocol import CASES, Run, execute
+
+__all__ = ["Reference", "Run", "execute", "select"]
+
+_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit)
+
+
+def select(prefixes: list[str]) -> list[str]:
+    """Names of the cases that start with one of ``prefixes``; all of them for none."""
+    return [name for name in CASES if not prefixes or name.startswith(tuple(prefixes))]
+
+
+class Reference:
+    """The recorded results: see ``make_keras_reference.py`` for the file."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as arrays:
+            index = json.loads(str(arrays["index"]))
+            self._vectors = arrays["float32"], arrays["float64"]
+        self.origin: dict[str, str] = index["origin"]
+        self._cases = index["cases"]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the recorded cases."""
+        return list(self._cases)
+
+    def digest(self, name: str) -> int:
+        """CRC-32 of the inputs that the case was recorded with."""
+        return self._cases[name]["digest"]
+
+    def results(self, name: str) -> dict[str, tuple[NDArray, NDArray]]:
+        """(Keras in float32, Keras in float64) by key of what the case records."""
+        return {
+            key: tuple(
+                vector[offset : offset + int(np.prod(shape))].reshape(shape)
+                for vector in self._vectors
+            )
+            for key, (offset, shape) in self._cases[name]["results"].items()
+        }

@@ -1,0 +1,83 @@
+"""Cases: every optimizer with its arguments, and learning-rate schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reference.cases_layers import mlp
+from reference.protocol import Run, case, rows_for
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": lambda o: o.SGD(),
+    "sgd-0.3": lambda o: o.SGD(learning_rate=0.3),
+    "sgd-weight-decay": lambda o: o.SGD(0.1, weight_decay=0.05),
+    "sgd-momentum": lambda o: o.SGD(0.05, momentum=0.9),
+    "sgd-momentum-weight-decay": lambda o: o.SGD(0.05, momentum=0.8, weight_decay=0.1),
+    "sgd-nesterov": lambda o: o.SGD(0.05, momentum=0.9, nesterov=True),
+    "sgd-nesterov-weight-decay": lambda o: o.SGD(
+        0.05, momentum=0.7, nesterov=True, weight_decay=0.02
+    ),
+    "adam": lambda o: o.Adam(),
+    "adam-0.03": lambda o: o.Adam(0.03),
+    "adam-betas-epsilon": lambda o: o.Adam(0.01, beta_1=0.7, beta_2=0.95, epsilon=1e-3),
+    "adam-amsgrad": lambda o: o.Adam(0.02, beta_2=0.9, amsgrad=True),
+    "adam-weight-decay": lambda o: o.Adam(0.02, weight_decay=0.1),
+    "adam-amsgrad-weight-decay": lambda o: o.Adam(0.02, amsgrad=True, weight_decay=0.1),
+    "adamw": lambda o: o.AdamW(),
+    "adamw-0.01": lambda o: o.AdamW(0.01, weight_decay=0.2),
+    "adamw-amsgrad": lambda o: o.AdamW(0.02, beta_2=0.9, amsgrad=True),
+    "rmsprop": lambda o: o.RMSprop(),
+    "rmsprop-rho-epsilon": lambda o: o.RMSprop(0.005, rho=0.7, epsilon=1e-4),
+    "rmsprop-momentum": lambda o: o.RMSprop(0.005, momentum=0.8),
+    "rmsprop-centered": lambda o: o.RMSprop(0.003, centered=True),
+    "rmsprop-centered-momentum": lambda o: o.RMSprop(0.003, centered=True, momentum=0.6),
+    "rmsprop-weight-decay": lambda o: o.RMSprop(0.005, weight_decay=0.1),
+    "rmsprop-momentum-weight-decay": lambda o: o.RMSprop(0.005, momentum=0.8, weight_decay=0.1),
+    "string-sgd": lambda o: "sgd",
+    "string-adam": lambda o: "adam",
+    "string-adamw": lambda o: "adamw",
+    "string-rmsprop": lambda o: "rmsprop",
+}
+
+SCHEDULES: dict[str, Any] = {
+    "exponential": lambda s: s.ExponentialDecay(0.2, decay_steps=4, decay_rate=0.6),
+    "exponential-staircase": lambda s: s.ExponentialDecay(0.2, 3, 0.5, staircase=True),
+    "piecewise-constant": lambda s: s.PiecewiseConstantDecay([2, 6], [0.3, 0.1, 0.02]),
+    "polynomial": lambda s: s.PolynomialDecay(0.3, 8, end_learning_rate=0.01, power=2.0),
+    "polynomial-cycle": lambda s: s.PolynomialDecay(0.3, 5, end_learning_rate=0.01, cycle=True),
+    "inverse-time": lambda s: s.InverseTimeDecay(0.3, decay_steps=2, decay_rate=0.5),
+    "cosine": lambda s: s.CosineDecay(0.3, decay_steps=10, alpha=0.1),
+    "cosine-warmup": lambda s: s.CosineDecay(
+        0.01, decay_steps=7, warmup_target=0.3, warmup_steps=4
+    ),
+    "cosine-restarts": lambda s: s.CosineDecayRestarts(0.3, first_decay_steps=3, m_mul=0.8),
+}
+
+
+def train(api: Any, run: Run, optimizer: Any) -> None:
+    widths = [run.pick(6, 12, 21), run.pick(10, 17, 24), run.pick(3, 5, 8)]
+    batch = run.pick(5, 12, 20, 32)
+    model = mlp(api, run, widths, "relu", "softmax")
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
+    n = rows_for(batch)
+    run.train(model, run.reals(n, widths[0]), run.classes(n, widths[-1]), batch)
+
+
+def optimizer_case(api: Any, run: Run, make: Any) -> None:
+    train(api, run, make(api.optimizers))
+
+
+def schedule_case(api: Any, run: Run, make: Any, optimizer: str) -> None:
+    schedule = make(api.optimizers.schedules)
+    if optimizer == "Adam":
+        train(api, run, api.optimizers.Adam(schedule, epsilon=0.1))
+    else:
+        train(api, run, api.optimizers.SGD(schedule))
+
+
+for _name, _make in OPTIMIZERS.items():
+    case(f"optimizer/{_name}", make=_make)(optimizer_case)
+for _name, _make in SCHEDULES.items():
+    case(f"schedule/{_name}", make=_make, optimizer="SGD")(schedule_case)
+case("schedule/adam-exponential", make=SCHEDULES["exponential"], optimizer="Adam")(schedule_case)
+case("schedule/adam-cosine", make=SCHEDULES["cosine"], optimizer="Adam")(schedule_case)

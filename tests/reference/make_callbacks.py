@@ -1,0 +1,50 @@
+"""Record what Keras 3's callbacks decide on the streams of ``callback_runs``, in ``callbacks.json``.
+
+pip install keras
+python tests/reference/make_callbacks.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from callback_runs import STREAMS, cases, run
+
+# On this backend Keras compares in float64; in float32 ties would depend on rounding.
+os.environ["KERAS_BACKEND"] = "numpy"
+
+
+def keras_callback(name: str, config: dict[str, Any]) -> Any:
+    """Keras's callback of this name; a checkpoint's path gets the suffix that Keras demands."""
+    from keras import callbacks
+
+    config = dict(config)
+    if name == "ModelCheckpoint":
+        config["filepath"] += ".weights.h5" if config.get("save_weights_only") else ".keras"
+    return getattr(callbacks, name)(**config)
+
+
+def main() -> None:
+    """Write the file."""
+    import keras
+
+    recorded = [
+        {
+            "class_name": name,
+            "config": config,
+            "stream": stream,
+            "result": run(keras_callback(name, config), STREAMS[stream]),
+        }
+        for name, config, stream in cases()
+    ]
+    lines = ",\n".join(json.dumps(each) for each in recorded)
+    path = Path(__file__).with_name("callbacks.json")
+    origin = {"keras": keras.__version__}
+    path.write_text(f'{{"origin": {json.dumps(origin)},\n"cases": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()

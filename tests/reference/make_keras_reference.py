@@ -1,0 +1,121 @@
+"""Record what Keras 3 computes for every case, in ``keras.npz`` beside this file.
+
+    pip install keras jax
+    python tests/reference/make_keras_reference.py            # every case, about ten minutes
+    python tests/reference/make_keras_reference.py fit/ loss/ # renew these, keep the others
+
+Each case runs in float32 and in float64 (one process each: JAX decides at import). Recorded are
+both, rounded to float32: Keras's float32 results are what a user compares with, and the float64
+run is the exact one, from which rounding has carried Keras itself some way off.
+
+The file holds three arrays: ``index``, a JSON text
+{"origin": {...}, "cases": {name: {"digest": int, "results": {key: [offset, shape]}}}}, and the
+float32 vectors ``float32`` and ``float64`` in which a result starts at its offset.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+REFERENCE = HERE / "keras.npz"
+PRECISIONS = ("float32", "float64")
+
+
+def record(precision: str, prefixes: list[str], path: Path) -> None:
+    """Run the cases that start with one of ``prefixes`` in this process; write an .npz."""
+    import keras
+
+    from reference import execute, select
+
+    keras.config.set_floatx(precision)
+    origin = {"keras": keras.version(), "backend": keras.backend.backend()}
+    arrays: dict[str, Any] = {}
+    digests: dict[str, int] = {}
+    for name in select(prefixes):
+        run = execute(name, keras)
+        digests[name] = run.digest
+        arrays |= {f"{name}:{key}": values for key, values in run.results.items()}
+        keras.utils.clear_session()
+        print(precision, name, flush=True)
+    np.savez(path, origin=json.dumps(origin), digests=json.dumps(digests), **arrays)
+
+
+def record_in_subprocess(precision: str, prefixes: list[str], path: Path) -> Any:
+    """``record`` in a process whose JAX has this precision; return the open .npz."""
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_X64": str(int(precision == "float64")),
+        # Compiling is most of the time; the arithmetic is the same.
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "PYTHONPATH": str(HERE.parent),
+    }
+    command = [sys.executable, __file__, "--record", precision, str(path), *prefixes]
+    subprocess.run(command, check=True, env=environment)
+    return np.load(path)
+
+
+def load_kept(prefixes: list[str]) -> dict[str, Any]:
+    """Cases of the present file that are still defined and are not to be renewed."""
+    from reference import Reference, select
+
+    if not (prefixes and REFERENCE.exists()):
+        return {}
+    old = Reference(REFERENCE)
+    names = set(select([])) - set(select(prefixes))
+    return {name: (old.digest(name), old.results(name)) for name in old.names if name in names}
+
+
+def main(prefixes: list[str]) -> None:
+    """Record in both precisions and write the reference file."""
+    from reference import select
+
+    cases = load_kept(prefixes)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [record_in_subprocess(p, prefixes, Path(folder) / f"{p}.npz") for p in PRECISIONS]
+        origin = json.loads(str(runs[0]["origin"]))
+        digests = json.loads(str(runs[0]["digests"]))
+        for name in select(prefixes):
+            keys = [key for key in runs[0].files if key.startswith(f"{name}:")]
+            results = {key.removeprefix(f"{name}:"): [r[key] for r in runs] for key in keys}
+            cases[name] = (digests[name], results)
+
+    index: dict[str, Any] = {}
+    vectors: tuple[list, list] = ([], [])
+    offset = 0
+    for name in filter(cases.__contains__, select([])):
+        digest, results = cases[name]
+        index[name] = {"digest": digest, "results": {}}
+        for key, pair in results.items():
+            index[name]["results"][key] = [offset, list(pair[0].shape)]
+            offset += pair[0].size
+            for vector, values in zip(vectors, pair, strict=True):
+                vector.append(np.ravel(values).astype(np.float32))
+    origin |= {
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "made_by": "tests/reference/make_keras_reference.py",
+    }
+    text = json.dumps({"origin": origin, "cases": index}, separators=(",", ":"))
+    float32, float64 = (np.concatenate(vector) for vector in vectors)
+    np.savez_compressed(REFERENCE, index=text, float32=float32, float64=float64)
+    print(f"{REFERENCE}: {len(index)} cases, {offset} values, {REFERENCE.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))
+    if sys.argv[1:2] == ["--record"]:
+        record(sys.argv[2], sys.argv[4:], Path(sys.argv[3]))
+    else:
+        main(sys.argv[1:])
