@@ -11,13 +11,15 @@
 
 enum { FNN_BLOCK = 16 };
 
-/* Sums over k (features forward, rows of the batch for weight gradients) are cut into chunks of
- * this many: a chunk is one chain of multiply-adds, chunks are added in ascending order. The size is
- * part of the arithmetic: the dense and the sparse product share it, so both give the same bits. */
+/* A sum over features is one chain of multiply-adds in ascending order. A sum over the rows of a batch
+ * is cut into chunks of this many rows, each a chain, added in ascending order: a batch of 60,000 is
+ * summed as exactly as one of 256. The size is part of the arithmetic: the dense and the sparse product
+ * share it, so both give the same bits. */
 enum { FNN_CHUNK = 256 };
 
-/* Nonzeros of a row can be found from any multiple of this many columns. Divides FNN_CHUNK. */
-enum { FNN_GRANULE = 64 };
+/* Nonzeros of a row can be found from any multiple of this many columns: that many rows of W, for the
+ * blocks that the registers hold, stay in the first-level cache while the rows of x pass by. */
+enum { FNN_GRANULE = 128 };
 
 enum fnn_activation {
     FNN_LINEAR,
@@ -113,9 +115,8 @@ typedef struct {
                     int64_t b_block, float *c, int64_t c_block, int accumulate);
     void (*product_transposed)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
                                const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate);
-    void (*sparse_product)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
-                           const fnn_sparse *x, int64_t blocks, const float *b, int64_t b_block, float *c,
-                           int64_t c_block, int accumulate);
+    void (*sparse_product)(int64_t rows, const int64_t *order, const fnn_sparse *x, int64_t blocks,
+                           const float *b, int64_t b_block, float *c, int64_t c_block);
     void (*sparse_columns)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
                            int64_t columns, const fnn_sparse *x, int32_t first, const fnn_columns *out);
     void (*sparse_product_transposed)(int64_t i0, int64_t i1, const fnn_columns *x, int64_t blocks,

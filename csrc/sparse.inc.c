@@ -1,12 +1,16 @@
 /* Products that skip zeros of x. A skipped zero leaves a sum as it is, so with finite weights the
- * results are those of the dense tiles to the last bit: same chains, same chunks. */
+ * results are those of the dense tiles to the last bit: same chains, cut and joined in the same way. */
 
-#define SPARSE_BLOCKS (REGISTERS / BV < 16 ? REGISTERS / BV : 16)
+/* Blocks at a time: as many as the registers hold, since each index is read once for all of them; but
+ * forward, no more than leave FNN_GRANULE rows of W in the first-level cache. */
+#define MOST_BLOCKS (REGISTERS / BV < 16 ? REGISTERS / BV : 16)
+#define ROW_BLOCKS (MOST_BLOCKS == 6 ? 4 : MOST_BLOCKS)
 
-INLINE void sparse_chain(const int nb, int64_t n, const uint16_t *index, const float *value, const float *b,
+INLINE void sparse_chain(const int nb, const int by_column, int64_t n, const uint16_t *index, const float *value, const float *b,
                          int64_t b_block, float *c, int64_t c_block, int accumulate) {
     vf acc[REGISTERS];
-    for (int v = 0; v < nb * BV; v++) acc[v] = (vf){0};
+    for (int v = 0; v < nb * BV; v++)
+        acc[v] = !by_column && accumulate ? load(c + (v / BV) * c_block + (v % BV) * VL) : (vf){0};
     for (int64_t i = 0; i < n; i++) {
         const vf x = splat(value[i]);
         const float *row = b + (int64_t)index[i] * BLOCK;
@@ -14,32 +18,33 @@ INLINE void sparse_chain(const int nb, int64_t n, const uint16_t *index, const f
     }
     for (int v = 0; v < nb * BV; v++) {
         float *out = c + (v / BV) * c_block + (v % BV) * VL;
-        store(out, accumulate ? load(out) + acc[v] : acc[v]);
+        store(out, by_column && accumulate ? load(out) + acc[v] : acc[v]);
     }
 }
 
-/* As many blocks at a time as the registers hold, then half, then single ones. */
-#define FOR_BLOCKS(blocks, CALL)                                                       \
-    do {                                                                               \
-        int64_t j = 0;                                                                 \
-        for (; j + SPARSE_BLOCKS <= (blocks); j += SPARSE_BLOCKS) CALL(SPARSE_BLOCKS); \
-        for (; j + (SPARSE_BLOCKS + 1) / 2 <= (blocks); j += (SPARSE_BLOCKS + 1) / 2)  \
-            CALL((SPARSE_BLOCKS + 1) / 2);                                             \
-        for (; j < (blocks); j++) CALL(1);                                             \
+/* `most` blocks at a time, then half as many, then single ones. */
+#define FOR_BLOCKS(most, blocks, CALL)                                                     \
+    do {                                                                                   \
+        int64_t j = 0;                                                                     \
+        for (; j + (most) <= (blocks); j += (most)) CALL(most);                            \
+        for (; j + ((most) + 1) / 2 <= (blocks); j += ((most) + 1) / 2) CALL(((most) + 1) / 2); \
+        for (; j < (blocks); j++) CALL(1);                                                 \
     } while (0)
 
-/* C (rows, 16 * blocks) [+]= X B over the columns of granules [granule_0, granule_1) of X. */
-static void sparse_product(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
-                           const fnn_sparse *x, int64_t blocks, const float *b, int64_t b_block, float *c,
-                           int64_t c_block, int accumulate) {
-#define SPARSE_ROWS(nb)                                                                                \
-    for (int64_t r = 0; r < rows; r++) {                                                               \
-        const uint16_t *granule = x->granule + order[r] * (x->granules + 1);                           \
-        const int64_t first = x->start[order[r]] + granule[granule_0];                                 \
-        sparse_chain(nb, granule[granule_1] - granule[granule_0], x->column + first, x->value + first, \
-                     b + j * b_block, b_block, c + j * c_block + r * BLOCK, c_block, accumulate);      \
-    }
-    FOR_BLOCKS(blocks, SPARSE_ROWS);
+/* C (rows, 16 * blocks) = X B */
+static void sparse_product(int64_t rows, const int64_t *order, const fnn_sparse *x, int64_t blocks,
+                           const float *b, int64_t b_block, float *c, int64_t c_block) {
+#define SPARSE_ROWS(nb)                                                                                 \
+    for (int64_t g = 0; g < x->granules; g++)                                                           \
+        for (int64_t r = 0; r < rows; r++) {                                                            \
+            const uint16_t *granule = x->granule + order[r] * (x->granules + 1);                        \
+            const int64_t first = x->start[order[r]] + granule[g];                                      \
+            const int64_t n = granule[g + 1] - granule[g];                                              \
+            if (n > 0 || g == 0)                                                                        \
+                sparse_chain(nb, 0, n, x->column + first, x->value + first, b + j * b_block, b_block,   \
+                             c + j * c_block + r * BLOCK, c_block, g > 0);                              \
+        }
+    FOR_BLOCKS(ROW_BLOCKS, blocks, SPARSE_ROWS);
 #undef SPARSE_ROWS
 }
 
@@ -79,8 +84,8 @@ static void sparse_product_transposed(int64_t i0, int64_t i1, const fnn_columns 
                                       int accumulate) {
 #define SPARSE_COLUMNS(nb)                                                                      \
     for (int64_t i = i0; i < i1; i++)                                                           \
-        sparse_chain(nb, x->start[i + 1] - x->start[i], x->row + x->start[i], x->value + x->start[i], \
+        sparse_chain(nb, 1, x->start[i + 1] - x->start[i], x->row + x->start[i], x->value + x->start[i], \
                      b + j * b_block, b_block, c + j * c_block + (i - i0) * BLOCK, c_block, accumulate);
-    FOR_BLOCKS(blocks, SPARSE_COLUMNS);
+    FOR_BLOCKS(MOST_BLOCKS, blocks, SPARSE_COLUMNS);
 #undef SPARSE_COLUMNS
 }

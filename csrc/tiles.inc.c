@@ -4,8 +4,9 @@
  * - B lies in blocks of 16 columns, one row of a block is one cache line: a tile reads it from top
  *   to bottom and packs nothing.
  * - Each element of C is ONE chain of multiply-adds over ascending k, whatever the tile, the thread
- *   or the number of rows: so no partition of the work changes a bit. The caller cuts k into chunks
- *   and adds their sums in order (accumulate != 0).
+ *   or the number of rows: so no partition of the work changes a bit. The caller may cut k anywhere
+ *   (accumulate != 0): a product over features goes on with the chain that C holds; a product over the
+ *   rows of a batch, which can be very long, adds a chain of its own to C (see FNN_CHUNK).
  * - A is read one scalar at a time, in one of two ways:
  *     rows:    a[(k / 16) * a_block + r * 16 + k % 16]   activations (forward), weights (dX)
  *     columns: a[(r / 16) * a_block + k * 16 + r % 16]   activations (dW)
@@ -18,7 +19,9 @@ INLINE void tile(const int mr, const int nb, const int by_column, int64_t K, con
                  int accumulate) {
     vf acc[MR][REGISTERS];
     for (int r = 0; r < mr; r++)
-        for (int v = 0; v < nb * BV; v++) acc[r][v] = (vf){0};
+        for (int v = 0; v < nb * BV; v++)
+            acc[r][v] = !by_column && accumulate ? load(c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL)
+                                                 : (vf){0};
     if (by_column) {
         for (int64_t k = 0; k < K; k++) {
             vf bk[REGISTERS];
@@ -48,7 +51,7 @@ INLINE void tile(const int mr, const int nb, const int by_column, int64_t K, con
     for (int r = 0; r < mr; r++)
         for (int v = 0; v < nb * BV; v++) {
             float *out = c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL;
-            store(out, accumulate ? load(out) + acc[r][v] : acc[r][v]);
+            store(out, by_column && accumulate ? load(out) + acc[r][v] : acc[r][v]);
         }
 }
 

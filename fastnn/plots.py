@@ -63,13 +63,12 @@ def predictions(
     if rows < 1 or columns < 1:
         raise ValueError(f"predictions: rows and columns must be >= 1, got {rows} and {columns}")
 
-    figure = _figure((3.8 * columns, 1.9 * rows))
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr]
+    figure = _figure(3.8 * columns, 1.9 * rows)
     cells = figure.add_gridspec(rows, columns, wspace=0.06)
     for k in range(min(rows * columns, len(pixels))):
-        left, right = cells[k].subgridspec(1, 2, width_ratios=(1, 1.5), wspace=0.05).subplots()
-        _draw_image(left, pixels[k], int(truth[k]), chances[k], names)
-        _draw_bars(right, int(truth[k]), chances[k], names)
+        cell = cells[k].subgridspec(1, 2, width_ratios=(1, 1.5), wspace=0.05)
+        _draw_image(figure.add_subplot(cell[0]), pixels[k], int(truth[k]), chances[k], names)
+        _draw_bars(figure.add_subplot(cell[1]), int(truth[k]), chances[k], names)
     return figure
 
 
@@ -89,24 +88,26 @@ def history(history: History | Mapping[str, Sequence[float]]) -> Figure:
         ImportError: matplotlib is not installed.
         ValueError: there is no finished epoch.
     """
-    curves: Mapping[str, Sequence[float]] = getattr(history, "history", history)
+    curves = history if isinstance(history, Mapping) else history.history
     names = [name for name in curves if not name.startswith("val_") and name != "learning_rate"]
     if not names or not curves[names[0]]:
         raise ValueError("history: no finished epoch to draw")
     names.sort(key=lambda name: name != "loss")
-    figure = _figure((5.2 * len(names), 3.7))
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr]
+    figure = _figure(5.2 * len(names), 3.7)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_curves(axes, name, curves[name], curves.get(f"val_{name}"))
     return figure
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure; sizes in inches."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as fault:
         raise ImportError("fastnn.plots needs matplotlib: pip install fastnn[plots]") from fault
-    return Figure(figsize=size, dpi=120, layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.09)
+    return Figure(figsize=(width, height), dpi=120, layout=layout, facecolor="white")
 
 
 def _checked(

@@ -92,7 +92,8 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     given = np.asarray(x)
     if given.dtype.kind not in "biuf":
         raise TypeError(f"x must hold integer class labels, got dtype {given.dtype}")
-    labels = given.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        labels = given.astype(np.int64)
     if not np.array_equal(labels, given):
         raise ValueError("x must hold integer class labels, got fractions or non-finite values")
     if labels.ndim > 1 and labels.shape[-1] == 1:

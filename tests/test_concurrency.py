@@ -267,7 +267,7 @@ print(delay)
     "work",
     {
         "fit": "model.fit(big, labels, epochs=1000, verbose=0)",
-        "fit-large-batches": "model.fit(big, labels, batch_size=4000, epochs=1000, verbose=0)",
+        "fit-large-batches": "model.fit(big, labels, batch_size=1000, epochs=1000, verbose=0)",
         "evaluate": "[model.evaluate(big, labels, verbose=0) for _ in range(1000)]",
         "predict": "[model.predict(big, verbose=0) for _ in range(1000)]",
     }.items(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn as fnn
@@ -44,6 +44,7 @@ def random_graph(choices: list[int], n_inputs: int) -> tuple[list, list]:
     return [tensor for tensor in inputs if tensor in read], outputs
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=25), st.integers(1, 3))
 def test_a_node_follows_what_it_reads(choices: list[int], n_inputs: int) -> None:
     inputs, outputs = random_graph(choices, n_inputs)
@@ -57,6 +58,7 @@ def test_a_node_follows_what_it_reads(choices: list[int], n_inputs: int) -> None
     assert len(nodes) == len(choices)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=25), st.integers(1, 3))
 def test_a_configuration_makes_the_same_graph(choices: list[int], n_inputs: int) -> None:
     model = fnn.Model(*random_graph(choices, n_inputs))
@@ -172,7 +174,7 @@ def test_graphs_that_are_refused() -> None:
         fnn.Model(a, a)
     with pytest.raises(ValueError, match="two layers of the name 'x'"):
         fnn.Model(a, layers.Dense(3, name="x")(layers.Dense(3, name="x")(a)))
-    with pytest.raises(TypeError, match="outputs of model.*ndarray"):
+    with pytest.raises(TypeError, match=r"outputs of model.*ndarray"):
         fnn.Model(a, np.zeros((2, 3)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one"):
         fnn.Model([], both)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn import initializers as init
@@ -141,6 +141,7 @@ def test_a_vector_has_its_length_as_both_fans() -> None:
     assert 0.99 * math.sqrt(3 / 3000) < np.abs(values).max() <= math.sqrt(3 / 3000)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.1, 3), st.integers(0, 2**31))
 def test_orthogonal(rows: int, columns: int, gain: float, seed: int) -> None:
     q = init.Orthogonal(gain, seed)((rows, columns)).astype(np.float64)

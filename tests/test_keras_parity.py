@@ -27,8 +27,8 @@ import fastnn
 REFERENCE = Reference(Path(__file__).parent / "reference" / "keras.npz")
 
 PROMISE = 1e-4
-FLOOR = 2e-6
-NOISE_FACTOR = 8
+FLOOR = 1e-6
+NOISE_FACTOR = 4
 
 
 def deviation(values: NDArray, wanted: NDArray) -> float:

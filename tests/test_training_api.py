@@ -297,6 +297,20 @@ def test_new_weights_count_at_once() -> None:
     assert_same_bits([model.predict(x, verbose=0)], [twin.predict(x, verbose=0)])
 
 
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 32])
+def test_get_weights_returns_the_values_of_the_moment(width: int) -> None:
+    x, y = blobs()
+    model = classifier([9, width, 4], optimizer=optimizers.SGD(0.1))
+    taken = model.get_weights()
+    kept = [w.copy() for w in taken]
+    model.fit(x, y, verbose=0)
+    assert_same_bits(taken, kept)  # training does not write to what was handed out
+    trained = model.get_weights()
+    for w in trained:
+        w += 1  # nor does the caller write to the model
+    assert all(np.any(a != b) for a, b in zip(trained, model.get_weights(), strict=True))
+
+
 # --- compile ------------------------------------------------------------------------------------
 
 

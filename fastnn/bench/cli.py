@@ -1,4 +1,4 @@
-"""``python -m bench`` and ``fastnn bench``."""
+"""Race fastnn against whatever peers are installed (``python -m bench``, ``fastnn bench``)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
     command.add_argument("--nets", type=_words, default=_NETS, help="e.g. 784-512-10,784-64-10")
     command.add_argument("--batches", type=_numbers, default=_BATCHES)
-    command.add_argument("--rows", type=int, default=data.ROWS, help="rows of an epoch")
-    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
+    command.add_argument("--threads", type=_number, default=2)
     command.add_argument("--peak", type=float, help="FMA peak of those threads, GFLOP/s")
 
     command = commands.add_parser("sweep", help="batch by width, short epochs")
@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--cases", type=_words, default=("mnist",), help="mnist,dense")
     command.add_argument("--batches", type=_numbers, default=sweep.BATCHES)
     command.add_argument("--widths", type=_numbers, default=sweep.WIDTHS)
-    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--threads", type=_number, default=2)
 
     command = commands.add_parser("predict", help="latency of one prediction")
     _common(command, peers.PREDICTORS, turns=9)
     command.add_argument("--nets", type=_words, default=_NETS[:1])
     command.add_argument("--rows", type=_numbers, default=predict.ROWS, help="rows of a call")
-    command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--threads", type=_number, default=1)
 
     command = commands.add_parser("threads", help="speed-up by threads")
     _common(command, ("fastnn", *peers.REFERENCES), turns=7)
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--nets", type=_words, default=_NETS[:1])
     command.add_argument("--batches", type=_numbers, default=(512,))
     command.add_argument("--rows", type=_numbers, default=rows.COUNTS)
-    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--threads", type=_number, default=2)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: an option names what is not there, or a number is out of range.
     """
-    names = peers.installed(options.peers)
+    names = peers.installed(options.peers, _ABLE[options.benchmark])
     if not names:
         raise ValueError(f"peers: none of {', '.join(options.peers)} is installed")
     counts = options.threads if isinstance(options.threads, tuple) else (options.threads,)
@@ -130,6 +130,7 @@ def _rows(options: argparse.Namespace, entrants: list[Entrant], folder: Path) ->
 
 
 _RUN = {"race": _race, "sweep": _sweep, "predict": _predict, "threads": _threads, "rows": _rows}
+_ABLE = {**dict.fromkeys(_RUN, peers.TRAINERS), "predict": peers.PREDICTORS}
 
 
 def _jobs(
@@ -146,6 +147,8 @@ def _jobs(
         _say(f"writing {kind} data")
         x, y = data.write(kind, folder, max(counts))
         for net, batch, count in itertools.product(nets, batches, counts):
+            if batch > count:
+                raise ValueError(f"batches: {batch} is more than the {count} rows")
             jobs.append(Job(kind, _widths(net), batch, x, y, count, mapped))
     return jobs
 
@@ -167,7 +170,7 @@ def _common(parser: argparse.ArgumentParser, entrants: tuple[str, ...], turns: i
     parser.add_argument(
         "--peers", type=_words, default=entrants, help="entrants; those not installed stay out"
     )
-    parser.add_argument("--turns", type=int, default=turns, help="timed turns of each entrant")
+    parser.add_argument("--turns", type=_number, default=turns, help="timed turns of each entrant")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 
@@ -176,7 +179,14 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
+    return tuple(map(_number, text.split(",")))
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

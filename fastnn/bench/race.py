@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastnn.bench.peers.base import Job
 
 CHECKED_STEPS = 12
 TOLERANCE = 1e-4
+EPOCH_TOLERANCE = 0.1
 
 
 def check(entrants: Sequence[Entrant], job: Job) -> None:
@@ -48,13 +50,18 @@ def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[
 
     Returns:
         For each entrant: ``step_us`` (median, min, max over turns), ``first_epoch_s`` (with all
-        that is done once), ``loss`` (mean over the last epoch) and ``seconds`` of every turn.
+        that is done once), ``first_epoch_loss`` and ``loss`` (means over the first and the last
+        epoch) and ``seconds`` of every turn.
     """
     found: dict[str, dict[str, Any]] = {}
     for entrant in entrants:
         entrant.prepare(job)
         seconds, loss = entrant.epoch()
-        found[entrant.name] = {"first_epoch_s": seconds, "loss": loss}
+        found[entrant.name] = {
+            "first_epoch_s": seconds,
+            "first_epoch_loss": loss,
+            "loss": loss,
+        }
 
     def train(entrant: Entrant) -> float:
         seconds, found[entrant.name]["loss"] = entrant.epoch()
@@ -67,6 +74,21 @@ def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[
             "seconds": times,
         }
     return found
+
+
+def check_epochs(entrants: dict[str, dict[str, Any]]) -> None:
+    """The timed epochs must be the same work too, as far as different shuffles let one see.
+
+    Raises:
+        EntrantError: an entrant's loss over its first epoch is off the median of all.
+    """
+    wanted = statistics.median(found["first_epoch_loss"] for found in entrants.values())
+    for name, found in entrants.items():
+        loss = found["first_epoch_loss"]
+        if not abs(loss / wanted - 1) <= EPOCH_TOLERANCE:
+            raise EntrantError(
+                f"{name}: the first epoch's loss is {loss:.4g}, the others' {wanted:.4g}"
+            )
 
 
 def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
@@ -95,6 +117,7 @@ def run(
         check(entrants, job)
         say(f"{title}: racing")
         found = epochs(entrants, job, turns)
+        check_epochs(found)
         rows.append(
             {
                 "data": job.data,

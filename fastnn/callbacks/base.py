@@ -57,7 +57,7 @@ class Callback:
     def on_train_progress(self, examples_done: int, logs: Logs | None = None) -> None:
         """Called about ten times a second while an epoch runs, and when its last batch is done.
 
-        Not a batch hook: between two calls many batches run at once.
+        Not a batch hook: between two calls many batches run at once, if nobody has batch hooks.
         """
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:

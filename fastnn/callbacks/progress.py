@@ -9,6 +9,8 @@ from typing import Any
 
 from fastnn.callbacks.base import Callback, Logs
 
+SECONDS_BETWEEN_DRAWS = 0.05
+
 
 class ProgbarLogger(Callback):
     """Shows training: a bar while an epoch runs, a line when it has ended.
@@ -26,6 +28,7 @@ class ProgbarLogger(Callback):
         self._begun = 0.0
         self._done = 0
         self._seconds_of_done = 0.0
+        self._seconds_of_drawn = 0.0
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Read ``verbose``.
@@ -49,19 +52,26 @@ class ProgbarLogger(Callback):
         self._close_bar()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Start the clock."""
-        self._start(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
+        """Draw the bar and start the clock."""
+        title = f"Epoch {epoch + 1}/{self.params.get('epochs')}"
+        self._close_bar()
+        if self._verbose == 1:
+            self._bar = _new_bar(title, self.params.get("examples"))
+        self._start(title)
 
     def on_train_progress(self, examples_done: int, logs: Logs | None = None) -> None:
         """Move the bar."""
         self._done = examples_done
         self._seconds_of_done = time.perf_counter() - self._begun
-        if self._verbose != 1:
+        # With batch hooks this is called for every batch, and drawing may take longer than one.
+        if (
+            self._bar is None
+            or self._seconds_of_done - self._seconds_of_drawn < SECONDS_BETWEEN_DRAWS
+        ):
             return
-        if self._bar is None:
-            self._bar = _new_bar(self._title, self.params.get("examples"))
-        self._bar.set_description_str("  ".join([*_texts(logs), *self._rate()]), refresh=False)
-        self._bar.update(examples_done - self._bar.n)
+        self._seconds_of_drawn = self._seconds_of_done
+        self._bar.n = examples_done
+        self._bar.set_description_str("  ".join([*_texts(logs), *self._rate()]))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Put the line in the place of the bar."""
@@ -86,10 +96,10 @@ class ProgbarLogger(Callback):
         self._finish_all_examples(None)
 
     def _start(self, title: str) -> None:
-        self._close_bar()
         self._title = title
         self._begun = time.perf_counter()
         self._done = 0
+        self._seconds_of_drawn = 0.0
 
     def _finish_all_examples(self, logs: Logs | None) -> None:
         self._done = self.params.get("examples") or 0
@@ -133,6 +143,5 @@ def _new_bar(title: str, n_examples: int | None) -> Any:
         bar_format=layout,
         file=sys.stdout,
         leave=False,
-        mininterval=0,
         dynamic_ncols=True,
     )

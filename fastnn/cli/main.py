@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        status = COMMANDS[parsed.command].run(parsed)
+        status: int = COMMANDS[parsed.command].run(parsed)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

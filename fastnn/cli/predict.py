@@ -91,7 +91,7 @@ def _classifies(model: Model) -> bool:
 
 
 def _predictions(model: Model, values: NDArray[Any]) -> NDArray[Any]:
-    """Classes (n,), or for a regression the values themselves, (n,) where there is one an example."""
+    """Classes (n,); for a regression the values themselves, (n,) or (n, values)."""
     if not _classifies(model):
         return values[:, 0] if values.shape[1] == 1 else values
     return (values[:, 0] > 0.5).astype(int) if values.shape[1] == 1 else values.argmax(axis=1)

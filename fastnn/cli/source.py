@@ -43,16 +43,13 @@ def read(name: str, label: str | None) -> Data:
     """Read ``mnist``, or the file or directory ``name``; see ``fastnn.datasets.load``."""
     from fastnn.datasets import files, mnist
 
-    if name == "mnist":
-        train, test = mnist.load_data()
-        note = "its own test set"
-    else:
-        source = files.read(name, label=label)
-        train, test = files.split(source.train) if source.test is None else source
+    source = files.Source(*mnist.load_data()) if name == "mnist" else files.read(name, label=label)
+    train, test = source
+    note = "its own test set"
+    if test is None:
+        train, test = files.split(train)
         note = (
-            "its own test set"
-            if source.test is not None
-            else f"{len(test[1])} of {len(source.train[1])} examples, drawn with seed 0, "
+            f"{len(test[1])} of {len(source.train[1])} examples, drawn with seed 0, "
             "set aside as the test set"
         )
     (x, y), (xt, yt) = train, test

@@ -91,10 +91,10 @@ def _find_fault(path: Path, delimiter: str, names: list[str] | None, width: int)
             if len(row) != width:
                 raise ValueError(f"line {line}: {len(row)} columns, but {width} in the first line")
             for column, cell in enumerate(row):
-                place = f"line {line}, column {names[column] if names else column + 1!r}"
+                place = f"line {line}, column {names[column] if names else column + 1}"
                 if not _is_number(cell):
                     raise ValueError(f"{place}: {cell!r} is not a number")
-                if not abs(float(cell)) <= np.finfo(np.float32).max:
+                if not abs(float(cell)) <= float(np.finfo(np.float32).max):
                     raise ValueError(f"{place}: {cell!r} is not a finite float32 number")
 
 

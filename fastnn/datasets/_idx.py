@@ -57,7 +57,7 @@ def _fill(array: NDArray[Any], file: Any) -> int:
     """Read into ``array`` until it is full or the file ends; the number of bytes read."""
     if not array.size:
         return 0
-    buffer = memoryview(array).cast("B")
+    buffer = array.data.cast("B")
     filled = 0
     while filled < len(buffer) and (count := file.readinto(buffer[filled:])):
         filled += count
@@ -82,7 +82,8 @@ def read_directory(directory: Path) -> dict[str, NDArray[Any]]:
                 found[key] = path
             elif path.name != found[key].name + ".gz":
                 raise ValueError(
-                    f"{directory}: holds {found[key].name} and {path.name}: one data set a directory"
+                    f"{directory}: holds {found[key].name} and {path.name}, "
+                    "but a directory is for one data set"
                 )
     if not found:
         raise ValueError(

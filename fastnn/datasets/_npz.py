@@ -25,12 +25,13 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
     arrays = {}
     name = None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:  # np.load would leave a broken one open
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("one array, not a .npz file")
             for name in archive.files:
                 if name in NAMES:
                     arrays[name] = archive[name]
-    except AttributeError as fault:  # np.load gave an array: a .npy under another name
-        raise ValueError(f"{path}: not a .npz file") from fault
     except FAULTS as fault:
         raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{fault}") from fault
     if not arrays:

@@ -55,7 +55,9 @@ def load(
         ValueError: a fault in the file; the message has the file's name and the place.
     """
     source = read(path, label=label)
-    return split(source.train, test_split, seed) if source.test is None else tuple(source)
+    if source.test is None:
+        return split(source.train, test_split, seed)
+    return source.train, source.test
 
 
 def read(path: str | os.PathLike[str], *, label: str | int | None = None) -> Source:

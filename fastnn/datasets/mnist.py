@@ -3,10 +3,10 @@
 LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/; licence and attribution are in
 ``data/MNIST-LICENSE.md``.
 
-Design: ``data/mnist.zip`` is an ordinary zip file that ``tools/pack_mnist.py`` makes. Four pixels in
-five are paper, so the pixels are split by what their neighbourhood says of them:
+Design: ``data/mnist.zip`` is an ordinary zip file that ``tools/pack_mnist.py`` makes. Four pixels
+in five are paper, so the pixels are split by what their neighbourhood says of them:
 
-- ``ink``       one bit a pixel, 1 where it is not 0 (LZMA: outlines repeat, and there are few bytes)
+- ``ink``       one bit a pixel, 1 where it is not 0 (LZMA: few bytes, and outlines repeat)
 - ``interior``  the levels of inked pixels among inked neighbours: mostly saturated (deflate)
 - ``edge``      the levels of the other inked pixels: nearly random (deflate)
 
@@ -106,7 +106,7 @@ def interior(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 of the same shape. A row's end and the next row's start count as neighbours: they
         are paper nearly everywhere, and the rule only has to be the same when packing.
     """
-    marks = ink.copy()
+    marks: NDArray[np.uint8] = ink.copy()
     for step in (1, SIDE):
         marks[:, step:] &= ink[:, :-step]
         marks[:, :-step] &= ink[:, step:]
@@ -138,6 +138,6 @@ def _check(name: str, array: NDArray[np.uint8]) -> None:
     shape = (len(array), SIDE, SIDE) if array.ndim == 2 else array.shape
     magic = 0x0800 + len(shape)  # IDX: 08 is "unsigned byte", then the rank
     digest = hashlib.sha256(np.array([magic, *shape], ">u4").tobytes())
-    digest.update(array)
+    digest.update(array.data)
     if digest.hexdigest() != SHA256[name]:
         raise ValueError(f"{name}: SHA-256 {digest.hexdigest()}, not {SHA256[name]}")

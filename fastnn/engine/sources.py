@@ -28,7 +28,7 @@ class Rows:
 class SparseRows:
     """The nonzeros of an array (N, columns), row after row (CSR).
 
-    ``granule[row]`` tells, for every 64th column, how many nonzeros the row has before it.
+    ``granule[row]`` tells, for every GRANULE-th column, how many nonzeros the row has before it.
     """
 
     start: NDArray[np.int64]

@@ -53,9 +53,8 @@ cdef extern from "fnn.h" nogil:
         void (*product_transposed)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
                                    const float *b, int64_t b_block, float *c, int64_t c_block,
                                    int accumulate) noexcept nogil
-        void (*sparse_product)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
-                               const fnn_sparse *x, int64_t blocks, const float *b, int64_t b_block,
-                               float *c, int64_t c_block, int accumulate) noexcept nogil
+        void (*sparse_product)(int64_t rows, const int64_t *order, const fnn_sparse *x, int64_t blocks,
+                               const float *b, int64_t b_block, float *c, int64_t c_block) noexcept nogil
         void (*sparse_columns)(int64_t rows, const int64_t *order, int64_t granule_0, int64_t granule_1,
                                int64_t columns, const fnn_sparse *x, int32_t first,
                                const fnn_columns *out) noexcept nogil

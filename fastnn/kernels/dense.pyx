@@ -3,8 +3,8 @@
 Design
 - W lies in blocks of 16 columns (`layout.py`), activations in blocks of 16 features. The register
   tiles of csrc read both as they lie.
-- A sum over k is cut into chunks of FNN_CHUNK, added in ascending order: the chunk of W (or dZ) that
-  a tile reads again for every row of A stays in the first-level cache.
+- A sum over k is cut where FNN_CHUNK says: the part of W (or dZ) that a tile reads again for every row
+  of A stays in the first-level cache.
 - Each member of the team owns a rectangle of the result; it owns the same columns of W in the forward
   product, in the gradient and in the update, so that they stay in its own cache.
 - A tile of the weight gradient goes from the registers through `scratch` (in cache) straight into
@@ -14,7 +14,7 @@ Design
 from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_GRANULE, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
 from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, share_grid
 
 cdef enum:
@@ -25,8 +25,8 @@ cdef enum:
     GRADIENT_BLOCKS = 2
     GRADIENT_BLOCKS_CHUNKED = 16
     # Sparse rows are short: more blocks share each index that is read.
-    SPARSE_PANEL = 32
-    SPARSE_BLOCKS = 12
+    SPARSE_PANEL = 128
+    SPARSE_BLOCKS = 6
 
 
 cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
@@ -84,17 +84,12 @@ cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noe
     cdef const fnn_sparse *x = step.sources[op.d[5]].sparse
     cdef float *sums = y if z == NULL else z
     cdef int64_t stride = step.stride
-    cdef int64_t granules = FNN_CHUNK // FNN_GRANULE
-    cdef int64_t r0, r1, j0, j1, g, j
+    cdef int64_t r0, r1, j0, j1, j
     share_grid(step.rows, ROW_UNIT, blocks_of(units), op.d[4], i, n, &r0, &r1, &j0, &j1)
     if r0 >= r1:
         return
-    g = 0
-    while g < x.granules:
-        step.k.sparse_product(r1 - r0, step.order + r0, g, smaller(g + granules, x.granules), x, j1 - j0,
-                              kernel + j0 * kernel_block, kernel_block,
-                              sums + j0 * stride + r0 * FNN_BLOCK, stride, g > 0)
-        g += granules
+    step.k.sparse_product(r1 - r0, step.order + r0, x, j1 - j0, kernel + j0 * kernel_block, kernel_block,
+                          sums + j0 * stride + r0 * FNN_BLOCK, stride)
     for j in range(j0, j1):
         bias_and_activation(op, step, bias, y, z, r0, r1, j, activation, op.f)
 

@@ -56,4 +56,4 @@ def unpack(storage: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.f
     rows = shape[0] if len(shape) == 2 else 1
     columns = shape[-1]
     matrix = storage[:, :rows].transpose(1, 0, 2).reshape(rows, -1)
-    return np.ascontiguousarray(matrix[:, :columns]).reshape(shape)
+    return np.array(matrix[:, :columns], order="C").reshape(shape)

@@ -32,7 +32,7 @@ def collect(number[:, :] x, float scale, int64_t first, int64_t last, const int6
             uint16_t[:, ::1] granule, uint16_t[::1] column, float[::1] value):
     """Write columns and scaled values of the nonzeros of rows first..last from start[row] on.
 
-    granule[row, g] counts the row's nonzeros before column 64 g."""
+    granule[row, g] counts the row's nonzeros before column GRANULE * g."""
     cdef int64_t r, k, p, g, stop
     cdef int64_t columns = x.shape[1], granules = granule.shape[1] - 1
     cdef number *row

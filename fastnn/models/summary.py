@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn._checks import check_integer
+from fastnn.layers.input import InputLayer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,8 @@ def _connections(model: Model) -> tuple[dict[Layer, list[Shape]], dict[Layer, li
 
 
 def _is_chain(model: Model) -> bool:
-    if not model.built:
+    # The rows of a Sequential are a chain, whatever the graph is inside a model among them.
+    if not any(isinstance(layer, InputLayer) for layer in model.layers):
         return True
     if len(model.inputs) > 1 or len(model.outputs) > 1:
         return False

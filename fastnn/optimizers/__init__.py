@@ -17,7 +17,9 @@ from fastnn.optimizers.sgd import SGD
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
 
 CLASSES: dict[str, type[Optimizer]] = {
-    name: cls for cls in (SGD, Adam, AdamW, RMSprop) for name in (cls.__name__, cls.__name__.lower())
+    name: cls
+    for cls in (SGD, Adam, AdamW, RMSprop)
+    for name in (cls.__name__, cls.__name__.lower())
 }
 """Every optimizer by its class's name, as it is and in lower case."""
 

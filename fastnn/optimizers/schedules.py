@@ -422,9 +422,8 @@ class OneCycle(Formula):
         for start, (stop, before, after) in reversed(list(zip(starts, phases, strict=True))):
             # A phase of one step is at its end.
             done = np.clip((steps - start) / (stop - start), 0, 1) if stop > start else 1.0
-            if self.anneal_strategy == "cos":
-                done = 0.5 * (1 - np.cos(math.pi * done))
-            rates = np.where(steps <= stop, before + (after - before) * done, rates)
+            left = 0.5 * (1 + np.cos(math.pi * done)) if self.anneal_strategy == "cos" else 1 - done
+            rates = np.where(steps <= stop, after + (before - after) * left, rates)
         return rates
 
     def _phases(self) -> list[tuple[float, float, float]]:

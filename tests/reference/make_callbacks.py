@@ -1,4 +1,4 @@
-"""Record what Keras 3's callbacks decide on the streams of ``callback_runs``, in ``callbacks.json``.
+"""Record what Keras 3's callbacks decide on some streams of metrics, in ``callbacks.json``.
 
 pip install keras
 python tests/reference/make_callbacks.py

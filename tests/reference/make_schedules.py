@@ -66,9 +66,7 @@ def torch_rates(config: dict[str, Any]) -> list[float]:
 
     arguments = {"max_lr" if k == "max_learning_rate" else k: v for k, v in config.items()}
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, cycle_momentum=False, **arguments
-    )
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, cycle_momentum=False, **arguments)
     rates = []
     for _ in range(config["total_steps"]):
         rates.append(float(scheduler.get_last_lr()[0]))

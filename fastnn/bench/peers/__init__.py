@@ -23,15 +23,15 @@ REFERENCES = ("jax", "torch")
 """The peers whose fastest is the mark to beat."""
 
 
-def installed(names: tuple[str, ...]) -> tuple[str, ...]:
+def installed(names: tuple[str, ...], able: tuple[str, ...]) -> tuple[str, ...]:
     """Those of ``names`` whose packages are all importable.
 
     Raises:
-        ValueError: a name is not an entrant.
+        ValueError: a name is not among ``able``, the entrants that can do the job.
     """
     for name in names:
-        if name not in _ENTRANTS:
-            raise ValueError(f"peers: {name!r} is not one of {', '.join(_ENTRANTS)}")
+        if name not in able:
+            raise ValueError(f"peers: {name!r} is not one of {', '.join(able)}")
     return tuple(name for name in names if all(map(importlib.util.find_spec, _ENTRANTS[name][1])))
 
 

@@ -17,7 +17,8 @@ class FastnnPeer(KerasLike):
         super().__init__(job, threads, x, y)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self._model.predict(x, verbose=0)
+        found: np.ndarray = self._model.predict(x, verbose=0)
+        return found
 
     @classmethod
     def version(cls) -> str:

@@ -42,7 +42,6 @@ def _step(x: jax.Array, y: jax.Array, state: State, rows: jax.Array) -> tuple[St
     return (weights, momenta, velocities, step), loss
 
 
-@functools.partial(jax.jit, static_argnums=4, donate_argnums=2)
 def _epoch(
     x: jax.Array, y: jax.Array, state: State, order: jax.Array, batch: int
 ) -> tuple[State, jax.Array, jax.Array]:
@@ -57,9 +56,12 @@ def _epoch(
     return state, losses, rest
 
 
-@jax.jit
 def _probabilities(weights: list[jax.Array], x: jax.Array) -> jax.Array:
     return jax.nn.softmax(_logits(weights, x))
+
+
+_compiled_epoch = jax.jit(_epoch, static_argnums=4, donate_argnums=2)
+_compiled_probabilities = jax.jit(_probabilities)
 
 
 class JaxPeer(base.Trainer):
@@ -76,7 +78,7 @@ class JaxPeer(base.Trainer):
         )
 
     def _train(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self._state, losses, rest = _epoch(
+        self._state, losses, rest = _compiled_epoch(
             self._x, self._y, self._state, order.astype(np.int32), self.job.batch
         )
         jax.block_until_ready(self._state)
@@ -88,13 +90,14 @@ class JaxPeer(base.Trainer):
         return float((losses.sum() * self.job.batch + rest.sum() * tail) / self.job.rows)
 
     def losses(self, count: int) -> list[float]:
-        return self._train(np.arange(count * self.job.batch))[0].tolist()
+        found: list[float] = self._train(np.arange(count * self.job.batch))[0].tolist()
+        return found
 
     def weights(self) -> list[np.ndarray]:
         return [np.asarray(w) for w in self._state[0]]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(_probabilities(self._state[0], x))
+        return np.asarray(_compiled_probabilities(self._state[0], x))
 
     @classmethod
     def version(cls) -> str:

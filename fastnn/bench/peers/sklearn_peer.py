@@ -57,7 +57,8 @@ class SklearnPeer(base.Trainer):
         return [array.copy() for pair in pairs for array in pair]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self._net.predict_proba(x)
+        found: np.ndarray = self._net.predict_proba(x)
+        return found
 
     @classmethod
     def version(cls) -> str:

@@ -57,14 +57,16 @@ class TorchPeer(base.Trainer):
         return float((losses * sizes).sum() / self.job.rows)
 
     def losses(self, count: int) -> list[float]:
-        return self._train(torch.arange(count * self.job.batch))[0].tolist()
+        found: list[float] = self._train(torch.arange(count * self.job.batch))[0].tolist()
+        return found
 
     def weights(self) -> list[np.ndarray]:
         return [p.detach().numpy().T.copy() for p in self._net.parameters()]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return self._net(torch.from_numpy(x)).softmax(1).numpy()
+            found: np.ndarray = self._net(torch.from_numpy(x)).softmax(1).numpy()
+        return found
 
     @classmethod
     def version(cls) -> str:
