@@ -15,19 +15,39 @@ from setuptools.command.build_ext import build_ext
 CSRC = Path("csrc")
 SANITIZE = os.environ.get("FASTNN_SANITIZE") == "1"
 
-# no-math-errno and no-trapping-math let sqrt, comparisons and conversions become vector instructions;
-# neither changes a result. fp-contract=fast makes a product and a sum one multiply-add.
-FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+# no-math-errno and no-trapping-math let sqrt, comparisons and conversions become vector
+# instructions; neither changes a result. fp-contract=fast makes a product and a sum one
+# multiply-add.
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-fvisibility=hidden",
+]
 OPENMP = ["-fopenmp"]
 if SANITIZE:
-    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+    FLAGS += [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+        "-fno-omit-frame-pointer",
+        "-g",
+    ]
 
 LEVELS = {
     "x86_64": {
         "generic": [],
         "avx2": ["-DFNN_AVX2", "-mavx2", "-mfma"],
-        "avx512": ["-DFNN_AVX512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
-                   "-mprefer-vector-width=512"],
+        "avx512": [
+            "-DFNN_AVX512",
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512dq",
+            "-mavx512vl",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
     },
     "aarch64": {"generic": [], "neon": ["-DFNN_NEON"]},
 }
@@ -44,11 +64,14 @@ class BuildLevels(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "fastnn.kernels.levels":
-            ext.extra_objects = [*self.compile("dispatch.c", "dispatch", []), *(
-                built
-                for level, flags in levels().items()
-                for built in self.compile("level.c", level, [f"-DFNN_LEVEL={level}", *flags])
-            )]
+            ext.extra_objects = [
+                *self.compile("dispatch.c", "dispatch", []),
+                *(
+                    built
+                    for level, flags in levels().items()
+                    for built in self.compile("level.c", level, [f"-DFNN_LEVEL={level}", *flags])
+                ),
+            ]
         super().build_extension(ext)
 
     def compile(self, source: str, name: str, flags: list[str]) -> list[str]:
@@ -65,7 +88,7 @@ def extension(name: str) -> Extension:
     return Extension(
         name,
         [name.replace(".", "/") + ".pyx"],
-        include_dirs=[str(CSRC)],
+        include_dirs=[str(CSRC), "fastnn/engine"],
         depends=[str(path) for path in CSRC.iterdir()],
         extra_compile_args=[*FLAGS, *OPENMP],
         # stripped: the wheel is small

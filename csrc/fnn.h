@@ -1,7 +1,7 @@
 /* What the Cython kernels call: one table of functions for each CPU level.
  *
  * Conventions: capitals and plain names for dimensions, `d` + name for a gradient, outputs last in a
- * kernel's pointer list. Activations of a batch lie in blocks: (ceil(features / 16), capacity, 16),
+ * kernel's pointer list. Activations of a batch lie in blocks: (ceil(features / 16), capacity or more, 16),
  * `stride` floats from block to block. No function here starts a thread, allocates or fails.
  */
 #ifndef FNN_H
@@ -13,9 +13,9 @@ enum { FNN_BLOCK = 16 };
 
 /* A sum over features is one chain of multiply-adds in ascending order. A sum over the rows of a batch
  * is cut into chunks of this many rows, each a chain, added in ascending order: a batch of 60,000 is
- * summed as exactly as one of 256. The size is part of the arithmetic: the dense and the sparse product
+ * summed as exactly as one of 128. The size is part of the arithmetic: the dense and the sparse product
  * share it, so both give the same bits. */
-enum { FNN_CHUNK = 256 };
+enum { FNN_CHUNK = 128 };
 
 /* Nonzeros of a row can be found from any multiple of this many columns: that many rows of W, for the
  * blocks that the registers hold, stay in the first-level cache while the rows of x pass by. */

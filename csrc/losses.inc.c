@@ -149,8 +149,7 @@ SCALAR float row_sum(const fnn_target *t, int64_t r) {
 static void crossentropy(const fnn_target *t) {
     for (int64_t r = 0; r < t->rows; r++) {
         const float w = weight_of(t, r), scale = w * t->scale, smoothing = t->params[0];
-        /* Keras does not normalise for the sparse form */
-        const float sum = t->labels ? 1.0f : row_sum(t, r);
+        const float sum = row_sum(t, r);
         float loss = 0.0f, dot = 0.0f;
         FOR_SEGMENTS(t, r) {
             for (int i = 0; i < s.n; i++) {
@@ -165,7 +164,7 @@ static void crossentropy(const fnn_target *t) {
                 for (int i = 0; i < s.n; i++) {
                     const float y = target(t, s, r, at, i, smoothing), q = s.y_pred[i] / sum;
                     const float dq = inside(q) && y != 0.0f ? -y / q : 0.0f;
-                    s.d[i] = (t->labels ? dq : (dq - dot) / sum) * scale;
+                    s.d[i] = (dq - dot) / sum * scale;
                 }
                 clear_padding(s);
             }
@@ -282,7 +281,7 @@ static void categorical_accuracy(const fnn_target *t) {
         FOR_SEGMENTS(t, r)
             for (int i = 0; i < s.n; i++)
                 ahead += s.y_pred[i] > p || (plain && s.y_pred[i] == p && at + i < label);
-        t->row_values[r] = (float)ahead < t->params[0] && p == p ? 1.0f : 0.0f;
+        t->row_values[r] = (float)ahead < t->params[0] && p == p ? weight_of(t, r) : 0.0f;
     }
 }
 
@@ -292,6 +291,6 @@ static void binary_accuracy(const fnn_target *t) {
         int64_t right = 0;
         FOR_SEGMENTS(t, r)
             for (int i = 0; i < s.n; i++) right += (s.y_pred[i] > t->params[0] ? 1.0f : 0.0f) == s.y_true[i];
-        t->row_values[r] = (float)right / (float)t->features;
+        t->row_values[r] = weight_of(t, r) * ((float)right / (float)t->features);
     }
 }

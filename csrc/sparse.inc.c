@@ -1,10 +1,13 @@
 /* Products that skip zeros of x. A skipped zero leaves a sum as it is, so with finite weights the
  * results are those of the dense tiles to the last bit: same chains, cut and joined in the same way. */
 
-/* Blocks at a time: as many as the registers hold, since each index is read once for all of them; but
- * forward, no more than leave FNN_GRANULE rows of W in the first-level cache. */
-#define MOST_BLOCKS (REGISTERS / BV < 16 ? REGISTERS / BV : 16)
-#define ROW_BLOCKS (MOST_BLOCKS == 6 ? 4 : MOST_BLOCKS)
+/* Blocks at a time: enough chains to hide the latency of an addition, and each index is read once for
+ * all of them; but no more than leave FNN_GRANULE rows of W, or FNN_CHUNK rows of dZ, near the core. */
+#if VL == 16
+#define SPARSE_BLOCKS 8
+#else
+#define SPARSE_BLOCKS (REGISTERS / BV < 4 ? REGISTERS / BV : 4)
+#endif
 
 INLINE void sparse_chain(const int nb, const int by_column, int64_t n, const uint16_t *index, const float *value, const float *b,
                          int64_t b_block, float *c, int64_t c_block, int accumulate) {
@@ -44,7 +47,7 @@ static void sparse_product(int64_t rows, const int64_t *order, const fnn_sparse 
                 sparse_chain(nb, 0, n, x->column + first, x->value + first, b + j * b_block, b_block,   \
                              c + j * c_block + r * BLOCK, c_block, g > 0);                              \
         }
-    FOR_BLOCKS(ROW_BLOCKS, blocks, SPARSE_ROWS);
+    FOR_BLOCKS(SPARSE_BLOCKS, blocks, SPARSE_ROWS);
 #undef SPARSE_ROWS
 }
 
@@ -86,6 +89,6 @@ static void sparse_product_transposed(int64_t i0, int64_t i1, const fnn_columns 
     for (int64_t i = i0; i < i1; i++)                                                           \
         sparse_chain(nb, 1, x->start[i + 1] - x->start[i], x->row + x->start[i], x->value + x->start[i], \
                      b + j * b_block, b_block, c + j * c_block + (i - i0) * BLOCK, c_block, accumulate);
-    FOR_BLOCKS(MOST_BLOCKS, blocks, SPARSE_COLUMNS);
+    FOR_BLOCKS(SPARSE_BLOCKS, blocks, SPARSE_COLUMNS);
 #undef SPARSE_COLUMNS
 }

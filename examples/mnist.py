@@ -16,8 +16,13 @@ from fastnn import datasets, layers, optimizers, plots
 
 parser = argparse.ArgumentParser(description="Train a network on MNIST and draw how it did.")
 parser.add_argument("--epochs", type=int, default=50, help="passes over the data (default: 50)")
-parser.add_argument("--output", type=Path, default=Path("."), metavar="DIR",
-                    help="directory of the pictures (default: here)")
+parser.add_argument(
+    "--output",
+    type=Path,
+    default=Path("."),
+    metavar="DIR",
+    help="directory of the pictures (default: here)",
+)
 arguments = parser.parse_args()
 arguments.output.mkdir(parents=True, exist_ok=True)
 

@@ -146,7 +146,10 @@ def _draw_image(
         spine.set(color=color, linewidth=1.6)
     axes.set_title(
         f"{names[guess]}  {_percent(chances[guess])}",
-        color=color, fontsize=11, fontweight="bold", pad=5,
+        color=color,
+        fontsize=11,
+        fontweight="bold",
+        pad=5,
     )
     axes.set_xlabel(f"true: {names[truth]}", color=FAINT, fontsize=9, labelpad=4)
 
@@ -185,7 +188,12 @@ def _draw_curves(
     if validation:
         best = int(np.argmax(validation) if "acc" in name else np.argmin(validation))
         axes.plot(
-            epochs, validation, color=UNSEEN, linewidth=1.8, marker="o", markevery=[best],
+            epochs,
+            validation,
+            color=UNSEEN,
+            linewidth=1.8,
+            marker="o",
+            markevery=[best],
             label=f"validation (best: {validation[best]:.4g}, epoch {best + 1})",
         )
     axes.set_title(name.replace("_", " "), color=TEXT, fontsize=12, fontweight="bold", loc="left")

@@ -1,6 +1,43 @@
-"""Lets the tests import what they share (``nets``, ``twins``, ``reference``) by its own name."""
+"""The fastnn under test: which one it is, and that the processes that tests start use it too."""
 
-import sys
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
+
+try:
+    import fastnn
+except ImportError as fault:
+    pytest.exit(
+        f"{fault}\nIs this the source tree, not built? `python -m pytest` imports fastnn from the "
+        "current directory. Run `pytest`, which finds the installed package, or build in place: "
+        "`pip install -e '.[test]'`.",
+        returncode=4,
+    )
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(fastnn.__file__).parent
+
+# The tests run in another directory (see below); failing examples are kept here all the same.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(TESTS.parent / ".hypothesis"))
+
+
+def pytest_report_header() -> str:
+    from fastnn.kernels import levels
+
+    return f"fastnn {fastnn.__version__} in {PACKAGE}, CPU level {levels.level()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children_import_the_same(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A child, started with ``-c``, looks for modules in the current directory first: in a clone
+    it would find sources that are not built."""
+    with pytest.MonkeyPatch.context() as patch:
+        inherited = os.environ.get("PYTHONPATH")
+        path = [str(PACKAGE.parent), str(TESTS), *filter(None, [inherited])]
+        patch.setenv("PYTHONPATH", os.pathsep.join(path))
+        patch.chdir(tmp_path_factory.mktemp("current"))
+        yield

@@ -233,7 +233,7 @@ def test_bad_arguments_of_fit_are_refused(argument: str, value: Any) -> None:
     if argument == "validation_batch_size":
         settings["validation_data"] = (X, Y)
     came = [] if isinstance(value, (np.ndarray, tuple)) else [re.escape(str(value).strip("[]"))]
-    assert_refused(lambda model: model.fit(X, Y, **settings), argument, *came)
+    assert_refused(lambda model: model.fit(X, Y, **settings), rf"\b{argument}\b", *came)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "8"])
@@ -410,6 +410,13 @@ SIZES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "add-one": (lambda: layers.Add()([layers.Input((3,))]), ("add|merge|2|two|inputs",)),
     "momentum": (lambda: optimizers.SGD(0.1, momentum=-0.1), ("momentum", r"-0\.1")),
     "learning-rate-text": (lambda: optimizers.Adam("fast"), ("learning_rate", "fast")),
+    "top-k-beyond-the-output": (
+        lambda: classifier(metrics=[metrics.SparseTopKCategoricalAccuracy(k=5)]),
+        ("top_k", "5", "4", "dense"),
+    ),
+    "loss-weight": (
+        lambda: mlp([2, 3]).compile("adam", "mse", loss_weights="heavy"), ("loss_weights", "heavy"),
+    ),
     "top-k": (lambda: metrics.TopKCategoricalAccuracy(k=0), ("k", "0")),
     "smoothing": (
         lambda: losses.CategoricalCrossentropy(label_smoothing=1.5), ("label_smoothing", r"1\.5"),

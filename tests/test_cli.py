@@ -251,9 +251,7 @@ def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
 # evaluate, predict, info
 
 
-def test_evaluate(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["evaluate", str(folder / "blobs.safetensors"), str(folder / "blobs.csv")]
     assert main([*arguments, "--json", str(tmp_path / "a.json")]) == 0
     out = capsys.readouterr().out

@@ -56,7 +56,11 @@ def test_predictions_of_other_shapes() -> None:
     pytest.importorskip("matplotlib")
     names = [f"class {k}" for k in range(10)]
     figure = plots.predictions(
-        IMAGES[:3, ..., None] / 255, LABELS[:3, None], guesses()[:3], class_names=names, rows=2,
+        IMAGES[:3, ..., None] / 255,
+        LABELS[:3, None],
+        guesses()[:3],
+        class_names=names,
+        rows=2,
         columns=2,
     )
     assert len(figure.axes) == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -396,3 +398,151 @@ def test_early_stopping_restores_the_best_weights() -> None:
     assert len(history.epoch) < 50
     best = min(history.history["val_loss"])
     assert model.evaluate(*held_out, verbose=0)[0] == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_evaluate_prints_a_line_if_asked_to(
+    verbose: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = blobs()
+    logs = classifier().evaluate(x, y, verbose=verbose, return_dict=True)
+    printed = capsys.readouterr().out
+    assert (f"accuracy {logs['accuracy']:.4f}" in printed) == (verbose == 2)
+
+
+def test_predict_prints_only_if_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
+    x, _ = blobs()
+    model = classifier()
+    outputs = [model.predict(x), model.predict(x, batch_size=7), model.predict(x, verbose=2)]
+    assert_same_bits(outputs[:2], outputs[1:])
+    assert capsys.readouterr().out.count("Predict") == 1
+
+
+# --- copies and changes of a model --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["copy", "pickle"],
+)
+def test_a_copy_trains_on_by_itself(copied: Any) -> None:
+    x, y = blobs()
+    model = classifier()
+    model.fit(x, y, shuffle=False, verbose=0)
+    twin = copied(model)
+    before = model.get_weights()
+    twin.fit(x, y, shuffle=False, verbose=0)
+    assert_same_bits(model.get_weights(), before)
+    model.fit(x, y, shuffle=False, verbose=0)
+    assert_same_bits(model.get_weights(), twin.get_weights())
+    assert_same_bits([model.predict(x)], [twin.predict(x)])
+    assert twin.optimizer.iterations == model.optimizer.iterations == 4
+
+
+def test_a_layer_that_is_added_counts_at_once() -> None:
+    x, y = blobs()
+    model = classifier()
+    probabilities = model.predict(x)
+    model.add(layers.Dense(2))
+    assert model.predict(x).shape == (60, 2) and model.predict(x[:1]).shape == (1, 2)
+    model.pop()
+    assert_same_bits([model.predict(x)], [probabilities])
+    assert len(model.evaluate(x, y, verbose=0)) == 2
+
+
+@pytest.mark.parametrize("n", [1, 5, 300])
+def test_predict_takes_numbers_whose_squares_overflow(n: int) -> None:
+    x = np.full((n, 9), 1e30, np.float32)
+    assert np.isfinite(classifier().predict(x)).all()
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+def test_metrics_are_listed() -> None:
+    model = classifier(metrics=["accuracy", fnn.metrics.SparseTopKCategoricalAccuracy(2)])
+    assert [metric.name for metric in model.metrics] == model.metrics_names[1:]
+    assert mlp([9, 4]).metrics == []
+
+
+def test_weighted_metrics() -> None:
+    x, y = blobs()
+    weight = np.random.default_rng(0).uniform(0, 2, 60).astype(np.float32)
+    model = classifier(weighted_metrics=["accuracy", "sparse_categorical_crossentropy"])
+    logs = model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)
+    probabilities = np.float64(model.predict(x))
+    right = probabilities.argmax(axis=1) == y
+    assert logs["accuracy"] == pytest.approx(np.mean(right), rel=1e-6)
+    assert logs["weighted_accuracy"] == pytest.approx(np.average(right, weights=weight), rel=1e-6)
+    losses = -np.log(probabilities[np.arange(60), y])
+    wanted = np.average(losses, weights=weight)
+    assert logs["sparse_categorical_crossentropy"] == pytest.approx(wanted, rel=1e-5)
+    unweighted = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert unweighted["weighted_accuracy"] == unweighted["accuracy"] == logs["accuracy"]
+
+
+def test_weighted_metrics_of_batches_with_and_without_weights() -> None:
+    x, y = blobs()
+    weight = np.linspace(0, 3, 30, dtype=np.float32)
+    model = classifier(weighted_metrics=["accuracy"], metrics=None)
+    parts = [(x[:30], y[:30], weight), (x[30:], y[30:])]
+    whole = np.concatenate([weight, np.ones(30, np.float32)])
+    wanted = model.evaluate(x, y, sample_weight=whole, verbose=0)
+    assert model.evaluate(parts, verbose=0) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_summed_losses_are_the_mean_over_batches_weighted_by_their_rows() -> None:
+    x, y = blobs(50)
+    model = mlp([9, 5, 4])
+    loss = fnn.losses.SparseCategoricalCrossentropy(reduction="sum")
+    model.compile(optimizer="sgd", loss=loss)
+    batches = [(x[i : i + 20], y[i : i + 20]) for i in range(0, 50, 20)]
+    values = [model.test_on_batch(*batch) for batch in batches]
+    wanted = np.average(values, weights=[20, 20, 10])
+    assert model.evaluate(x, y, batch_size=20, verbose=0) == pytest.approx(wanted, rel=1e-6)
+    assert model.evaluate(batches, verbose=0) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_outputs_of_one_layer_have_names_of_their_own() -> None:
+    a, b = layers.Input((9,)), layers.Input((9,))
+    shared = layers.Dense(1, name="shared")
+    model = fnn.Model([a, b], [shared(a), shared(b)])
+    model.compile(optimizer="sgd", loss=["mse", "mae"], metrics=[["mae"], ["mse"]])
+    x, _ = blobs()
+    history = model.fit([x, x], [x[:, :1], x[:, :1]], verbose=0).history
+    assert list(history) == [
+        "loss", "shared_loss", "shared_1_loss", "shared_mae", "shared_1_mse"
+    ]  # fmt: skip
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("steps", "progress"), [(2, 32), (4, 50), (5, 66), (9, 116)])
+def test_steps_per_epoch(steps: int, progress: int) -> None:
+    x, y = blobs(50)
+    seen: list[int] = []
+
+    class Watch(callbacks.Callback):
+        def on_train_progress(self, examples_done: int, logs: Any = None) -> None:
+            seen.append(examples_done)
+
+    model = classifier()
+    model.fit(x, y, batch_size=16, epochs=2, steps_per_epoch=steps, callbacks=[Watch()], verbose=0)
+    assert model.optimizer.iterations == 2 * steps
+    assert seen[-1] == progress
+
+
+def test_one_tensor_may_be_several_outputs() -> None:
+    x, y = blobs()
+    inputs = layers.Input((9,))
+    outputs = layers.Dense(4, activation="softmax")(inputs)
+    model = set_seeded_weights(fnn.Model(inputs, [outputs, outputs]))
+    model.compile(optimizer=optimizers.SGD(0.1), loss="sparse_categorical_crossentropy")
+    twin = mlp([9, 4])
+    twin.compile(optimizer=optimizers.SGD(0.2), loss="sparse_categorical_crossentropy")
+    model.fit(x, [y, y], shuffle=False, verbose=0)
+    twin.fit(x, y, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

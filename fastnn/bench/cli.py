@@ -1,4 +1,4 @@
-"""Race fastnn against whatever peers are installed (``python -m bench``, ``fastnn bench``)."""
+"""Race fastnn against whatever peers are installed, and print a table."""
 
 from __future__ import annotations
 

@@ -8,9 +8,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import fastnn
 from fastnn.bench.peers.base import Job
 
 _THREAD_VARIABLES = (
@@ -51,6 +53,8 @@ class Entrant:
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
+            # -m looks here first: the worker gets this very fastnn, whatever directory we are in.
+            cwd=Path(fastnn.__file__).parents[1],
         )
         self.version: str = self._ask("version")["version"]
 

@@ -16,11 +16,17 @@ from fastnn.cli import output, source
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn evaluate``."""
     parser.add_argument("model", metavar="MODEL", help="a file that fastnn train --save wrote")
-    parser.add_argument("data", nargs="?", default="mnist", metavar="DATA",
-                        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default="mnist",
+        metavar="DATA",
+        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)",
+    )
     source.add_label_argument(parser)
-    parser.add_argument("--all", action="store_true",
-                        help="take every example, not the test set alone")
+    parser.add_argument(
+        "--all", action="store_true", help="take every example, not the test set alone"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default: the cores there are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 

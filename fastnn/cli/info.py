@@ -10,8 +10,9 @@ from fastnn.cli import output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn info``."""
-    parser.add_argument("model", nargs="?", metavar="MODEL",
-                        help="a file that fastnn train --save wrote")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a file that fastnn train --save wrote"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 

@@ -12,9 +12,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from fastnn._version import __version__
+from fastnn.bench import cli as bench
 from fastnn.cli import evaluate, info, predict, train
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "info": info}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "info": info,
+    "bench": bench,
+}
 BAD_INPUT = 2
 INTERRUPTED = 130
 

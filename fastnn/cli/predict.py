@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn predict``."""
     parser.add_argument("model", metavar="MODEL", help="a file that fastnn train --save wrote")
-    parser.add_argument("data", metavar="DATA",
-                        help="mnist, DIRECTORY, FILE.csv, FILE.npz or FILE.npy")
+    parser.add_argument(
+        "data", metavar="DATA", help="mnist, DIRECTORY, FILE.csv, FILE.npz or FILE.npy"
+    )
     source.add_label_argument(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: the cores there are")
-    parser.add_argument("--output", type=Path, metavar="FILE",
-                        help=".csv or .npy (default: print)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=".csv or .npy (default: print)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 

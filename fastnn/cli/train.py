@@ -26,44 +26,104 @@ INTERRUPTED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn train``."""
-    parser.add_argument("data", nargs="?", default="mnist", metavar="DATA",
-                        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default="mnist",
+        metavar="DATA",
+        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)",
+    )
     source.add_label_argument(parser)
-    parser.add_argument("--task", choices=("classification", "regression"),
-                        help="default: classification if the labels are one-hot or whole numbers "
-                        "from 0 to 999")
+    parser.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="default: classification if the labels are one-hot or whole numbers from 0 to 999",
+    )
     model = parser.add_argument_group("the network")
-    model.add_argument("--layers", type=_widths, default=[512], metavar="N,N,...",
-                       help="widths of the hidden layers; 0 for none (default: 512)")
-    model.add_argument("--activation", default="relu", metavar="NAME",
-                       help="of the hidden layers (default: %(default)s)")
-    model.add_argument("--initializer", default="glorot_uniform", metavar="NAME",
-                       help="of the weights (default: %(default)s)")
+    model.add_argument(
+        "--layers",
+        type=_widths,
+        default=[512],
+        metavar="N,N,...",
+        help="widths of the hidden layers; 0 for none (default: 512)",
+    )
+    model.add_argument(
+        "--activation",
+        default="relu",
+        metavar="NAME",
+        help="of the hidden layers (default: %(default)s)",
+    )
+    model.add_argument(
+        "--initializer",
+        default="glorot_uniform",
+        metavar="NAME",
+        help="of the weights (default: %(default)s)",
+    )
     training = parser.add_argument_group("training")
-    training.add_argument("--optimizer", default="adam", metavar="NAME",
-                          help="adam, adamw, sgd or rmsprop (default: %(default)s)")
-    training.add_argument("--learning-rate", type=float, default=0.001, metavar="RATE",
-                          help="at the beginning (default: %(default)s)")
-    training.add_argument("--schedule", choices=("cosine", "constant"), default="cosine",
-                          help="how the rate goes on: down to 0 in a half cosine, or not at all "
-                          "(default: %(default)s)")
-    training.add_argument("--batch-size", type=int, default=128, metavar="N",
-                          help="examples a step (default: %(default)s)")
-    training.add_argument("--epochs", type=int, default=10, metavar="N",
-                          help="passes over the data (default: %(default)s)")
-    training.add_argument("--validation-split", type=float, default=0.0, metavar="SHARE",
-                          help="share of the training examples, the last ones, to validate on "
-                          "(default: none)")
-    training.add_argument("--patience", type=int, metavar="N",
-                          help="stop once the validation loss has not improved for N epochs, and "
-                          "go back to the best")
-    training.add_argument("--seed", type=int, default=0, metavar="N",
-                          help="of initial weights and order (default: %(default)s)")
-    training.add_argument("--threads", type=int, metavar="N",
-                          help="default: the cores there are; the result does not depend on it")
+    training.add_argument(
+        "--optimizer",
+        default="adam",
+        metavar="NAME",
+        help="adam, adamw, sgd or rmsprop (default: %(default)s)",
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=0.001,
+        metavar="RATE",
+        help="at the beginning (default: %(default)s)",
+    )
+    training.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="how the rate goes on: down to 0 in a half cosine, or not at all "
+        "(default: %(default)s)",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=int,
+        default=128,
+        metavar="N",
+        help="examples a step (default: %(default)s)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=int,
+        default=10,
+        metavar="N",
+        help="passes over the data (default: %(default)s)",
+    )
+    training.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the training examples, the last ones, to validate on (default: none)",
+    )
+    training.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="stop once the validation loss has not improved for N epochs, and go back to the best",
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of initial weights and order (default: %(default)s)",
+    )
+    training.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="default: the cores there are; the result does not depend on it",
+    )
     result = parser.add_argument_group("output")
-    result.add_argument("--save", type=Path, metavar="FILE",
-                        help="write the model, .safetensors by custom")
+    result.add_argument(
+        "--save", type=Path, metavar="FILE", help="write the model, .safetensors by custom"
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     talk = result.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="print the last line alone")
@@ -104,8 +164,9 @@ def run(arguments: argparse.Namespace) -> int:
         scaling.fold_into_last(dense[-1], targets)
         square = float(targets.deviation[0]) ** 2
         history = {
-            name: [value * square for value in values] if name.removeprefix("val_") in (
-                "loss", "mse") else values
+            name: [value * square for value in values]
+            if name.removeprefix("val_") in ("loss", "mse")
+            else values
             for name, values in history.items()
         }
     if features is not None or targets is not None:
@@ -136,11 +197,16 @@ def run(arguments: argparse.Namespace) -> int:
             "fastnn": fastnn.__version__,
         })  # fmt: skip
     if interrupted:
-        print(f"fastnn train: interrupted after {epochs} of {arguments.epochs} epochs; what was "
-              "learned is kept", file=sys.stderr)
+        print(
+            f"fastnn train: interrupted after {epochs} of {arguments.epochs} epochs; what was "
+            "learned is kept",
+            file=sys.stderr,
+        )
     if not arguments.quiet:
-        print(f"{epochs} epochs in {seconds:.1f} s, "
-              f"{n_train * epochs / seconds:,.0f} examples a second")
+        print(
+            f"{epochs} epochs in {seconds:.1f} s, "
+            f"{n_train * epochs / seconds:,.0f} examples a second"
+        )
         if arguments.save:
             print(f"saved {arguments.save}")
     name = "accuracy" if task == "classification" else "mse"
@@ -161,11 +227,13 @@ def _check(arguments: argparse.Namespace) -> None:
     """What ``fit`` would find, but before the data is read."""
     for name in ("batch_size", "epochs"):
         if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got "
-                             f"{getattr(arguments, name)}")
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be at least 1, got {getattr(arguments, name)}"
+            )
     if not 0 <= arguments.validation_split < 1:
-        raise ValueError(f"--validation-split must be at least 0 and below 1, got "
-                         f"{arguments.validation_split}")
+        raise ValueError(
+            f"--validation-split must be at least 0 and below 1, got {arguments.validation_split}"
+        )
     if arguments.patience is not None and not arguments.validation_split:
         raise ValueError("--patience needs --validation-split")
 
@@ -188,10 +256,18 @@ def _build(
     if x.ndim > 2:
         model.add(layers.Flatten())
     for width in arguments.layers:
-        model.add(layers.Dense(width, activation=arguments.activation,
-                               kernel_initializer=arguments.initializer))
-    model.add(layers.Dense(n_outputs, activation="softmax" if task == "classification" else None,
-                           kernel_initializer=arguments.initializer))
+        model.add(
+            layers.Dense(
+                width, activation=arguments.activation, kernel_initializer=arguments.initializer
+            )
+        )
+    model.add(
+        layers.Dense(
+            n_outputs,
+            activation="softmax" if task == "classification" else None,
+            kernel_initializer=arguments.initializer,
+        )
+    )
     return model
 
 
@@ -220,12 +296,16 @@ def _announce(
     import fastnn
 
     (x, _), (x_test, _) = data.train, data.test
-    print(f"{arguments.data}: {len(x):,} examples of shape {x.shape[1:]} to learn from, "
-          f"{len(x_test):,} to test ({data.note})")
+    print(
+        f"{arguments.data}: {len(x):,} examples of shape {x.shape[1:]} to learn from, "
+        f"{len(x_test):,} to test ({data.note})"
+    )
     widths = [*arguments.layers, model.outputs[0].shape[-1]]
-    print(f"{task} with {'-'.join(map(str, [x[0].size, *widths]))}, "
-          f"{model.count_params():,} parameters, {arguments.optimizer}, batches of "
-          f"{arguments.batch_size}, threads: {fastnn.get_num_threads()}")
+    print(
+        f"{task} with {'-'.join(map(str, [x[0].size, *widths]))}, "
+        f"{model.count_params():,} parameters, {arguments.optimizer}, batches of "
+        f"{arguments.batch_size}, threads: {fastnn.get_num_threads()}"
+    )
     if task == "regression":
         print("while training, loss and mse are in units of the targets' variance")
     if arguments.verbose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.codes import DTYPES
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 _PASS = 1 << 20
 """Numbers looked at in one pass of a check, so that a memory-mapped array is never held whole."""
 
 
-def as_numbers(value: Any, name: str) -> NDArray:
+def as_numbers(value: Any, name: str) -> NDArray[Any]:
     """``value`` as an array of real numbers in a type that the engine reads.
 
     Raises:
@@ -40,14 +43,14 @@ def as_numbers(value: Any, name: str) -> NDArray:
     return array.astype(np.float32 if exact_in_float32 else np.float64)
 
 
-def _first_odd(array: NDArray) -> str:
+def _first_odd(array: NDArray[Any]) -> str:
     for item in array.flat:
         if not isinstance(item, (int, float, np.number)):
             return f" (the first odd one is {str(item)[:40]!r}, of type {type(item).__name__})"
     return ""
 
 
-def as_rows(value: Any, name: str, shape: tuple[int, ...]) -> NDArray:
+def as_rows(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """``value`` of shape (N, *shape) as a matrix (N, features) whose rows are contiguous.
 
     Where ``shape`` is (1,), a vector (N,) will do.
@@ -71,18 +74,26 @@ def as_rows(value: Any, name: str, shape: tuple[int, ...]) -> NDArray:
     return array
 
 
-def check_finite(array: NDArray, name: str) -> None:
-    """Raise ValueError naming the first row with a number that is NaN or infinite."""
-    if array.dtype.kind != "f":
+def check_finite(
+    array: NDArray[Any], name: str, row_of: Callable[[int], int] = lambda number: number
+) -> None:
+    """Raise ValueError naming the first row with a number that is not finite in float32.
+
+    Args:
+        row_of: The row that a place along the first axis belongs to.
+    """
+    if array.dtype.kind != "f" or not array.size:
         return
     rows = max(1, _PASS // max(1, array[0].size))
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
-        if not np.isfinite(part).all():
-            finite = np.isfinite(part.reshape(len(part), -1))
-            row = int(np.argmin(finite.all(axis=1)))
-            bad = part.reshape(len(part), -1)[row][~finite[row]][0]
-            raise ValueError(f"{name} must be finite, got {bad} in row {start + row}")
+        # false for NaN, too
+        if not (part.min() >= -_LARGEST and part.max() <= _LARGEST):
+            fits = np.abs(part.reshape(len(part), -1)) <= _LARGEST
+            row = int(np.argmin(fits.all(axis=1)))
+            bad = part.reshape(len(part), -1)[row][~fits[row]][0]
+            wanted = "within float32's range" if np.isfinite(bad) else "finite"
+            raise ValueError(f"{name} must be {wanted}, got {bad} in row {row_of(start + row)}")
 
 
 def check_same_length(arrays: dict[str, int]) -> int:

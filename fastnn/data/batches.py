@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fastnn.data.sparse import is_sparse
+
 
 def is_batches(x: Any) -> bool:
     """Whether ``x`` yields batches, and is no array, list or table."""
@@ -13,7 +15,13 @@ def is_batches(x: Any) -> bool:
         and not isinstance(x, (list, tuple, dict, str, bytes))
         and not hasattr(x, "__array__")
         and not hasattr(x, "__array_interface__")
+        and not is_sparse(x)
     )
+
+
+def is_list_of_batches(x: Any) -> bool:
+    """Whether ``x``, beside which no targets came, is a list of tuples (x, y[, sample_weight])."""
+    return isinstance(x, list) and bool(x) and all(isinstance(batch, tuple) for batch in x)
 
 
 def unpack_batch(batch: Any, argument: str) -> tuple[Any, Any, Any]:
@@ -21,15 +29,17 @@ def unpack_batch(batch: Any, argument: str) -> tuple[Any, Any, Any]:
     if not isinstance(batch, (tuple, list)):
         return batch, None, None
     if not 1 <= len(batch) <= 3:
-        raise ValueError(f"{argument} must yield (x, y) or (x, y, sample_weight), got {len(batch)} items")
+        raise ValueError(
+            f"{argument} must yield (x, y) or (x, y, sample_weight), got {len(batch)} items"
+        )
     return (*batch, None, None)[:3]
 
 
 class Batches:
     """Batches of an iterable, epoch after epoch.
 
-    An iterator that ends is not begun again: with ``steps``, an epoch takes the next so many batches;
-    without, the first epoch takes all.
+    An iterator that ends is not begun again: with ``steps``, an epoch takes the next so many
+    batches; without, the first epoch takes all.
     """
 
     def __init__(self, source: Iterable[Any], steps: int | None, argument: str) -> None:

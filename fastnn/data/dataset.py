@@ -1,7 +1,8 @@
-"""A data set as the engine reads it: sources in the order of the program, and the number of rows."""
+"""A data set as the engine reads it: sources in the order of the program."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,19 +23,24 @@ _SAMPLED_ROWS = 512
 
 @dataclass
 class Dataset:
-    """Checked arrays: inputs (N, features), targets, weights (N,) or None for each output."""
+    """Checked inputs (N, features), targets, and weights (N,) or None for each output."""
 
-    inputs: list[NDArray]
-    targets: list[NDArray] = field(default_factory=list)
-    weights: list[NDArray | None] = field(default_factory=list)
-    nonzeros: dict[int, SparseRows] = field(default_factory=dict)
+    inputs: list[NDArray[Any] | SparseRows]
+    targets: list[NDArray[Any]] = field(default_factory=list)
+    weights: list[NDArray[np.float32] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.inputs[0])
 
     @property
     def weighted(self) -> bool:
+        """Whether the rows of an output have weights."""
         return any(w is not None for w in self.weights)
+
+    @property
+    def longest_rows(self) -> dict[int, int]:
+        """Sparse inputs by number -> nonzeros of the longest row."""
+        return {i: x.longest_row for i, x in enumerate(self.inputs) if isinstance(x, SparseRows)}
 
     def part(self, rows: slice) -> Dataset:
         """Some rows, without a copy."""
@@ -44,27 +50,30 @@ class Dataset:
             [None if w is None else w[rows] for w in self.weights],
         )
 
-    def sources(self) -> list[Any]:
-        """In the program's order: inputs, targets, weights of all outputs if any has them."""
-        inputs = [self.nonzeros.get(i) or Rows(x) for i, x in enumerate(self.inputs)]
-        weights = []
-        if self.weighted:
-            weights = [Rows(np.ones(len(self), np.float32) if w is None else w) for w in self.weights]
-        return [*inputs, *map(Rows, self.targets), *weights]
+    def sources(self, weighted: bool) -> list[Rows | SparseRows]:
+        """In the program's order: inputs, targets and, for a weighted program, weights."""
+        inputs = [x if isinstance(x, SparseRows) else Rows(x) for x in self.inputs]
+        weights: list[NDArray[np.float32]] = []
+        if weighted:
+            ones = np.ones(len(self), np.float32)
+            weights = [ones if w is None else w for w in self.weights]
+        return [*inputs, *map(Rows, self.targets), *map(Rows, weights)]
 
-    def find_nonzeros(self, scales: dict[int, float]) -> None:
-        """Keep the nonzeros of those inputs of which few numbers are nonzero.
+    def find_nonzeros(self, scales: Mapping[int, float]) -> None:
+        """Keep only the nonzeros of those inputs of which few numbers are nonzero.
 
         Args:
             scales: Input number -> what it is multiplied by, of the inputs that may be sparse.
         """
         for number, scale in scales.items():
             x = self.inputs[number]
-            if len(x) >= FEWEST_ROWS and x.shape[1] <= MAX_COLUMNS and is_sparse(x):
-                self.nonzeros[number] = sparse_rows(x, scale)
+            if not isinstance(x, SparseRows) and _skipping_pays(x):
+                self.inputs[number] = sparse_rows(x, scale)
 
 
-def is_sparse(x: NDArray) -> bool:
-    """Whether skipping the zeros of ``x`` pays, judged from rows spread evenly over it."""
+def _skipping_pays(x: NDArray[Any]) -> bool:
+    """Whether few numbers of ``x`` are nonzero, judged from rows spread evenly over it."""
+    if len(x) < FEWEST_ROWS or x.shape[1] > MAX_COLUMNS:
+        return False
     sample = x[:: max(1, len(x) // _SAMPLED_ROWS)]
     return bool(np.count_nonzero(sample) <= DENSEST * sample.size)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._checks import check_real
 from fastnn.data.arrays import as_numbers, as_rows, check_finite
 
 
@@ -23,8 +24,8 @@ def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
         array = array[:, 0]
     if array.ndim != 1:
         raise ValueError(
-            f"{name} must have shape (N,) of integer labels, got {array.shape}; for one-hot targets use "
-            "categorical_crossentropy"
+            f"{name} must have shape (N,) of integer labels, got {array.shape}; for one-hot "
+            "targets use categorical_crossentropy"
         )
     if not len(array):
         raise ValueError(f"{name} is empty: got shape {array.shape}")
@@ -32,8 +33,8 @@ def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
     low, high = array.min(), array.max()
     if low < 0 or high >= classes:
         raise ValueError(
-            f"{name} must hold labels within 0..{classes - 1}, since the output has {classes} classes; "
-            f"got {low if low < 0 else high}"
+            f"{name} must hold labels within 0..{classes - 1}, since the output has {classes} "
+            f"classes; got {low if low < 0 else high}"
         )
     labels = array.astype(np.int32)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
@@ -41,13 +42,13 @@ def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(labels)
 
 
-def as_targets(value: Any, name: str, shape: tuple[int, ...]) -> NDArray:
+def as_targets(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Targets of the output's shape (N, *shape), as a matrix."""
     array = as_numbers(value, name)
     if array.ndim == 1 and shape != (1,) and array.dtype.kind in "iu":
         raise ValueError(
-            f"{name} must have shape (N, {', '.join(map(str, shape))}), got {array.shape}; for integer "
-            "labels use sparse_categorical_crossentropy, or utils.to_categorical"
+            f"{name} must have shape (N, {', '.join(map(str, shape))}), got {array.shape}; for "
+            "integer labels use sparse_categorical_crossentropy, or utils.to_categorical"
         )
     return as_rows(array, name, shape)
 
@@ -63,7 +64,9 @@ def as_weights(value: Any, name: str, n_rows: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def class_weights(class_weight: Mapping[int, float], target: NDArray, classes: int) -> NDArray[np.float32]:
+def class_weights(
+    class_weight: Mapping[int, float], target: NDArray[Any], classes: int
+) -> NDArray[np.float32]:
     """Each row's weight by its class: the label, or the largest of a one-hot row (Keras). A class
     that is not named weighs 1.
 
@@ -78,9 +81,10 @@ def class_weights(class_weight: Mapping[int, float], target: NDArray, classes: i
         if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
             raise TypeError(f"class_weight must have integers as keys, got {label!r}")
         if not 0 <= label < len(table):
-            raise ValueError(f"class_weight names class {label}, but classes are 0..{len(table) - 1}")
-        if not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight):
-            raise ValueError(f"class_weight of class {label} must be a finite number, got {weight!r}")
+            raise ValueError(
+                f"class_weight names class {label}, but classes are 0..{len(table) - 1}"
+            )
+        check_real("class_weight", f"the weight of class {label}", weight)
         table[label] = weight
     if target.ndim == 1:
         labels = target
@@ -90,4 +94,5 @@ def class_weights(class_weight: Mapping[int, float], target: NDArray, classes: i
             raise ValueError("class_weight wants targets that are classes, 0 or 1")
     else:
         labels = target.argmax(axis=1)
-    return table[labels]
+    weights: NDArray[np.float32] = table[labels]
+    return weights

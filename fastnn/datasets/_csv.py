@@ -71,8 +71,9 @@ def _parse(path: Path, delimiter: str, names: list[str] | None, width: int) -> N
             reader = csv.reader(file, delimiter=delimiter)
             next(filter(None, reader))
         try:
-            cells = np.loadtxt(file, np.float32, comments=None, delimiter=delimiter, quotechar='"',
-                               ndmin=2)
+            cells = np.loadtxt(
+                file, np.float32, comments=None, delimiter=delimiter, quotechar='"', ndmin=2
+            )
         except ValueError as fault:
             _find_fault(path, delimiter, names, width)
             raise ValueError(str(fault)) from fault

@@ -12,8 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAMES = ("x_train", "y_train", "x_test", "y_test", "x", "y")
-FAULTS = (ValueError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error,
-          lzma.LZMAError)
+FAULTS = (
+    ValueError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:

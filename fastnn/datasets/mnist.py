@@ -80,8 +80,15 @@ def load_data() -> tuple[Split, Split]:
             ]
             for done in checks:
                 done.result()
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, lzma.LZMAError,
-            zipfile.BadZipFile) as fault:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+    ) as fault:
         raise ValueError(
             f"{ARCHIVE}: the MNIST data of this installation is missing or damaged ({fault}); "
             "reinstall fastnn"

@@ -4,14 +4,17 @@ Design
 - The team walks the same list of ops; a member does its share of each and waits for the others only
   where the program says so. What a step needs (rows, order, scalars) every member works out for
   itself, so that nothing but the arena is shared.
+- Members wait for each other at a barrier of our own (barrier.h), which gives its core away early:
+  on a machine with other work, the one that everybody waits for may need it.
 - Member 0 looks at the clock after each step. Its verdict is left in one of two places, in turn, and
   read after the barrier that ends the step: a slow member still finds the verdict of its own step.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel
-from libc.stdint cimport int32_t, int64_t, uint16_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -19,16 +22,19 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
-from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Source, Step
+from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Queue, Source, Step
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import dense, elementwise, levels, objective
-from fastnn.kernels.layout import BLOCK, aligned_zeros
+from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
-cdef extern from *:
-    """
-    #define fnn_barrier() _Pragma("omp barrier")
-    """
-    void fnn_barrier() noexcept nogil
+cdef extern from "barrier.h" nogil:
+    ctypedef struct fnn_barrier:
+        pass
+    void fnn_wait(fnn_barrier *barrier, int n)
+
+cdef extern from "float_mode.h" nogil:
+    uint64_t fnn_flush_denormals()
+    void fnn_set_float_mode(uint64_t mode)
 
 cdef extern from "omp.h" nogil:
     int omp_get_thread_num()
@@ -63,6 +69,8 @@ cdef struct Run:
     double deadline        # seconds on the monotonic clock
     int64_t done           # OUT: position after the last batch that ran
     int stop[2]
+    fnn_barrier barrier
+    Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
 
 cdef int forked = 0
 
@@ -87,9 +95,16 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef const Op *op
     cdef int64_t at = run.first
     cdef int64_t number = 0
+    cdef Queue *queues
+    cdef Queue *next_queues
     cdef int o
+    cdef uint64_t float_mode = fnn_flush_denormals()
     step.scratch = run.scratch + i * SCRATCH
     while at < run.last:
+        queues = run.queues + (number & 1) * run.n_ops * run.n_threads
+        next_queues = run.queues + ((number + 1) & 1) * run.n_ops * run.n_threads
+        for o in range(run.n_ops):
+            next_queues[o * run.n_threads + i].taken = 0
         step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
         step.order = run.order + at
         step.first = at
@@ -98,16 +113,18 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         for o in range(run.n_ops):
             op = run.ops + o
             if op.wait:
-                fnn_barrier()
+                fnn_wait(&run.barrier, n)
+            step.queues = queues + o * run.n_threads
             op.run(op, &step, i, n)
         at += step.rows
         if i == 0:
             run.done = at
             run.stop[number & 1] = now() > run.deadline
-        fnn_barrier()
+        fnn_wait(&run.barrier, n)
         if run.stop[number & 1]:
             break
         number += 1
+    fnn_set_float_mode(float_mode)
 
 
 cdef void region(Run *run) noexcept nogil:
@@ -124,13 +141,26 @@ cdef int start(Run *run) noexcept nogil:
     """Returns an error number of pthread_create, or 0."""
     cdef pthread_t thread
     cdef int error
-    if not forked or run.n_threads == 1:
+    if run.n_threads == 1:
+        member(run, 0, 1)
+        return 0
+    if not forked:
         region(run)
         return 0
     error = pthread_create(&thread, NULL, region_in_thread, run)
     if error == 0:
         pthread_join(thread, NULL)
     return error
+
+
+cdef void *address(array) except? NULL:
+    """Where an array begins. The caller keeps the array."""
+    cdef Py_buffer view
+    cdef void *found
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    found = view.buf
+    PyBuffer_Release(&view)
+    return found
 
 
 cdef class Executable:
@@ -164,7 +194,7 @@ cdef class Executable:
                 if buffer is None:
                     op.t[i] = NULL
                 elif buffer.array is not None:
-                    op.t[i] = <void *> <size_t> buffer.array.ctypes.data
+                    op.t[i] = address(buffer.array)
                 else:
                     op.t[i] = <void *> <size_t> (base + buffer.offset)
             for i, integer in enumerate(row.integers):
@@ -176,11 +206,13 @@ cdef class Executable:
         free(self.ops)
 
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
-            const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds):
+            const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
+            counter=None):
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
 
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
+        counter: an object whose `iterations` grows by the batches that ran.
         """
         cdef Run run
         cdef Source table[MAX_SOURCES]
@@ -198,18 +230,18 @@ cdef class Executable:
         for i, source in enumerate(sources):
             table[i] = self.source(i, source)
         for i, output in enumerate(outputs):
-            written[i] = <float *> <size_t> output.ctypes.data
+            written[i] = <float *> address(output)
         if self.scratch is None or len(self.scratch) < n_threads:
             self.scratch = aligned_zeros((n_threads, SCRATCH))
         run.ops = self.ops
         run.n_ops = len(self.program.ops)
         run.n_threads = n_threads
         run.step.k = <const fnn_kernels *> <size_t> levels.address()
-        run.step.stride = self.capacity * BLOCK
+        run.step.stride = activation_rows(self.capacity) * BLOCK
         run.step.sources = table
         run.step.sums = &sums[0] if sums.shape[0] else NULL
         run.step.outputs = written
-        run.scratch = <float *> <size_t> self.scratch.ctypes.data
+        run.scratch = <float *> address(self.scratch)
         run.order = &order[0]
         run.first, run.last, run.batch_size = first, last, batch_size
         if scalars is not None:
@@ -217,25 +249,35 @@ cdef class Executable:
                 raise ValueError(f"scalars for {scalars.shape[0]} steps are fewer than the steps to run")
             run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
         run.done = first
+        run.queues = <Queue *> calloc(2 * run.n_ops * n_threads, sizeof(Queue))
+        if run.queues == NULL:
+            raise MemoryError()
         with nogil:
             run.deadline = now() + seconds
             error = start(&run)
+            free(run.queues)
         if error:
             raise OSError(error, "no thread could be started")
+        if counter is not None:
+            # Here, since a signal's handler may raise as soon as Python's bytecode goes on.
+            counter.iterations += (run.done - first + batch_size - 1) // batch_size
         return run.done
 
     cdef Source source(self, int i, source) except *:
         cdef Source entry
+        cdef Py_buffer view
         memset(&entry, 0, sizeof(entry))
         if isinstance(source, SparseRows):
             self.sparse[i].granules = source.granule.shape[1] - 1
-            self.sparse[i].start = <const int64_t *> <size_t> source.start.ctypes.data
-            self.sparse[i].granule = <const uint16_t *> <size_t> source.granule.ctypes.data
-            self.sparse[i].column = <const uint16_t *> <size_t> source.column.ctypes.data
-            self.sparse[i].value = <const float *> <size_t> source.value.ctypes.data
+            self.sparse[i].start = <const int64_t *> address(source.start)
+            self.sparse[i].granule = <const uint16_t *> address(source.granule)
+            self.sparse[i].column = <const uint16_t *> address(source.column)
+            self.sparse[i].value = <const float *> address(source.value)
             entry.sparse = &self.sparse[i]
         else:
-            entry.data = <const char *> <size_t> source.array.ctypes.data
+            PyObject_GetBuffer(source.array, &view, PyBUF_STRIDES)
+            entry.data = <const char *> view.buf
+            entry.row_bytes = view.strides[0]
+            PyBuffer_Release(&view)
             entry.dtype = source.dtype
-            entry.row_bytes = source.array.strides[0]
         return entry

@@ -1,9 +1,10 @@
-"""What a program reads its batches from: the rows of an array as they lie, or only their nonzeros."""
+"""What a program reads its batches from: an array's rows as they lie, or only their nonzeros."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,17 @@ from fastnn.engine.threads import get_num_threads
 from fastnn.kernels import nonzeros
 from fastnn.kernels.codes import DTYPES, GRANULE
 
+_NUMBERS = {np.dtype(name): number for name, number in DTYPES.items()}
 
-@dataclass(frozen=True)
+
 class Rows:
     """An array (N, features) or (N,) whose rows are contiguous, read in place."""
 
-    array: NDArray
-    dtype: int = field(init=False)
+    __slots__ = ("array", "dtype")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", DTYPES[self.array.dtype.name])
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        self.dtype = _NUMBERS[array.dtype]
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,25 @@ class SparseRows:
     granule: NDArray[np.uint16]
     column: NDArray[np.uint16]
     value: NDArray[np.float32]
-    longest_row: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, rows: slice) -> SparseRows:
+        """Some rows, without a copy."""
+        return SparseRows(self.start[rows], self.granule[rows], self.column, self.value)
+
+    @property
+    def longest_row(self) -> int:
+        """Nonzeros of the row that has most."""
+        return int(self.granule[:, -1].max(initial=0))
 
 
 MAX_COLUMNS = np.iinfo(np.uint16).max
 """Columns of a sparse source are numbered in 16 bits."""
 
 
-def sparse_rows(array: NDArray, scale: float) -> SparseRows:
+def sparse_rows(array: NDArray[Any], scale: float) -> SparseRows:
     """The nonzeros of ``scale * array``, (N, columns) with at most MAX_COLUMNS columns."""
     n_rows, columns = array.shape
     counts = np.zeros(n_rows, np.int64)
@@ -60,4 +73,4 @@ def sparse_rows(array: NDArray, scale: float) -> SparseRows:
             nonzeros.collect(array, scale, a, b, start, granule, column, value)
 
         list(pool.map(collect, bounds[:-1], bounds[1:]))
-    return SparseRows(start, granule, column, value, int(counts.max(initial=0)))
+    return SparseRows(start, granule, column, value)

@@ -62,8 +62,8 @@ def _usable_cores() -> int:
 def get_num_threads() -> int:
     """Threads that training and prediction use.
 
-    What ``set_num_threads`` said; else ``FASTNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores
-    that the process may really use (affinity, cgroup quota).
+    What ``set_num_threads`` said; else ``FASTNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the
+    cores that the process may really use (affinity, cgroup quota).
     """
     global _n_threads
     if _n_threads is None:

@@ -3,10 +3,9 @@
 Design
 - W lies in blocks of 16 columns (`layout.py`), activations in blocks of 16 features. The register
   tiles of csrc read both as they lie.
-- A sum over k is cut where FNN_CHUNK says: the part of W (or dZ) that a tile reads again for every row
-  of A stays in the first-level cache.
-- Each member of the team owns a rectangle of the result; it owns the same columns of W in the forward
-  product, in the gradient and in the update, so that they stay in its own cache.
+- A sum over features goes on from cut to cut; one over the rows of a batch is cut where FNN_CHUNK says.
+- A result is cut into tasks, rectangles of it, that the members of the team take (`take`). Column groups
+  come in the same order in the forward product, in the gradient and in the update.
 - A tile of the weight gradient goes from the registers through `scratch` (in cache) straight into
   the optimizer's update: the gradient never exists as a whole.
 """
@@ -15,25 +14,42 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, share_grid
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, take
 
 cdef enum:
-    # Rows of A whose chunk stays in the second-level cache while the blocks of B pass by.
+    # A chunk of W of this many rows stays in the first-level cache while the rows of A pass by,
+    # and that many rows of A in the second-level cache while the blocks of W pass by.
+    PRODUCT_CHUNK = 256
     ROW_PANEL = 96
+    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
+    TASKS = 4
     # Blocks of a gradient held in scratch at a time: few while they fit the first-level cache,
     # many where several chunks of the batch are summed before the update.
     GRADIENT_BLOCKS = 2
-    GRADIENT_BLOCKS_CHUNKED = 16
-    # Sparse rows are short: more blocks share each index that is read.
+    GRADIENT_BLOCKS_CHUNKED = 8
+    # Sparse rows are short: more columns share each index that is read.
+    SPARSE_ROWS = 128
     SPARSE_PANEL = 128
-    SPARSE_BLOCKS = 6
+    SPARSE_BLOCKS = 8
 
 
 cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
     return a if a < b else b
 
 
-cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z,
+cdef inline int64_t parts(int64_t whole, int64_t part) noexcept nogil:
+    return (whole + part - 1) // part
+
+
+cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
+    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
+    cdef int64_t group = blocks * panels // (TASKS * n)
+    if group > 8:
+        group = 8
+    return 2 if group < 2 else group & ~1
+
+
+cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,
                               int64_t row_begin, int64_t row_end, int64_t j,
                               int activation, const float *params) noexcept nogil:
     """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
@@ -49,49 +65,81 @@ cdef void bias_and_activation(const Op *op, const Step *step, const float *bias,
 
 
 cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef int64_t units = op.d[1]
+    cdef int64_t panels = parts(step.rows, ROW_PANEL), blocks = blocks_of(units)
+    cdef int64_t group, task, j, r, r1
+    cdef int turn = 0
+    if op.d[4]:  # by rows
+        share(step.rows, ROW_UNIT, i, n, &r, &r1)
+        while r < r1:
+            dense_forward_part(op, step, r, smaller(r + ROW_PANEL, r1), 0, blocks)
+            r += ROW_PANEL
+        return
+    group = blocks_of_task(blocks, panels, n)
+    while True:
+        task = take(step, panels * parts(blocks, group), i, n, &turn)
+        if task < 0:
+            break
+        j = task // panels * group
+        r = task % panels * ROW_PANEL
+        dense_forward_part(op, step, r, smaller(r + ROW_PANEL, step.rows), j, smaller(j + group, blocks))
+
+
+cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t r1,
+                             int64_t j0, int64_t j1) noexcept nogil:
     cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
     cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
     cdef const float *bias = <const float *> op.t[2]     # IN (units,) or NULL
     cdef float *y = <float *> op.t[3]                    # OUT (rows, units)
     cdef float *z = <float *> op.t[4]                    # OUT (rows, units) or NULL
-    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
-    cdef int activation = <int> op.d[3]
+    cdef int64_t inputs = op.d[0], kernel_block = op.d[2]
     cdef float *sums = y if z == NULL else z
     cdef int64_t stride = step.stride
-    cdef int64_t r0, r1, j0, j1, r, k, j, m
-    share_grid(step.rows, ROW_UNIT, blocks_of(units), op.d[4], i, n, &r0, &r1, &j0, &j1)
-    r = r0
-    while r < r1:
-        m = smaller(ROW_PANEL, r1 - r)
-        k = 0
-        while k < inputs:
-            step.k.product(m, j1 - j0, smaller(FNN_CHUNK, inputs - k), x + k * (stride // FNN_BLOCK) + r * FNN_BLOCK,
-                           stride, kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
-                           sums + j0 * stride + r * FNN_BLOCK, stride, k > 0)
-            k += FNN_CHUNK
-        for j in range(j0, j1):
-            bias_and_activation(op, step, bias, y, z, r, r + m, j, activation, op.f)
-        r += m
+    cdef int64_t k = 0, j
+    while k < inputs:
+        step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
+                       x + (k // FNN_BLOCK) * stride + r0 * FNN_BLOCK, stride,
+                       kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
+                       sums + j0 * stride + r0 * FNN_BLOCK, stride, k > 0)
+        k += PRODUCT_CHUNK
+    for j in range(j0, j1):
+        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef int64_t blocks = blocks_of(op.d[1])
+    cdef int64_t panels = parts(step.rows, SPARSE_ROWS)
+    cdef int64_t group = blocks_of_task(blocks, panels, n)
+    cdef int64_t task, r, r1, j
+    cdef int turn = 0
+    if op.d[4]:  # by rows
+        share(step.rows, ROW_UNIT, i, n, &r, &r1)
+        if r < r1:
+            dense_forward_sparse_part(op, step, r, r1, 0, blocks)
+        return
+    while True:
+        task = take(step, panels * parts(blocks, group), i, n, &turn)
+        if task < 0:
+            break
+        j = task // panels * group
+        r = task % panels * SPARSE_ROWS
+        dense_forward_sparse_part(op, step, r, smaller(r + SPARSE_ROWS, step.rows), j, smaller(j + group, blocks))
+
+
+cdef void dense_forward_sparse_part(const Op *op, const Step *step, int64_t r0, int64_t r1,
+                                    int64_t j0, int64_t j1) noexcept nogil:
     cdef const float *kernel = <const float *> op.t[0]   # IN (inputs, units), packed
     cdef const float *bias = <const float *> op.t[1]     # IN (units,) or NULL
     cdef float *y = <float *> op.t[2]                    # OUT (rows, units)
     cdef float *z = <float *> op.t[3]                    # OUT (rows, units) or NULL
-    cdef int64_t units = op.d[1], kernel_block = op.d[2]
-    cdef int activation = <int> op.d[3]
-    cdef const fnn_sparse *x = step.sources[op.d[5]].sparse
+    cdef int64_t kernel_block = op.d[2]
     cdef float *sums = y if z == NULL else z
-    cdef int64_t stride = step.stride
-    cdef int64_t r0, r1, j0, j1, j
-    share_grid(step.rows, ROW_UNIT, blocks_of(units), op.d[4], i, n, &r0, &r1, &j0, &j1)
-    if r0 >= r1:
-        return
-    step.k.sparse_product(r1 - r0, step.order + r0, x, j1 - j0, kernel + j0 * kernel_block, kernel_block,
-                          sums + j0 * stride + r0 * FNN_BLOCK, stride)
+    cdef int64_t j
+    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[5]].sparse, j1 - j0,
+                          kernel + j0 * kernel_block, kernel_block,
+                          sums + j0 * step.stride + r0 * FNN_BLOCK, step.stride)
     for j in range(j0, j1):
-        bias_and_activation(op, step, bias, y, z, r0, r1, j, activation, op.f)
+        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
 
 
 cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -115,45 +163,60 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     The vectors run over the batch: a block of dz' (units, 16 rows) meets single weights, which so can
     be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache.
     """
+    cdef int64_t inputs = op.d[0]
+    cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(step.rows, ROW_PANEL)
+    cdef int64_t task, k, r, r0, r1
+    cdef int turn = 0
+    if op.d[4]:  # by rows
+        share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+        for task in range(panels):
+            k = task * ROW_PANEL
+            dense_backward_input_part(op, step, k, smaller(k + ROW_PANEL, inputs), r0, r1)
+        return
+    while True:
+        task = take(step, panels * row_panels, i, n, &turn)
+        if task < 0:
+            break
+        k = task // row_panels * ROW_PANEL
+        r = task % row_panels * ROW_PANEL
+        dense_backward_input_part(op, step, k, smaller(k + ROW_PANEL, inputs),
+                                  r, smaller(r + ROW_PANEL, step.rows))
+
+
+cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, int64_t i1,
+                                    int64_t r0, int64_t r1) noexcept nogil:
     cdef const float *dz_t = <const float *> op.t[0]     # IN (rows, units), transposed
     cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
     cdef float *dx = <float *> op.t[2]                   # OUT (rows, inputs)
     cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
     cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
-    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int64_t units = op.d[1], kernel_block = op.d[2]
     cdef int activation = <int> op.d[3]
-    cdef bint accumulate = op.d[5]
     cdef int64_t dz_block = blocks_of(units) * FNN_BLOCK * FNN_BLOCK
     cdef float *tile = step.scratch
     cdef float *turned = step.scratch + ROW_PANEL * FNN_BLOCK
-    cdef int64_t r0, r1, j0, j1, i0, r, k, m, b, at, rows
-    share_grid(step.rows, ROW_UNIT, blocks_of(inputs), op.d[4], i, n, &r0, &r1, &j0, &j1)
-    i0 = j0 * FNN_BLOCK
-    while i0 < j1 * FNN_BLOCK and i0 < inputs:
-        m = smaller(smaller(ROW_PANEL, j1 * FNN_BLOCK - i0), inputs - i0)
-        r = r0
-        while r < r1:
-            rows = smaller(ROW_UNIT, r1 - r)
-            k = 0
-            while k < units:
-                step.k.product(m, 1, smaller(FNN_CHUNK, units - k),
-                               kernel + (k // FNN_BLOCK) * kernel_block + i0 * FNN_BLOCK, kernel_block,
-                               dz_t + r // ROW_UNIT * dz_block + k * FNN_BLOCK, 0, tile, 0, k > 0)
-                k += FNN_CHUNK
-            b = 0
-            while b < m:
-                at = ((i0 + b) // FNN_BLOCK) * step.stride + r * FNN_BLOCK
-                step.k.transpose(smaller(FNN_BLOCK, m - b), tile + b * FNN_BLOCK, turned)
-                if activation != 0:
-                    step.k.activation_backward[activation](
-                        rows * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
-                if accumulate:
-                    step.k.add(rows * FNN_BLOCK, turned, dx + at)
-                else:
-                    memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
-                b += FNN_BLOCK
-            r += ROW_UNIT
-        i0 += m
+    cdef int64_t r = r0, k, b, at, rows
+    while r < r1:
+        rows = smaller(ROW_UNIT, r1 - r)
+        k = 0
+        while k < units:
+            step.k.product(i1 - i0, 1, smaller(PRODUCT_CHUNK, units - k),
+                           kernel + (k // FNN_BLOCK) * kernel_block + i0 * FNN_BLOCK, kernel_block,
+                           dz_t + r // ROW_UNIT * dz_block + k * FNN_BLOCK, 0, tile, 0, k > 0)
+            k += PRODUCT_CHUNK
+        b = 0
+        while b < i1 - i0:
+            at = ((i0 + b) // FNN_BLOCK) * step.stride + r * FNN_BLOCK
+            step.k.transpose(smaller(FNN_BLOCK, i1 - i0 - b), tile + b * FNN_BLOCK, turned)
+            if activation != 0:
+                step.k.activation_backward[activation](
+                    rows * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
+            if op.d[5]:
+                step.k.add(rows * FNN_BLOCK, turned, dx + at)
+            else:
+                memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+            b += FNN_BLOCK
+        r += ROW_UNIT
 
 
 cdef inline void update_block(const Op *op, const Step *step, int64_t first, int64_t at, int64_t n,
@@ -195,31 +258,32 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
     """
     cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
     cdef const float *dz = <const float *> op.t[1]       # IN (rows, units)
-    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
     cdef int64_t stride = step.stride
-    cdef int64_t most = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
-    cdef int64_t i0, i1, j0, j1, k, j, r, m, group, b
-    share_grid(inputs, FNN_BLOCK, blocks_of(units), False, i, n, &i0, &i1, &j0, &j1)
-    k = i0
-    while k < i1:
-        m = smaller(ROW_PANEL, i1 - k)
-        j = j0
-        while j < j1:
-            group = smaller(most, j1 - j)
-            r = 0
-            while r < step.rows:
-                step.k.product_transposed(m, group, smaller(FNN_CHUNK, step.rows - r),
-                                          x + (k // FNN_BLOCK) * stride + r * FNN_BLOCK, stride,
-                                          dz + j * stride + r * FNN_BLOCK, stride,
-                                          step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
-                r += FNN_CHUNK
-            for b in range(group):
-                update_block(op, step, 2, (j + b) * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
-                             step.scratch + b * ROW_PANEL * FNN_BLOCK)
-            j += group
-        k += m
-    if i0 == 0 and i1 > 0 and op.t[6] != NULL:
-        update_bias(op, step, 6, dz, j0, j1)
+    cdef int64_t panels = parts(inputs, ROW_PANEL)
+    cdef int64_t group = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
+    cdef int64_t task, k, m, j0, j1, j, r
+    cdef int turn = 0
+    while True:
+        task = take(step, panels * parts(blocks, group), i, n, &turn)
+        if task < 0:
+            break
+        j0 = task // panels * group
+        j1 = smaller(j0 + group, blocks)
+        k = task % panels * ROW_PANEL
+        m = smaller(ROW_PANEL, inputs - k)
+        r = 0
+        while r < step.rows:
+            step.k.product_transposed(m, j1 - j0, smaller(FNN_CHUNK, step.rows - r),
+                                      x + (k // FNN_BLOCK) * stride + r * FNN_BLOCK, stride,
+                                      dz + j0 * stride + r * FNN_BLOCK, stride,
+                                      step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
+            r += FNN_CHUNK
+        for j in range(j0, j1):
+            update_block(op, step, 2, j * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
+                         step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK)
+        if k == 0 and op.t[6] != NULL:
+            update_bias(op, step, 6, dz, j0, j1)
 
 
 cdef fnn_columns columns_of_chunk(const Op *op, int64_t first_tensor, int64_t columns, int64_t capacity,
@@ -258,30 +322,31 @@ cdef void sparse_columns(const Op *op, const Step *step, int i, int n) noexcept 
 cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """`dense_backward_weights` with x as the columns that `sparse_columns` made (tensors 0..2)."""
     cdef const float *dz = <const float *> op.t[3]       # IN (rows, units)
-    cdef int64_t inputs = op.d[0], units = op.d[1], kernel_block = op.d[2]
+    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
     cdef int64_t stride = step.stride
-    cdef int64_t i0, i1, j0, j1, k, j, r, m, group, b
+    cdef int64_t panels = parts(inputs, SPARSE_PANEL)
+    cdef int64_t task, k, m, j0, j1, j, r
     cdef fnn_columns x
-    share_grid(inputs, FNN_BLOCK, blocks_of(units), False, i, n, &i0, &i1, &j0, &j1)
-    j = j0
-    while j < j1:
-        group = smaller(SPARSE_BLOCKS, j1 - j)
-        k = i0
-        while k < i1:
-            m = smaller(SPARSE_PANEL, i1 - k)
-            r = 0
-            while r < step.rows:
-                x = columns_of_chunk(op, 0, inputs, op.d[5], r // FNN_CHUNK)
-                step.k.sparse_product_transposed(k, k + m, &x, group, dz + j * stride + r * FNN_BLOCK, stride,
-                                                 step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
-                r += FNN_CHUNK
-            for b in range(group):
-                update_block(op, step, 4, (j + b) * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
-                             step.scratch + b * SPARSE_PANEL * FNN_BLOCK)
-            k += m
-        j += group
-    if i0 == 0 and i1 > 0 and op.t[8] != NULL:
-        update_bias(op, step, 8, dz, j0, j1)
+    cdef int turn = 0
+    while True:
+        task = take(step, panels * parts(blocks, SPARSE_BLOCKS), i, n, &turn)
+        if task < 0:
+            break
+        j0 = task // panels * SPARSE_BLOCKS
+        j1 = smaller(j0 + SPARSE_BLOCKS, blocks)
+        k = task % panels * SPARSE_PANEL
+        m = smaller(SPARSE_PANEL, inputs - k)
+        r = 0
+        while r < step.rows:
+            x = columns_of_chunk(op, 0, inputs, op.d[5], r // FNN_CHUNK)
+            step.k.sparse_product_transposed(k, k + m, &x, j1 - j0, dz + j0 * stride + r * FNN_BLOCK, stride,
+                                             step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
+            r += FNN_CHUNK
+        for j in range(j0, j1):
+            update_block(op, step, 4, j * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
+                         step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK)
+        if k == 0 and op.t[8] != NULL:
+            update_bias(op, step, 8, dz, j0, j1)
 
 
 KERNELS = {

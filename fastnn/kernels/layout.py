@@ -8,6 +8,8 @@ Padding is zero and stays zero.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,12 @@ def packed_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (n_blocks(columns), rows | 1, BLOCK)
 
 
-def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray:
+def activation_rows(capacity: int) -> int:
+    """Rows kept for each block of the activations of a batch: odd, for the same reason."""
+    return capacity | 1
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray[Any]:
     """Zeros in C order that start on a cache line."""
     n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
@@ -41,7 +48,7 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray:
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-def pack(array: NDArray, storage: NDArray[np.float32]) -> None:
+def pack(array: NDArray[Any], storage: NDArray[np.float32]) -> None:
     """Write ``array`` of shape (in, out) or (n,) into ``storage`` of ``packed_shape``."""
     matrix = np.atleast_2d(array)
     rows, columns = matrix.shape

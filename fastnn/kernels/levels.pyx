@@ -30,11 +30,17 @@ cdef const fnn_kernels *select(str name) except NULL:
 cdef const fnn_kernels *in_use = select(os.environ.get("FASTNN_CPU_LEVEL", ""))
 
 
+def use(name: str) -> None:
+    """Take the level ``name``, or the best for ``""``, from the next run of a program on: for tests."""
+    global in_use
+    in_use = select(name)
+
+
 def address() -> int:
     """Where the table of the level in use lies, for the engine and the kernel tests."""
     return <size_t> in_use
 
 
 def level() -> str:
-    """The level in use: the best this CPU runs, or the one that FASTNN_CPU_LEVEL named at import."""
+    """The level in use: the best this CPU runs, unless FASTNN_CPU_LEVEL named another at import."""
     return in_use.name.decode()

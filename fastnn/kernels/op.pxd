@@ -24,16 +24,22 @@ ctypedef struct Source:
     int64_t row_bytes
     const fnn_sparse *sparse  # ... or their nonzeros
 
+# Tasks that a member has taken from its own share of an op, or others from it. One cache line each.
+ctypedef struct Queue:
+    int64_t taken
+    int64_t padding[7]
+
 ctypedef struct Step:
     const fnn_kernels *k
     int64_t rows           # of this batch, at most the capacity
-    int64_t stride         # floats from block to block of an activation: capacity * 16
+    int64_t stride         # floats from block to block of an activation
     const int64_t *order   # (rows,): rows of the data set
     int64_t first          # position of the batch in the output (predict)
     const Source *sources
     const float *scalars   # of the optimizer at this step
     double *sums           # of losses and metrics, over batches; member 0 writes
     float *scratch         # this member's own
+    Queue *queues          # of this op, one for each member
     float **outputs        # where predictions go, an array for each output of the model
 
 cdef struct Op
@@ -62,21 +68,28 @@ cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin
     end[0] = last * unit if last * unit < total else total
 
 
-cdef inline void share_grid(int64_t rows, int64_t row_unit, int64_t blocks, bint by_rows, int i, int n,
-                            int64_t *row_begin, int64_t *row_end,
-                            int64_t *block_begin, int64_t *block_end) noexcept nogil:
-    """Member i's rectangle of (rows, blocks): the grid of n members whose largest share is smallest.
-
-    A bit of the result never depends on it: an element is computed whole by one member.
+cdef extern from *:
     """
-    cdef int columns, best = 1
-    cdef int64_t load, best_load = -1
-    cdef int64_t units = (rows + row_unit - 1) // row_unit
-    if not by_rows:
-        for columns in range(n, 0, -1):
-            if n % columns == 0:
-                load = ((blocks + columns - 1) // columns) * ((units + n // columns - 1) // (n // columns))
-                if best_load < 0 or load < best_load:
-                    best, best_load = columns, load
-    share(rows, row_unit, i // best, n // best, row_begin, row_end)
-    share(blocks, 1, i % best, best, block_begin, block_end)
+    #define fnn_fetch_add(p) __atomic_fetch_add((p), 1, __ATOMIC_RELAXED)
+    """
+    int64_t fnn_fetch_add(int64_t *p) noexcept nogil
+
+
+cdef inline int64_t take(const Step *step, int64_t tasks, int i, int n, int *turn) noexcept nogil:
+    """The next task for member i, or -1 when all are taken; `turn` starts at 0.
+
+    A member takes its own share first, in order: the same columns of a weight in forward, gradient and
+    update, which so stay in its cache. Then it helps the next members: cores are rarely equally
+    fast, and a wait lasts as long as the slowest. A bit of the result never depends on it: an
+    element is computed whole by one member.
+    """
+    cdef int64_t begin, end, task
+    cdef int owner
+    while turn[0] < n:
+        owner = (i + turn[0]) % n
+        share(tasks, 1, owner, n, &begin, &end)
+        task = begin + fnn_fetch_add(&step.queues[owner].taken)
+        if task < end:
+            return task
+        turn[0] += 1
+    return -1

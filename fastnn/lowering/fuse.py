@@ -39,12 +39,18 @@ def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
     """The activation is applied to a block of the product while it is in cache."""
     value = node.inputs[0]
     maker = value.maker
-    if isinstance(maker, DenseNode) and maker.activation.kind == "linear" and _only_for(value, node):
+    if (
+        isinstance(maker, DenseNode)
+        and maker.activation.kind == "linear"
+        and _only_for(value, node)
+    ):
         maker.activation = node.activation
         _hand_over(trace, node, maker)
 
 
-def _hand_over(trace: Trace, node: ActivationNode | AffineNode, maker: DenseNode | InputNode) -> None:
+def _hand_over(
+    trace: Trace, node: ActivationNode | AffineNode, maker: DenseNode | InputNode
+) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)
     maker.output = node.output

@@ -37,7 +37,7 @@ from fastnn.lowering.trace import (
 )
 from fastnn.lowering.verify import verify
 from fastnn.lowering.waits import place_waits
-from fastnn.metrics import LossMetric
+from fastnn.metrics import LossMetric, Metric
 from fastnn.variables import Variable
 
 
@@ -70,18 +70,20 @@ def lower(
     weights of those that are weighted.
     """
     fuse(trace)
-    lowering = _Lowering(trace, capacity, updates, sparse or {})
     logits = {
         output: take_logits(trace, output, objective.loss)
         for output, objective in zip(trace.outputs, objectives, strict=False)
         if objective.loss is not None
     }
+    lowering = _Lowering(trace, capacity, updates, sparse or {})
     for node in trace.nodes:
         lowering.forward(node)
     lowering.objectives(objectives, logits)
     if predict:
         for number, output in enumerate(trace.outputs):
-            lowering.emit("scatter", x=lowering.values[output], features=output.features, output=number)
+            lowering.emit(
+                "scatter", x=lowering.values[output], features=output.features, output=number
+            )
     if updates is not None:
         for node in reversed(trace.nodes):
             lowering.backward(node)
@@ -99,14 +101,19 @@ def can_take_nonzeros(trace: Trace, source: int) -> float | None:
     for node in trace.nodes:
         if isinstance(node, InputNode) and node.source == source:
             only_dense = all(isinstance(reader, DenseNode) for reader in node.output.readers)
-            if only_dense and node.output.readers and node.offset == 0.0 and not node.output.is_output:
+            if (
+                only_dense
+                and node.output.readers
+                and node.offset == 0.0
+                and not node.output.is_output
+            ):
                 return node.scale
     return None
 
 
 @dataclass
 class _Gradient:
-    """d(loss) / d(value), or, once ``through`` the activation that made the value, / d(its input)."""
+    """d(loss) / d(value); once ``through`` the activation that made the value, / d(its input)."""
 
     buffer: Buffer
     through: bool = False
@@ -127,7 +134,8 @@ class _Lowering:
     """Sparse inputs: source, and the columns that the weight gradient reads."""
     gradients: dict[Value, _Gradient] = field(default_factory=dict)
     dz: dict[Node, Buffer] = field(default_factory=dict)
-    row_values: list[Buffer] = field(default_factory=list)
+    row_values: list[tuple[Buffer, bool]] = field(default_factory=list)
+    """What to sum over rows, and whether the sum is the batch's value that each row counts once."""
 
     def __post_init__(self) -> None:
         self.buffers = Buffers(self.capacity)
@@ -231,13 +239,24 @@ class _Lowering:
             "by_rows": int(units <= BLOCK and self.capacity >= 2 * BLOCK),
         }
 
-    def affine(self, x: Buffer, y: Buffer, features: int, scale: float = 1.0, offset: float = 0.0,
-               accumulate: bool = False) -> None:
-        self.emit("affine", x=x, y=y, features=features, scale=scale, offset=offset, accumulate=accumulate)
+    def affine(
+        self,
+        x: Buffer,
+        y: Buffer,
+        features: int,
+        scale: float = 1.0,
+        offset: float = 0.0,
+        accumulate: bool = False,
+    ) -> None:
+        self.emit(
+            "affine", x=x, y=y, features=features, scale=scale, offset=offset, accumulate=accumulate
+        )
 
     # Objective
 
-    def objectives(self, objectives: Sequence[Objective], logits: Mapping[Value, Value | None]) -> None:
+    def objectives(
+        self, objectives: Sequence[Objective], logits: Mapping[Value, Value | None]
+    ) -> None:
         source = sum(isinstance(node, InputNode) for node in self.trace.nodes)
         targets: list[dict[str, Buffer]] = []
         for output, objective in zip(self.trace.outputs, objectives, strict=False):
@@ -247,41 +266,81 @@ class _Lowering:
                     target["labels"] = self.buffers.values(f"{output.name}/labels")
                     self.emit("gather_values", y=target["labels"], source=source)
                 else:
-                    target["y_true"] = self.buffers.activation(f"{output.name}/y_true", output.features)
-                    self.emit("gather", y=target["y_true"], features=output.features, source=source, scale=1.0)
+                    target["y_true"] = self.buffers.activation(
+                        f"{output.name}/y_true", output.features
+                    )
+                    self.emit(
+                        "gather",
+                        y=target["y_true"],
+                        features=output.features,
+                        source=source,
+                        scale=1.0,
+                    )
                 source += 1
             targets.append(target)
-        for number, (output, objective) in enumerate(zip(self.trace.outputs, objectives, strict=False)):
+        for number, (output, objective) in enumerate(
+            zip(self.trace.outputs, objectives, strict=False)
+        ):
+            weights = None
+            if objective.weighted:
+                weights = self.buffers.values(f"{output.name}/weights")
+                self.emit("gather_values", y=weights, source=source)
+                source += 1
             if objective.loss is not None:
-                weights = None
-                if objective.weighted:
-                    weights = self.buffers.values(f"{output.name}/weights")
-                    self.emit("gather_values", y=weights, source=source)
-                    source += 1
                 self.loss(number, output, objective, targets[number], weights, logits.get(output))
             for m, metric in enumerate(objective.metrics):
-                rows = self.rows(f"{number}/metric_{m}")
-                if isinstance(metric, LossMetric):
-                    kernel = loss_kernel(metric)
-                    probabilities = None
-                    if kernel.writes_probabilities:
-                        probabilities = self.buffers.activation(f"{metric.name}/p", output.features)
-                    self.emit_loss(kernel, output, self.values[output], probabilities, rows, targets[number])
-                else:
-                    kind, params = metric_kernel(metric)
-                    self.emit(
-                        "metric", y_pred=self.values[output], row_values=rows, features=output.features,
-                        kind=METRICS[kind], param_0=params[0], **targets[number],
-                    )  # fmt: skip
+                self.metric(f"{number}/metric_{m}", metric, output, targets[number])
+            for m, metric in enumerate(objective.weighted_metrics):
+                self.metric(
+                    f"{number}/weighted_metric_{m}", metric, output, targets[number], weights
+                )
+            if objective.weighted_metrics:
+                assert weights is not None
+                self.add_sum(f"{number}/weights", weights)
 
-    def rows(self, name: str) -> Buffer:
+    def metric(
+        self,
+        name: str,
+        metric: Metric,
+        output: Value,
+        target: dict[str, Buffer],
+        weights: Buffer | None = None,
+    ) -> None:
+        rows = self.rows(name)
+        if isinstance(metric, LossMetric):
+            kernel = loss_kernel(metric)
+            probabilities = None
+            if kernel.writes_probabilities:
+                probabilities = self.buffers.activation(f"{metric.name}/p", output.features)
+            self.emit_loss(
+                kernel, output, self.values[output], probabilities, rows, target, weights
+            )
+        else:
+            kind, params = metric_kernel(metric)
+            self.emit(
+                "metric", y_pred=self.values[output], row_values=rows, weights=weights,
+                features=output.features, kind=METRICS[kind], param_0=params[0], **target,
+            )  # fmt: skip
+
+    def rows(self, name: str, times_rows: bool = False) -> Buffer:
         buffer = self.buffers.values(name)
-        self.sums.append(name)
-        self.row_values.append(buffer)
+        self.add_sum(name, buffer, times_rows)
         return buffer
 
-    def loss(self, number: int, output: Value, objective: Objective, target: dict[str, Buffer],
-             weights: Buffer | None, logits: Value | None) -> None:
+    def add_sum(self, name: str, rows: Buffer, times_rows: bool = False) -> None:
+        """Have the rows' values summed when the step ends."""
+        self.sums.append(name)
+        self.row_values.append((rows, times_rows))
+
+    def loss(
+        self,
+        number: int,
+        output: Value,
+        objective: Objective,
+        target: dict[str, Buffer],
+        weights: Buffer | None,
+        logits: Value | None,
+    ) -> None:
         assert objective.loss is not None
         kernel = loss_kernel(objective.loss, from_logits=True if logits else None)
         scored = logits or output
@@ -294,7 +353,8 @@ class _Lowering:
         if self.updates is not None and scored in self.needs_gradient:
             gradient = self.buffers.activation(f"d_{scored.name}", scored.features)
         self.emit_loss(
-            kernel, scored, self.values[scored], probabilities, self.rows(f"{number}/loss"), target,
+            kernel, scored, self.values[scored], probabilities,
+            self.rows(f"{number}/loss", times_rows=objective.loss.reduction == "sum"), target,
             weights, gradient, objective,
         )  # fmt: skip
         if gradient is not None:
@@ -302,9 +362,18 @@ class _Lowering:
             if accumulate:
                 self.affine(gradient, into, scored.features, accumulate=True)
 
-    def emit_loss(self, kernel: object, value: Value, y_pred: Buffer, probabilities: Buffer | None,
-                  rows: Buffer, target: dict[str, Buffer], weights: Buffer | None = None,
-                  gradient: Buffer | None = None, objective: Objective | None = None) -> None:
+    def emit_loss(
+        self,
+        kernel: object,
+        value: Value,
+        y_pred: Buffer,
+        probabilities: Buffer | None,
+        rows: Buffer,
+        target: dict[str, Buffer],
+        weights: Buffer | None = None,
+        gradient: Buffer | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         params = {f"param_{i}": p for i, p in enumerate(kernel.params)}  # type: ignore[attr-defined]
         self.emit(
             "loss", y_pred=y_pred, probabilities=probabilities, row_values=rows, weights=weights,
@@ -315,8 +384,8 @@ class _Lowering:
         )  # fmt: skip
 
     def sum_rows(self) -> None:
-        for number, buffer in enumerate(self.row_values):
-            self.emit("sum_rows", values=buffer, sum=number)
+        for number, (buffer, times_rows) in enumerate(self.row_values):
+            self.emit("sum_rows", values=buffer, sum=number, times_rows=times_rows)
 
     # Backward
 
@@ -347,9 +416,9 @@ class _Lowering:
             dx, accumulate = self.contribution(value)
             if isinstance(node, ActivationNode):
                 self.emit(
-                    "activation_backward", z=self.values[value], y=self.values[node.output], dy=dy, dz=dx,
-                    features=features, kind=ACTIVATIONS[node.activation.kind], accumulate=accumulate,
-                    **_params(node.activation),
+                    "activation_backward", z=self.values[value], y=self.values[node.output], dy=dy,
+                    dz=dx, features=features, kind=ACTIVATIONS[node.activation.kind],
+                    accumulate=accumulate, **_params(node.activation),
                 )  # fmt: skip
             elif isinstance(node, SoftmaxNode):
                 self.emit(
@@ -372,9 +441,9 @@ class _Lowering:
         if node.activation.kind != "linear" and not gradient.through:
             dz = self.buffers.activation(f"d_{output.name}/z", output.features)
             self.emit(
-                "activation_backward", z=self.kept.get(output), y=self.values[output], dy=gradient.buffer,
-                dz=dz, features=output.features, kind=ACTIVATIONS[node.activation.kind],
-                **_params(node.activation),
+                "activation_backward", z=self.kept.get(output), y=self.values[output],
+                dy=gradient.buffer, dz=dz, features=output.features,
+                kind=ACTIVATIONS[node.activation.kind], **_params(node.activation),
             )  # fmt: skip
         self.dz[node] = dz
         if x not in self.needs_gradient:
@@ -385,14 +454,19 @@ class _Lowering:
         # Where this is the whole gradient of x, it passes the activation that made x at once.
         maker = x.maker
         through = Activation("linear")
-        if isinstance(maker, DenseNode) and x.readers == [node] and not x.is_output and not accumulate:
+        if (
+            isinstance(maker, DenseNode)
+            and x.readers == [node]
+            and not x.is_output
+            and not accumulate
+        ):
             through = maker.activation
             self.gradients[x].through = True
         self.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.weight(node.kernel), dx=dx,
             x_z=self.kept.get(x), x=self.values[x] if through.kind != "linear" else None,
-            **self.dense_settings(node), activation=ACTIVATIONS[through.kind], accumulate=accumulate,
-            **_params(through),
+            **self.dense_settings(node), activation=ACTIVATIONS[through.kind],
+            accumulate=accumulate, **_params(through),
         )  # fmt: skip
 
     # Updates
@@ -414,7 +488,9 @@ class _Lowering:
                 for role, variable in (("kernel", node.kernel), ("bias", node.bias)):
                     if variable is not None:
                         if variable not in sums:
-                            sums[variable] = Buffers.raw(f"d_{variable.path}", variable.storage.nbytes)
+                            sums[variable] = Buffers.raw(
+                                f"d_{variable.path}", variable.storage.nbytes
+                            )
                         operands[role] = sums[variable]
             settings = self.dense_settings(node)
             del settings["by_rows"]
@@ -422,12 +498,19 @@ class _Lowering:
             if x in self.nonzeros:
                 column_start, row, value = self.nonzeros[x][1]
                 self.emit(
-                    "dense_backward_weights_sparse", column_start=column_start, row=row, value=value,
-                    dz=self.dz[node], capacity=min(CHUNK, self.capacity) * self.sparse[self.nonzeros[x][0]],
+                    "dense_backward_weights_sparse", column_start=column_start, row=row,
+                    value=value, dz=self.dz[node],
+                    capacity=min(CHUNK, self.capacity) * self.sparse[self.nonzeros[x][0]],
                     **settings, **operands,
                 )  # fmt: skip
             else:
-                self.emit("dense_backward_weights", x=self.values[x], dz=self.dz[node], **settings, **operands)
+                self.emit(
+                    "dense_backward_weights",
+                    x=self.values[x],
+                    dz=self.dz[node],
+                    **settings,
+                    **operands,
+                )
         for variable, gradient in sums.items():
             slots = self.updated("slot", variable)
             self.emit(
@@ -441,10 +524,10 @@ class _Lowering:
         if variable is None:
             return {}
         assert self.updates is not None
-        return {role: self.weight(variable)} | {
-            f"{role}_slot_{i}": Buffers.of_array(f"{variable.path}/slot_{i}", slot)
-            for i, slot in enumerate(self.updates.slots[variable])
-        }
+        operands: dict[str, Buffer | float | None] = {role: self.weight(variable)}
+        for i, slot in enumerate(self.updates.slots[variable]):
+            operands[f"{role}_slot_{i}"] = Buffers.of_array(f"{variable.path}/slot_{i}", slot)
+        return operands
 
 
 def _params(activation: Activation) -> dict[str, float]:

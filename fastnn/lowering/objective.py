@@ -13,21 +13,31 @@ _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sp
 _CATEGORICAL = {"sparse_categorical_crossentropy", "categorical_crossentropy"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Objective:
     """What one output of the model is held to.
 
-    weighted: the loss of each row is multiplied by a weight that comes with the data.
+    weighted: the loss of each row, and its weighted metrics, are multiplied by a weight that comes
+    with the data.
     """
 
     loss: Loss | None
     metrics: Sequence[Metric] = ()
+    weighted_metrics: Sequence[Metric] = ()
     loss_weight: float = 1.0
     weighted: bool = False
 
     @property
+    def takes_weights(self) -> bool:
+        return self.loss is not None or bool(self.weighted_metrics)
+
+    @property
     def has_target(self) -> bool:
-        return self.loss is not None or bool(self.metrics)
+        return self.takes_weights or bool(self.metrics)
+
+    @property
+    def all_metrics(self) -> list[Metric]:
+        return [*self.metrics, *self.weighted_metrics]
 
     @property
     def takes_labels(self) -> bool:
@@ -37,20 +47,23 @@ class Objective:
             ValueError: One of loss and metrics wants labels and another does not.
         """
         wanted: dict[bool, str] = {}
-        for item in (self.loss, *self.metrics):
+        for item in (self.loss, *self.all_metrics):
             if item is not None:
                 wanted[item.kind in _SPARSE] = item.name
         if len(wanted) == 2:
             raise ValueError(
-                f"{wanted[True]!r} takes integer labels, but {wanted[False]!r} takes targets of the "
-                "output's shape: use loss and metrics of one sort"
+                f"{wanted[True]!r} takes integer labels, but {wanted[False]!r} takes targets of "
+                "the output's shape: use loss and metrics of one sort"
             )
         return wanted.get(True) is not None
 
 
 @dataclass(frozen=True)
 class LossKernel:
-    """A row of csrc's table of losses with its params. ``writes_probabilities``: it takes logits."""
+    """A row of csrc's table of losses with its params.
+
+    writes_probabilities: it takes logits.
+    """
 
     kind: str
     params: tuple[float, ...] = ()
@@ -63,7 +76,8 @@ def loss_kernel(loss: Loss | LossMetric, from_logits: bool | None = None) -> Los
     if loss.kind in _CATEGORICAL:
         logits = bool(params[0]) if from_logits is None else from_logits
         smoothing = params[1] if len(params) > 1 else 0.0
-        return LossKernel("softmax_crossentropy" if logits else "crossentropy", (smoothing,), logits)
+        kind = "softmax_crossentropy" if logits else "crossentropy"
+        return LossKernel(kind, (smoothing,), logits)
     if loss.kind == "binary_crossentropy":
         logits = bool(params[0]) if from_logits is None else from_logits
         kind = "sigmoid_crossentropy" if logits else "binary_crossentropy"
@@ -88,7 +102,8 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
     binary cross-entropy.
     """
     maker = output.maker
-    if output.readers or maker is None or (loss.params and loss.params[0]):
+    used = bool(output.readers) or trace.outputs.count(output) > 1
+    if used or maker is None or (loss.params and loss.params[0]):
         return None
     if loss.kind in _CATEGORICAL and isinstance(maker, SoftmaxNode):
         trace.remove(maker)

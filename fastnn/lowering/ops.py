@@ -16,7 +16,8 @@ class OpSpec:
 
     tensors: name -> what the op does with it. integers, numbers: names of the settings.
     by_rows: each row of the batch is one team member's, the same one's for all such ops; so they
-    need not wait for each other where they meet in a tensor. "setting" where an op has it both ways.
+    need not wait for each other where they meet in a tensor. "setting" where an op has it both
+    ways.
     """
 
     tensors: dict[str, str]
@@ -66,7 +67,7 @@ OPS: dict[str, OpSpec] = {
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
-    "sum_rows": OpSpec({"values": READ}, ("sum",), by_rows=False),
+    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), by_rows=False),
     # backward
     "softmax_backward": OpSpec(
         {"y": READ, "dy": READ, "dz": BOTH}, ("features", "accumulate")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.kernels.layout import ALIGNMENT, BLOCK, n_blocks
+from fastnn.kernels.layout import ALIGNMENT, BLOCK, activation_rows, n_blocks
 from fastnn.lowering.ops import OPS, OpSpec
 
 
@@ -18,7 +19,7 @@ class Buffer:
 
     name: str
     n_bytes: int
-    array: NDArray | None = None
+    array: NDArray[Any] | None = None
     offset: int = -1
 
     def span(self) -> tuple[bool, int, int]:
@@ -112,7 +113,7 @@ class Buffers:
 
     def activation(self, name: str, features: int) -> Buffer:
         """(rows, features) in blocks of 16 features."""
-        return self.raw(name, 4 * n_blocks(features) * self.capacity * BLOCK)
+        return self.raw(name, 4 * n_blocks(features) * activation_rows(self.capacity) * BLOCK)
 
     def transposed(self, name: str, features: int) -> Buffer:
         """(rows, features) in blocks of 16 rows."""

@@ -1,6 +1,8 @@
-"""From a model's layers to what is to be computed: values and the few kinds of nodes that make them.
+"""From a model's layers to what is to be computed: values, and the few kinds of nodes that make
+them.
 
-Layers that only name shapes (Flatten, Reshape) leave no trace: a value is a matrix (rows, features).
+Layers that only name shapes (Flatten, Reshape) leave no trace: a value is a matrix (rows,
+features).
 """
 
 from __future__ import annotations
@@ -101,8 +103,14 @@ class Trace:
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
 
-    def add(self, kind: Callable[..., Node], layer: Layer, inputs: list[Value], features: int,
-            **settings: Any) -> Value:
+    def add(
+        self,
+        kind: Callable[..., Node],
+        layer: Layer,
+        inputs: list[Value],
+        features: int,
+        **settings: Any,
+    ) -> Value:
         output = Value(layer.name, features)
         node = kind(layer.name, inputs, output, **settings)
         output.maker = node
@@ -123,9 +131,8 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
     result = Trace()
     values: dict[SymbolicTensor, Value] = {}
     for source, tensor in enumerate(inputs):
-        values[tensor] = result.add(
-            InputNode, tensor.node.layer, [], prod(tensor.shape[1:]), source=source  # type: ignore[arg-type]
-        )
+        features = prod(tensor.shape[1:])  # type: ignore[arg-type]
+        values[tensor] = result.add(InputNode, tensor.node.layer, [], features, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
         values[node.output] = lower_layer(

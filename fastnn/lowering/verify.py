@@ -22,7 +22,9 @@ def verify(program: Program) -> None:
             if buffer.array is not None:
                 continue
             if not writes and buffer not in written:
-                raise InvalidProgram(f"nothing has written {buffer.name} before op {position}: {op}")
+                raise InvalidProgram(
+                    f"nothing has written {buffer.name} before op {position}: {op}"
+                )
             if writes:
                 written.add(buffer)
             first_use.setdefault(buffer, position)
@@ -37,7 +39,9 @@ def verify(program: Program) -> None:
             if first_use[b] > last_use[a]:
                 break
             if a.offset < b.offset + b.n_bytes and b.offset < a.offset + a.n_bytes:
-                raise InvalidProgram(f"{a.name} and {b.name} live at the same time in the same place")
+                raise InvalidProgram(
+                    f"{a.name} and {b.name} live at the same time in the same place"
+                )
     since: list[Op] = []
     for op in program.ops:
         if op.wait:

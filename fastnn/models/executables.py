@@ -4,83 +4,151 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
-from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
 from fastnn.lowering.fuse import fuse
+from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.trace import Trace, trace
 
 if TYPE_CHECKING:
+    from fastnn.graph import SymbolicTensor
     from fastnn.models.trainer import Trainer
+    from fastnn.optimizers import Optimizer
 
 _KEPT = 8
-_INTERVAL = 0.1
+INTERVAL = 0.1
 """Seconds after which the engine comes back to Python: for signals, and to show how far it is."""
+
+_NONZEROS = 64
+"""Room for the nonzeros of a row comes in multiples of this."""
 
 _WORK_PER_THREAD = 40_000
 """Multiply-adds in a batch that make another thread worth its waits: some microseconds of work."""
 
 
+@dataclass(frozen=True)
+class Signature:
+    """Shapes of a model's inputs and outputs, without the batch, and the work for a row."""
+
+    inputs: list[tuple[int, ...]]
+    outputs: list[tuple[int, ...]]
+    multiply_adds: int
+
+
+class Few(NamedTuple):
+    """What predicting so many rows takes, kept because making it takes longer than a prediction."""
+
+    capacity: int
+    pool: list[Executable]
+    order: NDArray[np.int64]
+    output_shapes: list[tuple[int, ...]]
+    work: int
+
+
 class Executables:
     """Executables by what they are for. Training, evaluation and prediction may run in several
-    Python threads: each takes an executable that no other uses."""
+    Python threads: each takes an executable that no other uses.
+
+    Attributes:
+        few: By the shape of an input.
+    """
 
     def __init__(self, model: Trainer) -> None:
         self._model = model
-        self._free: OrderedDict[tuple[Any, ...], list[Executable]] = OrderedDict()
         self._lock = threading.Lock()
+        self.clear()
 
     def clear(self) -> None:
-        """Forget all; weights or slots have other places, or the objective is another."""
+        """Forget all: the graph, the slots or the objectives are others."""
         with self._lock:
-            self._free.clear()
+            self._free: OrderedDict[tuple[Any, ...], list[Executable]] = OrderedDict()
+            self._signature: Signature | None = None
+            self.few: dict[tuple[int, ...], Few] = {}
 
-    def trace(self) -> Trace:
-        """A fresh trace of the model, which lowering will change."""
-        model = self._model
-        return trace(model.inputs, model.outputs, model.nodes)
+    @property
+    def signature(self) -> Signature:
+        """Of the model, which must be built."""
+        if self._signature is None:
+            model = self._model
+            self._signature = Signature(
+                [_extents(tensor) for tensor in model.inputs],
+                [_extents(tensor) for tensor in model.outputs],
+                sum(variable.size for variable in model.weights),
+            )
+        return self._signature
 
     def scales_of_sparse_inputs(self) -> dict[int, float]:
         """Inputs that may come as nonzeros, and what each is multiplied by."""
-        fused = self.trace()
+        fused = self._trace()
         fuse(fused)
         scales = ((i, can_take_nonzeros(fused, i)) for i in range(len(self._model.inputs)))
         return {i: scale for i, scale in scales if scale is not None}
 
-    def take(
+    @contextmanager
+    def lend(
         self,
         capacity: int,
-        objectives: Sequence[Objective] = (),
-        updates: Updates | None = None,
-        sparse: dict[int, int] | None = None,
-        predict: bool = False,
-    ) -> tuple[tuple[Any, ...], Executable]:
-        """An executable, and the key to give it back with. See ``lower`` for the arguments."""
-        sparse = sparse or {}
+        objectives: Sequence[Objective],
+        updates: Updates | None,
+        longest_rows: Mapping[int, int],
+    ) -> Iterator[Executable]:
+        """An executable to train or evaluate with. See ``lower`` for the arguments."""
+        # Rounded up, so that few programs serve all batches of an iterable.
+        sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
-            capacity, tuple(objective.weighted for objective in objectives), updates is not None,
-            tuple(sparse.items()), predict, tuple(v.trainable for v in self._model.weights),
+            capacity, tuple(o.weighted for o in objectives), updates is not None,
+            tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
         )  # fmt: skip
-        with self._lock:
-            free = self._free.get(key)
-            if free:
-                self._free.move_to_end(key)
-                return key, free.pop()
-        return key, Executable(lower(self.trace(), capacity, objectives, updates, sparse, predict))
+        pool = self._pool(key)
+        try:
+            executable = pool.pop()
+        except IndexError:
+            executable = Executable(lower(self._trace(), capacity, objectives, updates, sparse))
+        try:
+            yield executable
+        finally:
+            pool.append(executable)
 
-    def give_back(self, key: tuple[Any, ...], executable: Executable) -> None:
-        """For the next call that wants the same."""
+    def predictors(self, capacity: int, sparse: tuple[int, ...] = ()) -> list[Executable]:
+        """Free executables to predict with; one that is popped is appended again after use.
+
+        Args:
+            sparse: Inputs that come as nonzeros.
+        """
+        return self._pool((capacity, sparse))
+
+    def make_predictor(self, capacity: int, sparse: tuple[int, ...] = ()) -> Executable:
+        """Another one of ``predictors``, where none is free."""
+        no_columns = dict.fromkeys(sparse, 0)
+        program = lower(self._trace(), capacity, sparse=no_columns, predict=True)
+        return Executable(program)
+
+    def _pool(self, key: tuple[Any, ...]) -> list[Executable]:
         with self._lock:
-            self._free.setdefault(key, []).append(executable)
-            while len(self._free) > _KEPT:
+            pool = self._free.setdefault(key, [])
+            self._free.move_to_end(key)
+            # Who has one of a forgotten pool puts it back there, out of reach.
+            if len(self._free) > _KEPT:
                 self._free.popitem(last=False)
+            return pool
+
+    def _trace(self) -> Trace:
+        """A fresh trace of the model, which lowering will change."""
+        model = self._model
+        return trace(model.inputs, model.outputs, model.nodes)
+
+
+def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
+    return tuple(extent for extent in tensor.shape[1:] if extent is not None)
 
 
 def threads_for(work: int) -> int:
@@ -99,6 +167,7 @@ def run_batches(
     threads: int,
     *,
     scalars: Callable[[int], NDArray[np.float32]] | None = None,
+    counter: Optimizer | None = None,
     one_by_one: bool = False,
     before: Callable[[int], None] | None = None,
     after: Callable[[int, int], bool] | None = None,
@@ -107,6 +176,7 @@ def run_batches(
 
     Args:
         scalars: Of the optimizer for the next n steps.
+        counter: Its ``iterations`` count each step that is done, even if Ctrl-C follows.
         one_by_one: Come back to Python after each batch.
         before: Called with the batch's number before the engine goes on.
         after: Called with the number of batches and of rows done; True stops.
@@ -119,8 +189,8 @@ def run_batches(
         last = min(n_rows, at + batch_size) if one_by_one else n_rows
         steps = -(-(last - at) // batch_size)
         reached = executable.run(
-            sources, order, at, last, batch_size, scalars(steps) if scalars else None, sums, outputs,
-            threads, _INTERVAL,
+            sources, order, at, last, batch_size, scalars(steps) if scalars else None, sums,
+            outputs, threads, INTERVAL, counter,
         )  # fmt: skip
         batches += -(-(reached - at) // batch_size)
         at = reached

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
-from fastnn import losses, metrics
 from fastnn._registry import resolve
 from fastnn.models import container
 from fastnn.models.model import Model
@@ -61,29 +59,12 @@ def _restored(content: container.Container) -> Model:
     return model
 
 
-def _objects(get: Callable[[Any], Any], value: Any) -> Any:
-    """``value`` with every configuration in it turned into an object, by ``get``."""
-    if isinstance(value, list):
-        return [_objects(get, item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"class_name", "config"}:
-        return get(value)
-    return {key: _objects(get, item) for key, item in value.items()}
-
-
 def _compile(model: Model, content: container.Container) -> None:
     config: Any = content.configs["compile"]
     if not isinstance(config, dict):
         raise ValueError(f"'compile' in its metadata must be an object, got {config!r:.80}")
     try:
-        # Names of an optimizer, a loss or a metric stay as they are: `compile` resolves them.
-        arguments = {
-            **config,
-            "loss": _objects(losses.get, config.get("loss")),
-            "metrics": _objects(metrics.get, config.get("metrics")),
-        }
-        model.compile(**arguments)
+        model.compile(**config)
         model._restore_training_state(content.training_state)
     except (TypeError, KeyError) as error:
         raise ValueError(f"its 'compile' configuration is malformed: {error}") from error

@@ -87,19 +87,19 @@ class Model(Trainer, Layer):
     # Graph
 
     @property
-    def inputs(self) -> list[SymbolicTensor]:  # type: ignore[override]
+    def inputs(self) -> list[SymbolicTensor]:
         """The symbolic tensors that data is fed to."""
         self._check_has_graph()
         return self._inputs
 
     @property
-    def outputs(self) -> list[SymbolicTensor]:  # type: ignore[override]
+    def outputs(self) -> list[SymbolicTensor]:
         """The symbolic tensors that ``predict`` returns."""
         self._check_has_graph()
         return self._outputs
 
     @property
-    def nodes(self) -> list[Node]:  # type: ignore[override]
+    def nodes(self) -> list[Node]:
         """The calls of layers, each after those it depends on, without the inputs.
 
         When the graph changes, this becomes another list: a program made of the old one is stale.
@@ -172,7 +172,7 @@ class Model(Trainer, Layer):
         replaced = replay(self.nodes, dict(zip(self.inputs, tensors, strict=True)))
         return _one_or_all([replaced[tensor] for tensor in self.outputs])
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """A model is built by its layers; this checks the shape (or a list of shapes)."""
         self.compute_output_shape(input_shape)
 
@@ -210,7 +210,7 @@ class Model(Trainer, Layer):
         )
 
     @property
-    def weights(self) -> list[Variable]:  # type: ignore[override]
+    def weights(self) -> list[Variable]:
         """The weights of all layers in the order of ``layers``, each once."""
         return list(dict.fromkeys(v for layer in self.layers for v in layer.weights))
 

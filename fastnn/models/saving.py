@@ -20,7 +20,7 @@ def save_model(model: Model, filepath: str | os.PathLike[str]) -> None:
     configs: dict[str, object] = {"model": serialize(model)}
     training_state: dict[str, NDArray[Any]] = {}
     if model.compiled:
-        configs["compile"] = model._compile_config
+        configs["compile"] = model._compile_config()
         training_state = model._training_state()
     content = container.Container(_weights(model), training_state, configs)
     container.write(filepath, content)

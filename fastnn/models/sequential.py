@@ -127,6 +127,7 @@ class Sequential(Model):
         self.built = len(self._tensors) > 1
         self._inputs, self._outputs = self._tensors[:1], self._tensors[-1:]
         self._nodes = None
+        self._graph_changed()
 
     def _is_chainable(self) -> bool:
         return True

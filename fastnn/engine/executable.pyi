@@ -1,0 +1,27 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.engine.sources import Rows, SparseRows
+
+KERNELS: dict[str, int]
+
+class Executable:
+    program: Any
+    capacity: int
+    def __init__(self, program: Any) -> None: ...
+    def run(
+        self,
+        sources: list[Rows | SparseRows],
+        order: NDArray[np.int64],
+        first: int,
+        last: int,
+        batch_size: int,
+        scalars: NDArray[np.float32] | None,
+        sums: NDArray[np.float64],
+        outputs: list[NDArray[np.float32]],
+        n_threads: int,
+        seconds: float,
+        counter: Any = None,
+    ) -> int: ...

@@ -1,0 +1,8 @@
+CHUNK: int
+GRANULE: int
+ACTIVATIONS: dict[str, int]
+READS_INPUT: frozenset[str]
+LOSSES: dict[str, int]
+METRICS: dict[str, int]
+OPTIMIZERS: dict[str, int]
+DTYPES: dict[str, int]

@@ -1,0 +1,156 @@
+"""What a user passes as x, y and weights, checked against a model: a Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.data.arrays import as_rows, check_same_length
+from fastnn.data.dataset import Dataset
+from fastnn.data.sparse import as_sparse_rows, is_sparse
+from fastnn.data.targets import as_labels, as_targets, as_weights, class_weights
+from fastnn.engine.sources import SparseRows
+
+if TYPE_CHECKING:
+    from fastnn.graph import SymbolicTensor
+    from fastnn.lowering.objective import Objective
+    from fastnn.models.trainer import Trainer
+
+
+def feed_inputs(model: Trainer, x: Any) -> Dataset:
+    """The inputs alone; builds the model if need be.
+
+    Raises:
+        TypeError, ValueError: They don't fit the model; the message names the argument.
+    """
+    inputs = _inputs(model, x)
+    check_same_length({name: len(rows) for name, rows in inputs.items()})
+    return Dataset(list(inputs.values()))
+
+
+def feed(
+    model: Trainer,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> Dataset:
+    """Inputs, targets and weights; builds the model if need be.
+
+    Raises:
+        TypeError, ValueError: They don't fit the model or each other, or the model has no loss.
+    """
+    if class_weight is not None and sample_weight is not None:
+        raise ValueError("class_weight and sample_weight can't be given at the same time")
+    inputs = _inputs(model, x)
+    lengths = {name: len(rows) for name, rows in inputs.items()}
+    dataset = Dataset(list(inputs.values()))
+    objectives = model._objectives()
+    if not any(objective.loss for objective in objectives):
+        raise ValueError("the model has no loss: call compile(optimizer, loss)")
+    names = model.output_names
+    targets = _by_output(y, "y", names)
+    for output, objective, (name, target) in zip(
+        model.outputs, objectives, targets.items(), strict=True
+    ):
+        if objective.has_target:
+            dataset.targets.append(_target(target, name, output, objective))
+            lengths[name] = len(dataset.targets[-1])
+    n_rows = check_same_length(lengths)
+    if class_weight is not None:
+        if len(names) > 1:
+            raise ValueError("class_weight is only for models with one output")
+        classes = model.outputs[0].shape[-1] or 1
+        dataset.weights.append(class_weights(class_weight, dataset.targets[0], classes))
+        return dataset
+    if isinstance(sample_weight, np.ndarray):  # for all outputs
+        sample_weight = dict.fromkeys(names, sample_weight)
+    weights = _by_output(sample_weight, "sample_weight", names)
+    for objective, (name, weight) in zip(objectives, weights.items(), strict=True):
+        if objective.takes_weights:
+            checked = None if weight is None else as_weights(weight, name, n_rows)
+            dataset.weights.append(checked)
+    return dataset
+
+
+def _inputs(model: Trainer, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
+    """The model's inputs by a name for messages."""
+    if not model.built:
+        shape = tuple(x.shape) if is_sparse(x) else np.shape(x)
+        if len(shape) < 2:
+            raise ValueError(f"x must have shape (N, ...), got {shape}")
+        model.build((None, *shape[1:]))
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(x, Mapping) and set(x) != set(names):
+        raise ValueError(f"x must have the keys {names}, got {sorted(map(str, x))}")
+    return {
+        name: _input(model, number, value, name)
+        for number, (name, value) in enumerate(_each(x, "x", "input", names).items())
+    }
+
+
+def _input(model: Trainer, number: int, value: Any, name: str) -> NDArray[Any] | SparseRows:
+    shape = _extents(model.inputs[number])
+    if not is_sparse(value):
+        return as_rows(value, name, shape)
+    scale = model._executables.scales_of_sparse_inputs().get(number)
+    if scale is None:
+        raise ValueError(
+            f"{name} must not be a sparse matrix, since other layers than Dense read it, or "
+            "Rescaling adds an offset to it: give its toarray()"
+        )
+    return as_sparse_rows(value, name, shape, scale)
+
+
+def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective) -> NDArray[Any]:
+    if value is None:
+        raise ValueError(f"{name} is missing: output {output.name!r} has a loss or metrics")
+    shape = _extents(output)
+    if objective.takes_labels:
+        return as_labels(value, name, shape[-1])
+    return as_targets(value, name, shape)
+
+
+def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
+    return tuple(extent for extent in tensor.shape[1:] if extent is not None)
+
+
+def _by_output(value: Any, argument: str, names: list[str]) -> dict[str, Any]:
+    """``value`` for each output, None where there is none."""
+    if isinstance(value, Mapping):
+        unknown = sorted(map(str, set(value) - set(names)))
+        if unknown:
+            raise ValueError(f"{argument} must have keys of {names}, got {unknown}")
+        value = {name: value.get(name) for name in names}
+    elif value is None:
+        value = dict.fromkeys(names)
+    return _each(value, argument, "output", names)
+
+
+def _each(values: Any, argument: str, what: str, names: list[str]) -> dict[str, Any]:
+    """The entries of a list or dict, one for each of ``names``, by a name for messages."""
+    if isinstance(values, Mapping):
+        values = [values[name] for name in names]
+    elif len(names) == 1 and not _is_list_of_one(values):
+        values = [values]
+    elif not isinstance(values, (list, tuple)) or len(values) != len(names):
+        came = f"{len(values)}" if isinstance(values, (list, tuple)) else type(values).__name__
+        raise ValueError(
+            f"{argument} must be a list of {len(names)} arrays, one for each {what} "
+            f"({', '.join(names)}), got {came}"
+        )
+    if len(names) == 1:
+        return {argument: values[0]}
+    return {
+        f"{argument}[{i}] ({what} {name!r})": value
+        for i, (name, value) in enumerate(zip(names, values, strict=True))
+    }
+
+
+def _is_list_of_one(value: Any) -> bool:
+    """Whether this is the list of the only input's or output's array, not a list of numbers."""
+    alone = isinstance(value, (list, tuple)) and len(value) == 1
+    return alone and len(getattr(value[0], "shape", ())) > 0

@@ -1,0 +1,134 @@
+"""A pass over rows: training or evaluation, with the callbacks that hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.callbacks import CallbackList
+from fastnn.data.dataset import Dataset
+from fastnn.lowering.lower import Updates
+from fastnn.models.executables import run_batches, threads_for
+from fastnn.models.totals import Logs, Totals
+
+if TYPE_CHECKING:
+    from fastnn.models.trainer import Trainer
+    from fastnn.optimizers import Optimizer
+
+ROWS_AT_A_TIME = 256
+"""Rows evaluated or predicted at a time where nobody says; results do not depend on it."""
+
+_SCALARS = 8
+"""Numbers of the optimizer that a step has room for."""
+
+
+def run_pass(
+    model: Trainer,
+    dataset: Dataset,
+    order: NDArray[np.int64],
+    batch_size: int,
+    totals: Totals,
+    updates: Updates | None = None,
+    **hooks: Any,
+) -> None:
+    """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
+
+    Args:
+        updates: To train; each step is counted in the optimizer's ``iterations``.
+        hooks: See ``run_batches``.
+    """
+    objectives = model._objectives()
+    # Weights are needed for themselves where a weighted metric is divided by their sum.
+    weighted = dataset.weighted or any(o.weighted_metrics for o in objectives)
+    objectives = [replace(o, weighted=weighted and o.takes_weights) for o in objectives]
+    scalars = None if updates is None else _scalars(model.optimizer)
+    rows_before = totals.rows
+    after: Callable[[int, int], bool] | None = hooks.pop("after", None)
+
+    def count(batches: int, rows: int) -> bool:
+        totals.rows = rows_before + rows
+        return after is not None and after(batches, rows)
+
+    with model._executables.lend(
+        batch_size, objectives, updates, dataset.longest_rows
+    ) as executable:
+        run_batches(
+            executable, dataset.sources(weighted), order, batch_size, totals.sums, [],
+            threads_for(min(batch_size, len(order)) * model._executables.signature.multiply_adds),
+            scalars=scalars, counter=None if updates is None else model.optimizer,
+            after=count, **hooks,
+        )  # fmt: skip
+
+
+def _scalars(optimizer: Optimizer) -> Callable[[int], NDArray[np.float32]]:
+    def scalars(steps: int) -> NDArray[np.float32]:
+        iterations = optimizer.iterations + np.arange(steps, dtype=np.int64)
+        rows = optimizer.scalars(iterations, optimizer.learning_rates(iterations))
+        padded = np.zeros((steps, _SCALARS), np.float32)
+        padded[:, : rows.shape[1]] = rows
+        return padded
+
+    return scalars
+
+
+class Progress:
+    """An epoch of training, or an evaluation, which may take several passes: its totals, and the
+    callbacks that hear of them.
+
+    Args:
+        phase: "train" or "test".
+    """
+
+    def __init__(self, model: Trainer, callbacks: CallbackList, phase: str) -> None:
+        self._model = model
+        self._callbacks = callbacks
+        self._training = phase == "train"
+        self._begin = getattr(callbacks, f"on_{phase}_batch_begin")
+        self._end = getattr(callbacks, f"on_{phase}_batch_end")
+        self._totals: Totals | None = None
+        self._batches = 0
+        self.hears_batches = (
+            callbacks.has_batch_hooks if self._training else callbacks.has_test_batch_hooks
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows done."""
+        return self._totals.rows if self._totals is not None else 0
+
+    def logs(self) -> Logs:
+        """Means over the rows done."""
+        return self._totals.logs() if self._totals is not None else {}
+
+    def run(
+        self,
+        dataset: Dataset,
+        order: NDArray[np.int64],
+        batch_size: int,
+        updates: Updates | None = None,
+    ) -> None:
+        """One pass."""
+        if self._totals is None:  # not before: the first batch of an iterable may build the model
+            self._totals = self._model._totals()
+        batches_before = self._batches
+
+        def before(batches: int) -> None:
+            if self.hears_batches:
+                self._begin(batches_before + batches)
+
+        def after(batches: int, rows: int) -> bool:
+            self._batches = batches_before + batches
+            if self.hears_batches:
+                self._end(self._batches - 1, self.logs())
+            if self._training:
+                self._callbacks.on_train_progress(self.rows, self.logs())
+            return self._training and self._model.stop_training
+
+        run_pass(
+            self._model, dataset, order, batch_size, self._totals, updates,
+            one_by_one=self.hears_batches, before=before, after=after,
+        )  # fmt: skip

@@ -1,0 +1,161 @@
+"""Optimizer steps against Keras's formulas in float64.
+
+Every step starts from the float32 state that the kernel left, so that what is compared is the
+arithmetic of one step: a handful of roundings of the numbers that it adds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnn import optimizers
+from fastnn.kernels.codes import OPTIMIZERS
+from kernels.harness import (
+    Array,
+    Batch,
+    U,
+    assert_within,
+    by_any_team,
+    float32,
+    make_op,
+    read_weight,
+    weight,
+)
+
+ROUNDINGS = 8
+STEPS = 6
+
+State = tuple[Array, ...]
+"""w and its slots."""
+
+
+def sgd(g, c, w):  # type: ignore[no-untyped-def]
+    return (w - c[0] * g,)
+
+
+def momentum(g, c, w, m):  # type: ignore[no-untyped-def]
+    m = c[2] * m - c[0] * g
+    return w + m, m
+
+
+def nesterov(g, c, w, m):  # type: ignore[no-untyped-def]
+    m = c[2] * m - c[0] * g
+    return w + c[2] * m - c[0] * g, m
+
+
+def adam(g, c, w, m, v):  # type: ignore[no-untyped-def]
+    m, v = m + (g - m) * c[2], v + (g**2 - v) * c[3]
+    return w - c[0] * m / (np.sqrt(v) + c[4]), m, v
+
+
+def adam_amsgrad(g, c, w, m, v, v_hat):  # type: ignore[no-untyped-def]
+    m, v = m + (g - m) * c[2], v + (g**2 - v) * c[3]
+    v_hat = np.maximum(v, v_hat)
+    return w - c[0] * m / (np.sqrt(v_hat) + c[4]), m, v, v_hat
+
+
+def rmsprop(g, c, w, v):  # type: ignore[no-untyped-def]
+    v = c[2] * v + (1 - c[2]) * g**2
+    return w - c[0] * g / np.sqrt(v + c[3]), v
+
+
+def rmsprop_momentum(g, c, w, v, m):  # type: ignore[no-untyped-def]
+    v = c[2] * v + (1 - c[2]) * g**2
+    m = c[4] * m + c[0] * g / np.sqrt(v + c[3])
+    return w - m, v, m
+
+
+def rmsprop_centered(g, c, w, v, m, a):  # type: ignore[no-untyped-def]
+    v, a = c[2] * v + (1 - c[2]) * g**2, c[2] * a + (1 - c[2]) * g
+    m = c[4] * m + c[0] * g / np.sqrt(v - a**2 + c[3])
+    return w - m, v, m, a
+
+
+TWINS = {
+    f.__name__: f
+    for f in (
+        sgd, momentum, nesterov, adam, adam_amsgrad, rmsprop, rmsprop_momentum, rmsprop_centered,
+    )
+}  # fmt: skip
+
+MAKERS = {
+    "sgd": lambda: optimizers.SGD(0.1, weight_decay=0.02),
+    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
+    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "adam": lambda: optimizers.AdamW(0.05, weight_decay=0.1),
+    "adam_amsgrad": lambda: optimizers.Adam(0.05, amsgrad=True),
+    "rmsprop": lambda: optimizers.RMSprop(0.05),
+    "rmsprop_momentum": lambda: optimizers.RMSprop(0.05, momentum=0.8, weight_decay=0.1),
+    "rmsprop_centered": lambda: optimizers.RMSprop(0.05, momentum=0.8, centered=True),
+}
+
+
+def test_every_optimizer_has_a_twin() -> None:
+    assert TWINS.keys() == MAKERS.keys() == OPTIMIZERS.keys()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1,), (7,), (16,), (100,), (5, 3), (33, 17), (100, 300)], ids=str
+)
+@pytest.mark.parametrize("kernel", TWINS)
+def test_steps(kernel: str, shape: tuple[int, ...]) -> None:
+    optimizer = MAKERS[kernel]()
+    assert optimizer.kernel == kernel
+    random = np.random.default_rng(len(shape))
+    gradients = [float32(random, *shape) for _ in range(STEPS)]
+    scalars = optimizer.scalars(np.arange(STEPS), np.full(STEPS, optimizer.learning_rate))
+    start = float32(random, *shape)
+
+    def train(threads: int) -> list[Array]:
+        """The states after each step, one after another."""
+        batch = Batch(1)
+        buffers = [weight(start), *(weight(np.zeros(shape)) for _ in optimizer.slots)]
+        slots = {f"slot_{i}": buffer for i, buffer in enumerate(buffers[1:])}
+        states = []
+        for gradient, step_scalars in zip(gradients, scalars, strict=True):
+            op = make_op("update", gradient=weight(gradient), w=buffers[0], **slots,
+                         size=buffers[0].array.size, optimizer=OPTIMIZERS[kernel])  # fmt: skip
+            batch.run(op, threads=threads, scalars=step_scalars)
+            states += [read_weight(buffer, shape) for buffer in buffers]
+        return states
+
+    states = by_any_team(train)
+    width = 1 + len(optimizer.slots)
+    before: State = (start, *(np.zeros(shape) for _ in optimizer.slots))
+    for step in range(STEPS):
+        c = scalars[step].astype(np.float32).astype(np.float64)
+        after = tuple(
+            state.astype(np.float64) for state in states[step * width : (step + 1) * width]
+        )
+        w, *slots = before
+        expected = TWINS[kernel](gradients[step], c, w * (1 - c[1]), *slots)
+        bounds = bounds_of(kernel, gradients[step], before, expected, c)
+        for actual, wanted, bound in zip(after, expected, bounds, strict=True):
+            assert_within(actual, wanted, ROUNDINGS * U * bound)
+        before = after
+
+
+def bounds_of(kernel: str, g: Array, before: State, after: State, c: Array) -> list[Array]:
+    """What is rounded on the way to each number: the old and new values and the gradient's part."""
+    w_size = np.abs(before[0]) + np.abs(after[0])
+    slots = [np.abs(a) + np.abs(b) for a, b in zip(before[1:], after[1:], strict=True)]
+    if kernel in ("momentum", "nesterov"):
+        part = slots[0] + np.abs(c[0] * g)
+        return [w_size + 2 * part, part]
+    if kernel.startswith("adam"):
+        m, v = slots[0] + np.abs(c[2] * g), slots[1] + c[3] * g**2
+        # m's error, and v's by way of its root, against the denominator that is left
+        step = c[0] * m / (np.sqrt(after[-1]) + c[4]) * (1 + v / after[2])
+        return [w_size + step, m, v, v][: len(after)]
+    if kernel.startswith("rmsprop"):
+        v = slots[0] + (1 - c[2]) * g**2
+        variance = after[1] + c[3]
+        a = np.zeros_like(g)
+        if kernel == "rmsprop_centered":
+            a = slots[2] + np.abs((1 - c[2]) * g)
+            variance = variance - after[3] ** 2
+        step = np.abs(c[0] * g) / np.sqrt(variance) * (1 + (v + a**2) / variance)
+        m = slots[1] + step if len(slots) > 1 else step
+        return [w_size + m, v, m, a][: len(after)]
+    return [w_size + np.abs(c[0] * g)]
