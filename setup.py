@@ -31,6 +31,7 @@ if SANITIZE:
     FLAGS += [
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=undefined",
+        "-fno-wrapv",  # Python's own flags make overflow defined, and unseen
         "-fno-omit-frame-pointer",
         "-g",
     ]
@@ -106,18 +107,20 @@ NAMES = [
     "fastnn.engine.executable",
 ]
 
-setup(
-    ext_modules=cythonize(
-        [extension(name) for name in NAMES],
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "embedsignature": True,
-        },
-        build_dir="build/cython",
-    ),
-    cmdclass={"build_ext": BuildLevels},
-)
+# The flags above are read by tools/emulate.sh, too.
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonize(
+            [extension(name) for name in NAMES],
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "embedsignature": True,
+            },
+            build_dir="build/cython",
+        ),
+        cmdclass={"build_ext": BuildLevels},
+    )

@@ -25,6 +25,9 @@ SCALAR int32_t bits_of_float(float x) {
     return i;
 }
 
+/* 2^n for -127 < n < 128; something for any other n. */
+SCALAR float power_of_two(int32_t n) { return float_of_bits((int32_t)((uint32_t)(n + 127) << 23)); }
+
 /* Zero below -87.33 (no denormals), infinity above 88.72; a NaN stays one. */
 SCALAR float exp_(float x) {
     const float lowest = -87.33654f, highest = 88.72283f;
@@ -42,16 +45,16 @@ SCALAR float exp_(float x) {
     /* 2^n in two factors: n reaches 128, one more than a float's exponent holds */
     const int32_t k = bits_of_float(shifted) - 0x4B400000;
     const int32_t half = k >> 1;
-    p = p * float_of_bits((half + 127) << 23) * float_of_bits((k - half + 127) << 23);
+    p = p * power_of_two(half) * power_of_two(k - half);
     return x < lowest ? 0.0f : x > highest ? INFINITY : p;
 }
 
 /* For x > 0 that is a normal number; log(0) = -infinity. */
 SCALAR float log_(float x) {
-    const int32_t i = bits_of_float(x);
+    const uint32_t i = (uint32_t)bits_of_float(x);
     /* x = m 2^e with sqrt(1/2) <= m < sqrt(2) */
-    const int32_t e = (i - 0x3F3504F3) >> 23;
-    const float m = float_of_bits(i - (int32_t)((uint32_t)e << 23)) - 1.0f;
+    const int32_t e = (int32_t)(i - 0x3F3504F3) >> 23;
+    const float m = float_of_bits((int32_t)(i - ((uint32_t)e << 23))) - 1.0f;
     const float z = m * m;
     float p = 7.0376836292e-2f;
     p = p * m - 1.1514610310e-1f;

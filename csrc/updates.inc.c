@@ -2,13 +2,16 @@
  * scalars[1] the share of the weight that decay takes first; the rest is the optimizer's own.
  * Arithmetic: Keras 3's. */
 
+/* read only where there are so many */
+#define c2 scalars[2]
+#define c3 scalars[3]
+#define c4 scalars[4]
+
 #define UPDATE(name, BODY)                                                                               \
     static void name(int64_t n, const float *scalars, const float *restrict gradient, float *restrict w, \
                      float *restrict s0, float *restrict s1, float *restrict s2) {                       \
         (void)s0, (void)s1, (void)s2;                                                                    \
         const float step = scalars[0], keep = 1.0f - scalars[1];                                         \
-        const float c2 = scalars[2], c3 = scalars[3], c4 = scalars[4];                                   \
-        (void)c2, (void)c3, (void)c4;                                                                    \
         for (int64_t i = 0; i < n; i++) {                                                                \
             const float g = gradient[i];                                                                 \
             float x = w[i] * keep;                                                                       \
@@ -73,3 +76,7 @@ UPDATE(rmsprop_centered, {
     s1[i] = c4 * s1[i] + step * g / sqrtf(v - a * a + c3);
     x -= s1[i];
 })
+
+#undef c2
+#undef c3
+#undef c4

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastnn import activations, callbacks, initializers, layers, losses, metrics, optimizers, utils
 from fastnn._version import __version__
-from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
-from fastnn.layers import Input
-from fastnn.models import Model, Sequential, load_model
+
+# Here, so that the instruction set is chosen when the package is imported.
+from fastnn.kernels import levels as _levels  # noqa: F401
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from fastnn import datasets, plots
+    from fastnn import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        optimizers,
+        plots,
+        utils,
+    )
+    from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
+    from fastnn.layers import Input
+    from fastnn.models import Model, Sequential, load_model
 
 __all__ = [
     "Input",
@@ -36,13 +47,24 @@ __all__ = [
     "utils",
 ]
 
-_LAZY_MODULES = ("datasets", "plots")
+# Loaded when first asked for: a program that only reads a data set need not pay for the rest.
+_HOMES = {
+    "Input": "fastnn.layers",
+    "Model": "fastnn.models",
+    "Sequential": "fastnn.models",
+    "load_model": "fastnn.models",
+    "get_num_threads": "fastnn.engine.threads",
+    "set_num_threads": "fastnn.engine.threads",
+    "show_config": "fastnn.engine.threads",
+}
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _LAZY_MODULES:
-        from importlib import import_module
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
 
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
         return import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 

@@ -171,12 +171,18 @@ cdef class Executable:
     cdef readonly object program
     cdef object arena, tensors, scratch
     cdef readonly int64_t capacity
+    cdef int n_ops
+    cdef int64_t stride
+    cdef Queue *queues
+    cdef int queues_for    # members that scratch and queues have room for
 
     def __cinit__(self, program):
         cdef Op *op
         cdef int i, o
         self.program = program
         self.capacity = program.capacity
+        self.stride = activation_rows(program.capacity) * BLOCK
+        self.n_ops = len(program.ops)
         self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
         # keeps every array alive whose address an op holds
         self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
@@ -204,6 +210,18 @@ cdef class Executable:
 
     def __dealloc__(self):
         free(self.ops)
+        free(self.queues)
+
+    cdef int make_room(self, int n_threads) except -1:
+        """Scratch and queues for a team of this size."""
+        self.scratch = aligned_zeros((n_threads, SCRATCH))
+        free(self.queues)
+        self.queues_for = 0
+        self.queues = <Queue *> calloc(2 * max(self.n_ops, 1) * n_threads, sizeof(Queue))
+        if self.queues == NULL:
+            raise MemoryError()
+        self.queues_for = n_threads
+        return 0
 
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
             const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
@@ -231,13 +249,13 @@ cdef class Executable:
             table[i] = self.source(i, source)
         for i, output in enumerate(outputs):
             written[i] = <float *> address(output)
-        if self.scratch is None or len(self.scratch) < n_threads:
-            self.scratch = aligned_zeros((n_threads, SCRATCH))
+        if self.queues_for < n_threads:
+            self.make_room(n_threads)
         run.ops = self.ops
-        run.n_ops = len(self.program.ops)
+        run.n_ops = self.n_ops
         run.n_threads = n_threads
         run.step.k = <const fnn_kernels *> <size_t> levels.address()
-        run.step.stride = activation_rows(self.capacity) * BLOCK
+        run.step.stride = self.stride
         run.step.sources = table
         run.step.sums = &sums[0] if sums.shape[0] else NULL
         run.step.outputs = written
@@ -249,13 +267,11 @@ cdef class Executable:
                 raise ValueError(f"scalars for {scalars.shape[0]} steps are fewer than the steps to run")
             run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
         run.done = first
-        run.queues = <Queue *> calloc(2 * run.n_ops * n_threads, sizeof(Queue))
-        if run.queues == NULL:
-            raise MemoryError()
+        run.queues = self.queues
+        memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
         with nogil:
             run.deadline = now() + seconds
             error = start(&run)
-            free(run.queues)
         if error:
             raise OSError(error, "no thread could be started")
         if counter is not None:

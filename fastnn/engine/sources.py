@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +56,8 @@ MAX_COLUMNS = np.iinfo(np.uint16).max
 
 def sparse_rows(array: NDArray[Any], scale: float) -> SparseRows:
     """The nonzeros of ``scale * array``, (N, columns) with at most MAX_COLUMNS columns."""
+    from concurrent.futures import ThreadPoolExecutor
+
     n_rows, columns = array.shape
     counts = np.zeros(n_rows, np.int64)
     bounds = np.linspace(0, n_rows, get_num_threads() + 1, dtype=np.int64)

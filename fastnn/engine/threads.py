@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 _MAX_THREADS = 256
 _n_threads: int | None = None
@@ -23,6 +22,8 @@ def _from_environment(name: str) -> int | None:
 
 def _cgroup_quota() -> float:
     """CPUs that the process's control group may use; infinity where there is no limit."""
+    from pathlib import Path
+
     root = Path("/sys/fs/cgroup")
     quota = math.inf
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS, CHUNK, LOSSES, METRICS, OPTIMIZERS, READS_INPUT
-from fastnn.kernels.layout import BLOCK
+from fastnn.kernels.layout import BLOCK, aligned_zeros
 from fastnn.lowering.arena import place
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.objective import Objective, loss_kernel, metric_kernel, take_logits
@@ -488,8 +488,9 @@ class _Lowering:
                 for role, variable in (("kernel", node.kernel), ("bias", node.bias)):
                     if variable is not None:
                         if variable not in sums:
-                            sums[variable] = Buffers.raw(
-                                f"d_{variable.path}", variable.storage.nbytes
+                            # not in the arena: the update reads the padding, which nobody writes
+                            sums[variable] = Buffers.of_array(
+                                f"d_{variable.path}", aligned_zeros(variable.storage.shape)
                             )
                         operands[role] = sums[variable]
             settings = self.dense_settings(node)

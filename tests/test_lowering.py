@@ -1,0 +1,498 @@
+"""Lowering: what is fused, where the team waits, where buffers lie; gradients of odd graphs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import twins
+from nets import set_seeded_weights
+
+import fastnn as fnn
+from fastnn import layers, losses, metrics, optimizers
+from fastnn.lowering.arena import place
+from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
+from fastnn.lowering.objective import Objective
+from fastnn.lowering.program import Buffers, Op, Program, make_op
+from fastnn.lowering.trace import trace
+from fastnn.lowering.verify import InvalidProgram, verify
+from fastnn.lowering.waits import conflict, place_waits
+
+CROSSENTROPY = losses.SparseCategoricalCrossentropy()
+U = 2.0**-24
+
+
+def traced(model: Any) -> Any:
+    return trace(model.inputs, model.outputs, model.nodes)
+
+
+def updates_of(model: Any) -> Updates:
+    """SGD with momentum: a slot for each variable."""
+    slots = {v: [np.zeros_like(v.storage)] for v in model.trainable_weights}
+    return Updates("momentum", slots)
+
+
+def training_program(model: Any, *found: Any, capacity: int = 32, **settings: Any) -> Program:
+    """The training program for losses, one for each output."""
+    objectives = [loss if isinstance(loss, Objective) else Objective(loss) for loss in found]
+    return lower(traced(model), capacity, objectives, updates_of(model), **settings)
+
+
+def counts(program: Program) -> Counter[str]:
+    return Counter(op.name for op in program.ops)
+
+
+def operands(op: Op) -> dict[str, Any]:
+    """By name, as ``make_op`` takes them."""
+    values = [*op.tensors, *op.integers, *op.numbers]
+    return dict(zip([*op.spec.tensors, *op.spec.integers, *op.spec.numbers], values, strict=True))
+
+
+def find(program: Program, name: str) -> list[dict[str, Any]]:
+    return [operands(op) for op in program.ops if op.name == name]
+
+
+# Models
+
+
+def example() -> Any:
+    """The project's example: scaling, flattening, two dense layers, softmax."""
+    return fnn.Sequential(
+        [
+            layers.Input((28, 28)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu", name="hidden"),
+            layers.Dense(10, activation="softmax", name="digits"),
+        ]
+    )
+
+
+def residual() -> Any:
+    """Shared, added, concatenated and non-trainable layers, and an output in the middle."""
+    x = layers.Input((5,))
+    other = layers.Input((3,))
+    shared = layers.Dense(5, activation="tanh", name="shared")
+    h = shared(x)
+    h = layers.Add()([shared(h), h, h])
+    frozen = layers.Dense(4, activation="softplus", name="frozen")
+    side = frozen(other)
+    frozen.trainable = False
+    joined = layers.Concatenate()([h, side, layers.Dense(17, activation="gelu")(h)])
+    last = layers.Dense(3)(layers.Activation("silu")(joined))
+    return fnn.Model([x, other], [last, h])
+
+
+def logits_and_probabilities() -> Any:
+    x = layers.Input((6,))
+    logits = layers.Dense(4)(x)
+    return fnn.Model(x, [logits, layers.Softmax()(logits)])
+
+
+PROGRAMS: dict[str, Callable[[], Program]] = {
+    "example": lambda: training_program(example(), CROSSENTROPY, capacity=70),
+    "example-sparse": lambda: training_program(
+        example(), CROSSENTROPY, capacity=300, sparse={0: 400}
+    ),
+    "example-predict": lambda: lower(traced(example()), 1000, predict=True),
+    "example-evaluate": lambda: lower(
+        traced(example()), 33, [Objective(CROSSENTROPY, [metrics.SparseCategoricalAccuracy()])]
+    ),
+    "residual": lambda: training_program(
+        residual(), losses.MeanSquaredError(), losses.MeanAbsoluteError(), capacity=17
+    ),
+    "logits-and-probabilities": lambda: training_program(
+        logits_and_probabilities(), losses.MeanSquaredError(), CROSSENTROPY
+    ),
+}  # fmt: skip
+
+
+# Fusion
+
+
+def test_the_example_is_fused() -> None:
+    program = training_program(example(), CROSSENTROPY)
+    assert counts(program) == {
+        "gather": 1, "gather_values": 1, "dense_forward": 2, "loss": 1, "transpose": 1,
+        "dense_backward_input": 1, "dense_backward_weights": 2, "sum_rows": 1,
+    }  # fmt: skip
+    assert find(program, "gather")[0]["scale"] == pytest.approx(1 / 255)
+    first, second = find(program, "dense_forward")
+    assert (first["activation"], second["activation"]) == (1, 0)  # relu; logits
+    assert find(program, "dense_backward_input")[0]["activation"] == 1
+    assert all(op["optimizer"] >= 0 for op in find(program, "dense_backward_weights"))
+
+
+def test_nonzeros_take_the_place_of_the_gathered_rows() -> None:
+    program = training_program(example(), CROSSENTROPY, sparse={0: 400})
+    assert counts(program)["gather"] == 0
+    assert counts(program)["dense_forward_sparse"] == 1
+    assert counts(program)["dense_backward_weights_sparse"] == 1
+    assert counts(program)["sparse_columns"] == 1
+    predicting = lower(traced(example()), 32, predict=True, sparse={0: 400})
+    assert counts(predicting)["sparse_columns"] == 0
+
+
+def test_who_can_take_nonzeros() -> None:
+    x = layers.Input((6,))
+    dense = layers.Dense(4)
+    scaled = layers.Rescaling(0.5)(x)
+    answers = {
+        "dense": fnn.Model(x, dense(x)),
+        "scaled": fnn.Model(x, dense(scaled)),
+        "shifted": fnn.Model(x, dense(layers.Rescaling(0.5, 1.0)(x))),
+        "activation": fnn.Model(x, dense(layers.ReLU()(x))),
+        "concatenated": fnn.Model(x, layers.Concatenate()([dense(x), x])),
+    }
+    found = {}
+    for name, model in answers.items():
+        graph = traced(model)
+        lower(graph, 4, predict=True)  # fuses
+        found[name] = can_take_nonzeros(graph, 0)
+    assert found == {
+        "dense": 1.0, "scaled": 0.5, "shifted": None, "activation": None, "concatenated": None,
+    }  # fmt: skip
+
+
+def test_a_value_with_other_readers_is_not_fused() -> None:
+    x = layers.Input((6,))
+    dense = layers.Dense(4)(x)
+    activated = layers.ReLU()(dense)
+    model = fnn.Model(x, layers.Concatenate()([dense, activated]))
+    assert counts(lower(traced(model), 8, predict=True))["activation_forward"] == 1
+    as_output = fnn.Model(x, [dense, activated])
+    assert counts(lower(traced(as_output), 8, predict=True))["activation_forward"] == 1
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "kind"),
+    [
+        ("softmax", losses.SparseCategoricalCrossentropy(), "softmax_crossentropy"),
+        ("softmax", losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax_crossentropy"),
+        ("linear", losses.CategoricalCrossentropy(from_logits=True), "softmax_crossentropy"),
+        ("relu", losses.CategoricalCrossentropy(), "crossentropy"),
+        ("sigmoid", losses.BinaryCrossentropy(), "sigmoid_crossentropy"),
+        ("linear", losses.BinaryCrossentropy(from_logits=True), "sigmoid_crossentropy"),
+        ("tanh", losses.BinaryCrossentropy(), "binary_crossentropy"),
+        ("softmax", losses.MeanSquaredError(), "mean_squared_error"),
+    ],
+)
+def test_losses_take_logits_where_they_can(activation: str, loss: Any, kind: str) -> None:
+    from fastnn.kernels.codes import LOSSES
+
+    model = fnn.Sequential([layers.Input((6,)), layers.Dense(4, activation=activation)])
+    program = training_program(model, loss)
+    assert find(program, "loss")[0]["kind"] == LOSSES[kind]
+    assert counts(program)["softmax_forward"] == (kind == "mean_squared_error")
+
+
+# Waits and memory
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_waits_stand_where_they_are_needed_and_nowhere_else(name: str) -> None:
+    program = PROGRAMS[name]()
+    since: list[Op] = []
+    for op in program.ops:
+        assert op.wait == any(conflict(earlier, op) for earlier in since), str(op)
+        since = [op] if op.wait else [*since, op]
+
+
+def test_the_example_waits_few_times() -> None:
+    """For the layers' inputs, for the gradients, and for the sums; not between updates."""
+    waits = [
+        op.name for op in training_program(example(), CROSSENTROPY, capacity=256).ops if op.wait
+    ]
+    assert len(waits) <= 6
+    assert waits.count("dense_backward_weights") <= 1
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_missing_wait_is_noticed(name: str) -> None:
+    program = PROGRAMS[name]()
+    for op in program.ops:
+        if op.wait:
+            op.wait = False
+            with pytest.raises(InvalidProgram, match="no wait between"):
+                verify(program)
+            op.wait = True
+    verify(program)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_buffers_that_live_together_lie_apart(name: str) -> None:
+    """Lives are counted in stretches between waits."""
+    program = PROGRAMS[name]()
+    lives: dict[Any, tuple[int, int]] = {}
+    stretch = 0
+    for op in program.ops:
+        stretch += op.wait
+        for buffer, _ in op.accesses():
+            if buffer.array is None:
+                lives[buffer] = (lives.get(buffer, (stretch, 0))[0], stretch)
+    for a in lives:
+        assert 0 <= a.offset <= program.arena_bytes - a.n_bytes
+        assert a.offset % 64 == 0
+        for b in lives:
+            if a is not b and lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
+                assert a.offset + a.n_bytes <= b.offset or b.offset + b.n_bytes <= a.offset
+    assert program.arena_bytes <= sum(buffer.n_bytes for buffer in lives)
+
+
+def chain() -> tuple[Program, list[Any]]:
+    """gather a; b = a; c = b; scatter c: in the arena, a and c share memory."""
+    buffers = Buffers(8)
+    a, b, c = (buffers.activation(name, 4) for name in "abc")
+    ops = [
+        make_op("gather", y=a, features=4),
+        make_op("affine", x=a, y=b, features=4),
+        make_op("affine", x=b, y=c, features=4),
+        make_op("scatter", x=c, features=4),
+    ]
+    for op in ops:
+        op.wait = True
+    program = Program(ops, 8)
+    place(program)
+    return program, [a, b, c]
+
+
+def test_memory_is_used_again() -> None:
+    program, (a, b, c) = chain()
+    verify(program)
+    assert a.offset == c.offset != b.offset
+    assert program.arena_bytes == a.n_bytes + b.n_bytes
+
+
+def test_verify_rejects_reading_what_nothing_wrote() -> None:
+    program, _ = chain()
+    del program.ops[0]
+    with pytest.raises(InvalidProgram, match="nothing has written a before op 0"):
+        verify(program)
+
+
+def test_verify_rejects_overlapping_buffers() -> None:
+    program, (a, b, _) = chain()
+    b.offset = a.offset
+    with pytest.raises(InvalidProgram, match="a and b live at the same time in the same place"):
+        verify(program)
+
+
+@pytest.mark.parametrize("offset", [-1, -64, 8])
+def test_verify_rejects_misplaced_buffers(offset: int) -> None:
+    program, (a, _, _) = chain()
+    a.offset = offset
+    with pytest.raises(InvalidProgram, match=f"a lies at {offset}"):
+        verify(program)
+
+
+def test_verify_rejects_buffers_past_the_end() -> None:
+    program, _ = chain()
+    program.arena_bytes -= 64
+    with pytest.raises(InvalidProgram, match="ends after the arena"):
+        verify(program)
+
+
+def test_ops_by_rows_need_no_wait_in_the_same_buffer_but_in_shared_memory() -> None:
+    program, (a, _, c) = chain()
+    place_waits(program)  # a and c share memory here: c's writer meets a's rows in other shares
+    assert [op.wait for op in program.ops] == [False, False, True, False]
+    c.offset = a.offset + 2 * a.n_bytes
+    place_waits(program)
+    assert not any(op.wait for op in program.ops)
+
+
+def test_make_op_refuses_unknown_operands() -> None:
+    with pytest.raises(ValueError, match="op gather has no operand"):
+        make_op("gather", z=None)
+
+
+def test_a_program_can_be_read() -> None:
+    text = str(training_program(example(), CROSSENTROPY))
+    lines = text.splitlines()
+    assert lines[0].startswith("program for 32 rows, arena of ")
+    assert len(lines) == 1 + 10
+    (forward,) = [line for line in lines if "dense_forward" in line and "inputs=784" in line]
+    assert " kernel=hidden/kernel bias=hidden/bias y=hidden inputs=784 units=64 " in forward
+    assert sum(line.startswith("wait ") for line in lines) == text.count("\nwait ")
+
+
+# Gradients, against finite differences of a float64 twin of the graph
+
+
+def evaluate(model: Any, weights: dict[str, Any], xs: list[Any]) -> list[Any]:
+    """Outputs of the model in float64."""
+    values = dict(zip(model.inputs, xs, strict=True))
+    for node in model.nodes:
+        layer, inputs = node.layer, [values[t] for t in node.inputs]
+        if isinstance(layer, layers.Dense):
+            y = inputs[0] @ weights[layer.kernel.path]
+            if layer.bias is not None:
+                y = y + weights[layer.bias.path]
+            values[node.output] = activate(layer.activation, y)
+        elif isinstance(layer, layers.Add):
+            values[node.output] = sum(inputs)
+        elif isinstance(layer, layers.Concatenate):
+            values[node.output] = np.concatenate(inputs, axis=1)
+        elif isinstance(layer, layers.Rescaling):
+            values[node.output] = inputs[0] * layer.scale + layer.offset
+        else:
+            values[node.output] = activate(layer.activation, inputs[0])
+    return [values[t] for t in model.outputs]
+
+
+def activate(activation: Any, z: Any) -> Any:
+    if activation.kind == "softmax":
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+    return twins.ACTIVATIONS[activation.kind].value(z)
+
+
+def check_gradients(model: Any, rows: int = 19, loss_weights: list[float] | None = None) -> None:
+    """One step of SGD at rate 1 on squared errors takes the float64 gradient from every weight."""
+    set_seeded_weights(model, 3)
+    random = np.random.default_rng(1)
+    xs = [random.standard_normal((rows, t.shape[1])).astype(np.float32) for t in model.inputs]
+    ys = [random.standard_normal((rows, t.shape[1])).astype(np.float32) for t in model.outputs]
+    before = {v.path: v.numpy().astype(np.float64) for v in model.weights}
+
+    def loss(weights: dict[str, Any]) -> float:
+        outputs = evaluate(model, weights, [x.astype(np.float64) for x in xs])
+        shares = loss_weights or [1.0] * len(outputs)
+        return sum(
+            share * np.mean((output - y) ** 2)
+            for share, output, y in zip(shares, outputs, ys, strict=True)
+        )
+
+    model.compile(optimizers.SGD(1.0), "mean_squared_error", loss_weights=loss_weights)
+    total = model.train_on_batch(xs if len(xs) > 1 else xs[0], ys if len(ys) > 1 else ys[0])
+    np.testing.assert_allclose(np.ravel(total)[0], loss(before), rtol=64 * U)
+    trainable = {v.path for v in model.trainable_weights}
+    for variable in model.weights:
+        value = before[variable.path]
+        gradient = np.zeros_like(value)
+        for i in np.ndindex(value.shape) if variable.path in trainable else ():
+            sides = []
+            for h in (1e-6, -1e-6):
+                moved = value.copy()
+                moved[i] += h
+                sides.append(loss({**before, variable.path: moved}))
+            gradient[i] = (sides[0] - sides[1]) / 2e-6
+        # roundings of the forward and backward chains, few dozens of terms each; 1e-8: differences
+        bound = 128 * U * (np.abs(value).max() + np.abs(gradient).max()) + 1e-8
+        np.testing.assert_allclose(variable.numpy(), value - gradient, rtol=0, atol=bound)
+        assert not padding_of(variable).any(), f"the padding of {variable.path} is not zero"
+
+
+def padding_of(variable: Any) -> Any:
+    """What of the storage is not the value."""
+    from fastnn.kernels.layout import pack
+
+    clean = np.zeros_like(variable.storage)
+    pack(variable.numpy(), clean)
+    return variable.storage - clean
+
+
+@pytest.mark.parametrize("rows", [1, 19, 140])
+def test_gradients_of_everything_at_once(rows: int) -> None:
+    check_gradients(residual(), rows, loss_weights=[0.5, 2.0])
+
+
+@pytest.mark.parametrize("units", [3, 4, 20])
+def test_a_shared_layer_sums_its_gradients(units: int) -> None:
+    x = layers.Input((units,))
+    shared = layers.Dense(units, activation="tanh")
+    check_gradients(fnn.Model(x, shared(shared(shared(x)))))
+
+
+def test_a_shared_layer_of_several_inputs() -> None:
+    a, b = layers.Input((5,)), layers.Input((5,))
+    shared = layers.Dense(6, activation="silu", use_bias=False)
+    check_gradients(
+        fnn.Model([a, b], layers.Dense(2)(layers.Concatenate()([shared(a), shared(b)])))
+    )
+
+
+def test_outputs_that_are_read_further_on() -> None:
+    x = layers.Input((5,))
+    h = layers.Dense(7, activation="elu")(x)
+    g = layers.Dense(6, activation="tanh")(h)
+    check_gradients(fnn.Model(x, [h, g, layers.Dense(2)(g)]), loss_weights=[1.0, 0.25, 3.0])
+
+
+def test_the_same_tensor_twice_as_an_output() -> None:
+    x = layers.Input((5,))
+    h = layers.Dense(4, activation="softmax")(x)
+    check_gradients(fnn.Model(x, [h, h]), loss_weights=[1.0, 0.5])
+
+
+def test_the_same_probabilities_twice_as_an_output() -> None:
+    """Two cross-entropies of one softmax."""
+    x = layers.Input((5,))
+    h = layers.Dense(4, activation="softmax")(x)
+    model = set_seeded_weights(fnn.Model(x, [h, h]))
+    model.compile(optimizers.SGD(1.0), [CROSSENTROPY, CROSSENTROPY])
+    random = np.random.default_rng(0)
+    data, labels = random.standard_normal((9, 5)).astype(np.float32), random.integers(0, 4, 9)
+    once = set_seeded_weights(fnn.Model(x, h))
+    once.compile(optimizers.SGD(2.0), CROSSENTROPY)
+    model.train_on_batch(data, [labels, labels])
+    once.train_on_batch(data, labels)
+    for a, b in zip(model.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=32 * U)
+
+
+def test_logits_and_their_softmax_as_outputs() -> None:
+    check_gradients(logits_and_probabilities(), loss_weights=[1.0, 2.0])
+
+
+def test_add_of_a_value_to_itself() -> None:
+    x = layers.Input((5,))
+    h = layers.Dense(6, activation="gelu")(x)
+    check_gradients(fnn.Model(x, layers.Dense(3)(layers.Add()([h, h]))))
+
+
+def test_add_of_what_only_it_reads() -> None:
+    """The terms share one gradient buffer."""
+    x = layers.Input((5,))
+    a, b = layers.Dense(6, activation="tanh")(x), layers.Dense(6)(x)
+    c = layers.Activation("sigmoid")(layers.Dense(6)(x))
+    check_gradients(fnn.Model(x, layers.Dense(3)(layers.Add()([a, b, c]))))
+
+
+@pytest.mark.parametrize("widths", [(3, 5), (16, 16), (15, 18, 1)], ids=str)
+def test_concatenate(widths: tuple[int, ...]) -> None:
+    x = layers.Input((4,))
+    parts = [layers.Dense(w, activation="softsign")(x) for w in widths]
+    check_gradients(fnn.Model(x, layers.Dense(2)(layers.Concatenate()([*parts, parts[0], x]))))
+
+
+def test_gradients_pass_layers_that_stay_as_they_are() -> None:
+    x = layers.Input((5,))
+    frozen = layers.Dense(6, activation="tanh")
+    h = frozen(layers.Dense(4, activation="sigmoid")(x))
+    frozen.trainable = False
+    model = fnn.Model(x, layers.Dense(2)(h))
+    check_gradients(model)
+    assert counts(training_program(model, losses.MeanSquaredError()))["dense_backward_weights"] == 2
+
+
+def test_no_gradient_is_computed_below_the_first_trainable_layer() -> None:
+    x = layers.Input((5,))
+    frozen = layers.Dense(6, activation="tanh")
+    h = frozen(x)
+    frozen.trainable = False
+    model = fnn.Model(x, layers.Dense(2)(h))
+    check_gradients(model)
+    program = training_program(model, losses.MeanSquaredError())
+    assert counts(program)["dense_backward_input"] == 0
+    assert counts(program)["dense_backward_weights"] == 1
+
+
+def test_rescaling_between_layers_and_activations_by_themselves() -> None:
+    x = layers.Input((5,))
+    h = layers.Rescaling(0.5, -0.25)(layers.Dense(6, activation="tanh")(x))
+    h = layers.Activation("softplus")(layers.Add()([h, layers.Dense(6)(x)]))
+    check_gradients(fnn.Model(x, layers.Softmax()(layers.Dense(3)(h))))
