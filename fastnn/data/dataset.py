@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fastnn.engine.sources import MAX_COLUMNS, Rows, SparseRows, sparse_rows
 
 DENSEST = 0.3
-"""Inputs with a larger share of nonzeros are multiplied as they are: the skipping products read an
-index for each number, and win only where few are left (bench/README.md has the measurement)."""
+"""Inputs with a larger share of nonzeros are multiplied as they are. The skipping products read an
+index for each number: with a fifth of them nonzero (MNIST) they take about half the time."""
 
 FEWEST_ROWS = 64
 """With fewer rows, finding the nonzeros costs more than it saves."""
