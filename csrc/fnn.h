@@ -129,7 +129,6 @@ typedef struct {
     void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums);
     void (*add)(int64_t n, const float *x, float *y);
     void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
-    uint32_t (*max_magnitude)(int64_t n, const float *x); /* bits of max |x|; a NaN is larger than infinity */
     void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
     void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
                                                    const float *y, const float *dy, float *dz);

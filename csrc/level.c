@@ -29,7 +29,6 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .add_rows = add_rows,
     .add = add,
     .affine = affine,
-    .max_magnitude = max_magnitude,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),

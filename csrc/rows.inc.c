@@ -29,15 +29,6 @@ static void affine(int64_t n, float scale, float offset, const float *x, float *
     for (int64_t i = 0; i < n; i++) y[i] = x[i] * scale + offset;
 }
 
-static uint32_t max_magnitude(int64_t n, const float *x) {
-    int32_t largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const int32_t magnitude = bits_of_float(x[i]) & 0x7fffffff;
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    return (uint32_t)largest;
-}
-
 #define GATHER(name, type)                                                                          \
     static void name(int64_t features, const void *row, float scale, float offset, int64_t stride,  \
                      float *y) {                                                                    \

@@ -38,8 +38,6 @@ INLINE void tile(const int mr, const int nb, const int by_column, int64_t K, con
             const float *bk0 = b + k0 * BLOCK;
             const int64_t n = K - k0 < BLOCK ? K - k0 : BLOCK;
             for (int64_t k = 0; k < n; k++) {
-                /* a single row is bound by the reading of B: a zero spares a row of it */
-                if (mr == 1 && ak0[k] == 0.0f) continue;
                 vf bk[REGISTERS];
                 for (int v = 0; v < nb * BV; v++)
                     bk[v] = load(bk0 + (v / BV) * b_block + k * BLOCK + (v % BV) * VL);

@@ -1,6 +1,6 @@
 """csrc/fnn.h, declared for Cython."""
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint16_t
 
 cdef extern from "fnn.h" nogil:
     enum:
@@ -66,7 +66,6 @@ cdef extern from "fnn.h" nogil:
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil
         void (*affine)(int64_t n, float scale, float offset, const float *x, float *y) noexcept nogil
-        uint32_t (*max_magnitude)(int64_t n, const float *x) noexcept nogil
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update
