@@ -217,3 +217,19 @@ def test_same_bits_in_another_process_and_thread_variables() -> None:
     here = digest.hexdigest()
     assert run_script(FASTNN_NUM_THREADS="1", OMP_NUM_THREADS="3") == ["1", here]
     assert run_script(OMP_NUM_THREADS="3") == ["3", here]
+
+
+def test_same_bits_with_a_weight_that_is_not_finite() -> None:
+    """The last row may be alone in its member's share: zero times infinity is NaN there too."""
+    x = np.ones((97, 784), np.float32)
+    x[:, 3] = 0
+    model = fnn.Sequential([layers.Input((784,)), layers.Dense(10)])
+    kernel, bias = model.get_weights()
+    kernel[3, 2] = np.inf
+    model.set_weights([kernel, bias])
+    predictions = []
+    for n in (1, 2, 3):
+        fnn.set_num_threads(n)
+        predictions.append(model.predict(x))
+    assert np.isnan(predictions[0][:, 2]).all()
+    assert_same_bits(predictions[:1] * 2, predictions[1:])
