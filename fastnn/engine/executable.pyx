@@ -108,6 +108,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
         step.order = run.order + at
         step.first = at
+        step.number = run.step.number + number
         if run.scalars != NULL:
             step.scalars = run.scalars + number * run.n_scalars
         for o in range(run.n_ops):
@@ -266,6 +267,8 @@ cdef class Executable:
             if scalars.shape[0] * batch_size < last - first:
                 raise ValueError(f"scalars for {scalars.shape[0]} steps are fewer than the steps to run")
             run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
+        if counter is not None:
+            run.step.number = counter.iterations
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))

@@ -35,6 +35,7 @@ ctypedef struct Step:
     int64_t stride         # floats from block to block of an activation
     const int64_t *order   # (rows,): rows of the data set
     int64_t first          # position of the batch in the output (predict)
+    int64_t number         # steps of the optimizer before this one: a key of random numbers
     const Source *sources
     const float *scalars   # of the optimizer at this step
     double *sums           # of losses and metrics, over batches; member 0 writes

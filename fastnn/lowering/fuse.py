@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from fastnn.lowering.trace import (
-    ActivationNode,
-    AffineNode,
-    DenseNode,
-    InputNode,
-    Trace,
-    Value,
-)
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.nodes import ActivationNode, AffineNode, DenseNode, InputNode
 
 
 def fuse(trace: Trace) -> None:

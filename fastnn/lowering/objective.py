@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnn.losses import Loss
-from fastnn.lowering.trace import ActivationNode, DenseNode, SoftmaxNode, Trace, Value
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.nodes import ActivationNode, DenseNode, SoftmaxNode
 from fastnn.metrics import LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}

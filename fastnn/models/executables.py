@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
+from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
-from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
+from fastnn.lowering.graph import Trace
+from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
-from fastnn.lowering.trace import Trace, trace
+from fastnn.lowering.trace import trace
 
 if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.kernels.layout import aligned_zeros, pack, unpack
-from fastnn.lowering.lower import Updates
+from fastnn.lowering.builder import Updates
 
 if TYPE_CHECKING:
     from fastnn.optimizers import Optimizer

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
-from fastnn.lowering.lower import Updates
+from fastnn.lowering.builder import Updates
 from fastnn.models.executables import run_batches, threads_for
 from fastnn.models.totals import Logs, Totals
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
-from fastnn.lowering.lower import Updates
+from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.compiled import Compiled
 from fastnn.models.evaluating import evaluate
