@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.kernels.layout import aligned_zeros
 from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.program import Buffer, Buffers, Op, make_op
 from fastnn.variables import Variable
@@ -49,7 +50,11 @@ class Builder:
         values: Where each value lies, once its node has been lowered.
         nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
         gradients: Of values, as far as they have been summed up.
+        transposed: Gradients that also lie in blocks of 16 rows, and where.
         products: Weight gradients to be computed when all input gradients are there.
+        stored: Gradients of weights that are computed before the updates begin.
+        after_guard: Adds the ops that change state other than weights, when no gradient can
+            stop the step any more.
         sums: Names of what a step adds to.
     """
 
@@ -62,7 +67,10 @@ class Builder:
     values: dict[Value, Buffer] = field(default_factory=dict)
     nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
     gradients: dict[Value, Gradient] = field(default_factory=dict)
+    transposed: dict[Buffer, Buffer] = field(default_factory=dict)
     products: list[WeightProduct] = field(default_factory=list)
+    stored: dict[Variable, Buffer] = field(default_factory=dict)
+    after_guard: list[Callable[[], None]] = field(default_factory=list)
     row_values: list[tuple[Buffer, bool]] = field(default_factory=list)
     """What to sum over rows, and whether the sum is the batch's value that each row counts once."""
 
@@ -118,6 +126,16 @@ class Builder:
             return self.gradients[value].buffer, True
         buffer = buffer or self.buffers.activation(f"d_{value.name}", value.features)
         self.gradients[value] = Gradient(buffer)
+        return buffer, False
+
+    def store_gradient(self, variable: Variable) -> tuple[Buffer, bool]:
+        """Where the gradient of a weight goes, packed as the weight is, and whether it is added to
+        what is there."""
+        if variable in self.stored:
+            return self.stored[variable], True
+        # not in the arena: the update reads the padding, which not every op writes
+        buffer = Buffers.of_array(f"d_{variable.path}", aligned_zeros(variable.storage.shape))
+        self.stored[variable] = buffer
         return buffer, False
 
     def add_sum(self, name: str, rows: Buffer, times_rows: bool = False) -> None:

@@ -20,9 +20,11 @@ from fastnn.lowering.nodes import (
     ActivationNode,
     AddNode,
     AffineNode,
+    BatchNormalizationNode,
     ConcatenateNode,
     DenseNode,
     InputNode,
+    LayerNormalizationNode,
     SoftmaxNode,
 )
 
@@ -84,6 +86,26 @@ def _(layer: layers.Add, trace: Trace, inputs: list[Value], features: int) -> Va
 @lower_layer.register
 def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: int) -> Value:
     return trace.add(ConcatenateNode, layer, inputs, features)
+
+
+@lower_layer.register
+def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        BatchNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"), moving_mean=layer.moving_mean,
+        moving_variance=layer.moving_variance, momentum=layer.momentum,
+        frozen=not layer.trainable,
+    )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        LayerNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"),
+    )  # fmt: skip
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from fastnn.kernels.codes import CHUNK, OPTIMIZERS
-from fastnn.kernels.layout import BLOCK, aligned_zeros
+from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, WeightProduct
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.variables import Variable
@@ -14,12 +14,11 @@ _Operands = dict[str, Buffer | float | None]
 
 
 def update(builder: Builder) -> None:
-    """Weight gradients and updates: in one op, or, where several layers' gradients make one
-    weight's, summed first."""
+    """Weight gradients and updates: in one op, or, where a gradient is stored or several layers'
+    make one weight's, one after the other."""
     assert builder.updates is not None
     optimizer = OPTIMIZERS[builder.updates.kernel]
     uses = Counter(product.kernel for product in builder.products)
-    sums: dict[Variable, Buffer] = {}
     for product in builder.products:
         operands: _Operands = {}
         if uses[product.kernel] == 1:
@@ -27,24 +26,20 @@ def update(builder: Builder) -> None:
             operands |= _updated(builder, "bias", product.bias)
             operands["optimizer"] = optimizer
         else:
-            operands["accumulate"] = product.kernel in sums
             operands["optimizer"] = -1
             for role, variable in (("kernel", product.kernel), ("bias", product.bias)):
                 if variable is not None:
-                    if variable not in sums:
-                        # not in the arena: the update reads the padding, which nobody writes
-                        sums[variable] = Buffers.of_array(
-                            f"d_{variable.path}", aligned_zeros(variable.storage.shape)
-                        )
-                    operands[role] = sums[variable]
+                    operands[role], operands["accumulate"] = builder.store_gradient(variable)
         _emit_product(builder, product, operands)
-    for variable, gradient in sums.items():
+    for variable, gradient in builder.stored.items():
         slots = _updated(builder, "slot", variable)
         builder.emit(
             "update", gradient=gradient, w=slots.pop("slot"), size=variable.storage.size,
             optimizer=optimizer,
             **{name.replace("slot_slot", "slot"): buffer for name, buffer in slots.items()},
         )  # fmt: skip
+    for emit in builder.after_guard:
+        emit()
 
 
 def _emit_product(builder: Builder, product: WeightProduct, operands: _Operands) -> None:
