@@ -4,8 +4,8 @@
  * Both sum in one pass: numbers are taken from a pivot p, the mean of the first 16 of them, and
  *     mean = p + sum(d) / n,  variance = sum(d^2) / n - (sum(d) / n)^2,  d = x - p.
  * By Cauchy and Schwarz (p - mean)^2 <= n / 16 variance, so the difference cancels log2(n / 16) bits at
- * the very worst and almost none as a rule, whatever the mean. d is kept apart from p in all that
- * follows: a mean of 1e4 rounded to float32 would be off by 5e-4.
+ * the very worst and almost none as a rule, whatever the mean; equal numbers have no variance at all.
+ * d is kept apart from p in all that follows: a mean of 1e4 rounded to float32 would be off by 5e-4.
  *
  * A sum over rows is cut into chunks of FNN_CHUNK rows; in a chunk, row r belongs to chain r % 4, and
  * the chains are added in pairs: one chain alone would wait for each addition. */
@@ -24,8 +24,8 @@ static void batch_statistics(int64_t rows, float epsilon, const float *x, float 
     const vf n = splat((float)rows);
     for (int v = 0; v < BV; v++, x += VL, statistics += VL) {
         vf pivot = (vf){0}, sum = (vf){0}, squares = (vf){0};
-        for (int64_t r = 0; r < first; r++) pivot += load(x + r * BLOCK);
-        pivot /= splat((float)first);
+        for (int64_t r = 0; r < first; r++) pivot += load(x + r * BLOCK) - load(x);
+        pivot = load(x) + pivot / splat((float)first);
         for (int64_t begin = 0; begin < rows; begin += FNN_CHUNK) {
             const int64_t end = rows - begin < FNN_CHUNK ? rows : begin + FNN_CHUNK;
             vf s[CHAINS] = {(vf){0}}, q[CHAINS] = {(vf){0}};
@@ -128,8 +128,9 @@ static void row_statistics(int64_t rows, int64_t features, int64_t stride, float
     vi mask[BV];
     const int64_t first = features < BLOCK ? features : BLOCK;
     for (int64_t r = 0; r < rows; r++) {
-        for (int i = 0; i < BLOCK; i++) sums[r][i] = i < first ? x[r * BLOCK + i] : 0.0f;
-        statistics[ROW_PIVOT * BLOCK + r] = sum_of_lanes(sums[r]) / (float)first;
+        const float *row = x + r * BLOCK;
+        for (int i = 0; i < BLOCK; i++) sums[r][i] = i < first ? row[i] - row[0] : 0.0f;
+        statistics[ROW_PIVOT * BLOCK + r] = row[0] + sum_of_lanes(sums[r]) / (float)first;
     }
     memset(sums, 0, sizeof sums);
     memset(squares, 0, sizeof squares);
