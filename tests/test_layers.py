@@ -263,6 +263,8 @@ EXAMPLES: list[Layer] = [
     layers.Rescaling(1 / 255, -0.5, name="j"),
     layers.Reshape((2, -1), name="k"),
     layers.Softmax(name="l"),
+    layers.BatchNormalization(1, 0.9, 0.01, False, True, "ones", name="m", trainable=False),
+    layers.LayerNormalization(-1, 0.01, True, False, gamma_initializer="he_normal", name="n"),
 ]
 
 

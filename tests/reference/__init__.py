@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reference import cases_fit, cases_layers, cases_losses, cases_optimizers
+from reference import cases_fit, cases_layers, cases_losses, cases_norms, cases_optimizers
 from reference.protocol import CASES, Run, execute
 
-__all__ = ["Reference", "Run", "execute", "select"]
+__all__ = ["Reference", "Run", "archive_of", "execute", "select"]
 
-_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit)
+_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms)
+_ARCHIVES = {"norm": "keras_norms.npz"}
+
+
+def archive_of(name: str) -> Path:
+    """Where the results of a case are kept: they go by the first part of its name."""
+    return Path(__file__).parent / _ARCHIVES.get(name.split("/")[0], "keras.npz")
 
 
 def select(prefixes: list[str]) -> list[str]:

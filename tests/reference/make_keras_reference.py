@@ -1,4 +1,4 @@
-"""Record what Keras 3 computes for every case, in ``keras.npz`` beside this file.
+"""Record what Keras 3 computes for every case, in archives beside this file.
 
     pip install keras jax
     python tests/reference/make_keras_reference.py            # every case, about ten minutes
@@ -8,7 +8,7 @@ Each case runs in float32 and in float64 (one process each: JAX decides at impor
 both, rounded to float32: Keras's float32 results are what a user compares with, and the float64
 run is the exact one, from which rounding has carried Keras itself some way off.
 
-The file holds three arrays: ``index``, a JSON text
+``reference.archive_of`` says which archive holds a case. It has three arrays: ``index``, a JSON text
 {"origin": {...}, "cases": {name: {"digest": int, "results": {key: [offset, shape]}}}}, and the
 float32 vectors ``float32`` and ``float64`` in which a result starts at its offset.
 """
@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-REFERENCE = HERE / "keras.npz"
 PRECISIONS = ("float32", "float64")
 
 
@@ -65,22 +64,22 @@ def record_in_subprocess(precision: str, prefixes: list[str], path: Path) -> Any
     return np.load(path)
 
 
-def load_kept(prefixes: list[str]) -> dict[str, Any]:
-    """Cases of the present file that are still defined and are not to be renewed."""
+def load_kept(path: Path, prefixes: list[str]) -> dict[str, Any]:
+    """Cases of the present archive that are still defined and are not to be renewed."""
     from reference import Reference, select
 
-    if not (prefixes and REFERENCE.exists()):
+    if not (prefixes and path.exists()):
         return {}
-    old = Reference(REFERENCE)
+    old = Reference(path)
     names = set(select([])) - set(select(prefixes))
     return {name: (old.digest(name), old.results(name)) for name in old.names if name in names}
 
 
 def main(prefixes: list[str]) -> None:
-    """Record in both precisions and write the reference file."""
-    from reference import select
+    """Record in both precisions and write the archives."""
+    from reference import archive_of, select
 
-    cases = load_kept(prefixes)
+    cases: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         runs = [record_in_subprocess(p, prefixes, Path(folder) / f"{p}.npz") for p in PRECISIONS]
         origin = json.loads(str(runs[0]["origin"]))
@@ -89,6 +88,14 @@ def main(prefixes: list[str]) -> None:
             keys = [key for key in runs[0].files if key.startswith(f"{name}:")]
             results = {key.removeprefix(f"{name}:"): [r[key] for r in runs] for key in keys}
             cases[name] = (digests[name], results)
+    for path in {archive_of(name) for name in cases}:
+        own = {name: case for name, case in cases.items() if archive_of(name) == path}
+        write(path, load_kept(path, prefixes) | own, origin)
+
+
+def write(path: Path, cases: dict[str, Any], origin: dict[str, str]) -> None:
+    """An archive of ``cases``: name -> (digest, key -> (float32, float64))."""
+    from reference import select
 
     index: dict[str, Any] = {}
     vectors: tuple[list, list] = ([], [])
@@ -109,8 +116,8 @@ def main(prefixes: list[str]) -> None:
     }
     text = json.dumps({"origin": origin, "cases": index}, separators=(",", ":"))
     float32, float64 = (np.concatenate(vector) for vector in vectors)
-    np.savez_compressed(REFERENCE, index=text, float32=float32, float64=float64)
-    print(f"{REFERENCE}: {len(index)} cases, {offset} values, {REFERENCE.stat().st_size} bytes")
+    np.savez_compressed(path, index=text, float32=float32, float64=float64)
+    print(f"{path}: {len(index)} cases, {offset} values, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
