@@ -103,6 +103,7 @@ NAMES = [
     "fastnn.kernels.dense",
     "fastnn.kernels.elementwise",
     "fastnn.kernels.objective",
+    "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
     "fastnn.engine.executable",
 ]

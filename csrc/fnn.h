@@ -132,6 +132,15 @@ typedef struct {
     void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
     void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
                                                    const float *y, const float *dy, float *dz);
+
+    /* gradients and updates */
+    void (*squares)(int64_t rows, const float *x, float *sums);
+    int32_t (*magnitude)(int64_t n, const float *x);
+    void (*regularize)(int64_t n, float l1, float l2, const float *w, float *g);
+    void (*penalty)(int64_t rows, float l1, float l2, const float *w, float *sums);
+    void (*clip)(int64_t n, float low, float high, float *x);
+    void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
+    void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
 
     /* row by row */

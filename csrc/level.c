@@ -8,6 +8,7 @@
 #include "tiles.inc.c"
 #include "sparse.inc.c"
 #include "activations.inc.c"
+#include "gradients.inc.c"
 #include "updates.inc.c"
 #include "rows.inc.c"
 #include "losses.inc.c"
@@ -29,6 +30,13 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .add_rows = add_rows,
     .add = add,
     .affine = affine,
+    .squares = squares,
+    .magnitude = magnitude,
+    .regularize = regularize,
+    .penalty = penalty,
+    .clip = clip,
+    .scale_columns = scale_columns,
+    .average = average,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),

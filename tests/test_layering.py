@@ -26,7 +26,7 @@ FLOORS = [
     {"variables"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_naming", "_registry", "_version"},
+    {"_checks", "_naming", "_registry", "_version", "errors"},
 ]
 
 HEAVY = {

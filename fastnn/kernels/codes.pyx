@@ -11,6 +11,8 @@ cdef extern from "fnn.h":
     int FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64
     int FNN_CHUNK, FNN_GRANULE
 
+from fastnn.kernels.gradients cimport MAX_NORM, NON_NEGATIVE, UNIT_NORM
+
 CHUNK = FNN_CHUNK
 GRANULE = FNN_GRANULE
 
@@ -61,6 +63,9 @@ OPTIMIZERS = {
     "rmsprop_momentum": FNN_RMSPROP_MOMENTUM,
     "rmsprop_centered": FNN_RMSPROP_CENTERED,
 }
+
+# Of `update` and `constrain_rows` in gradients.pyx.
+CONSTRAINTS = {"non_neg": NON_NEGATIVE, "max_norm": MAX_NORM, "unit_norm": UNIT_NORM}
 
 DTYPES = {
     "float32": FNN_FLOAT32,

@@ -63,7 +63,10 @@ def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> 
         DenseNode, layer, inputs, features,
         kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"),
     )  # fmt: skip
-    return _activate(layer, trace, value, layer.activation)
+    value = _activate(layer, trace, value, layer.activation)
+    if layer.activity_regularizer is not None:
+        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
+    return value
 
 
 @lower_layer.register

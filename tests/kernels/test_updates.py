@@ -18,8 +18,8 @@ from kernels.harness import (
     assert_within,
     by_any_team,
     float32,
-    make_op,
     read_weight,
+    update_op,
     weight,
 )
 
@@ -111,11 +111,9 @@ def test_steps(kernel: str, shape: tuple[int, ...]) -> None:
         """The states after each step, one after another."""
         batch = Batch(1)
         buffers = [weight(start), *(weight(np.zeros(shape)) for _ in optimizer.slots)]
-        slots = {f"slot_{i}": buffer for i, buffer in enumerate(buffers[1:])}
         states = []
         for gradient, step_scalars in zip(gradients, scalars, strict=True):
-            op = make_op("update", gradient=weight(gradient), w=buffers[0], **slots,
-                         size=buffers[0].array.size, optimizer=OPTIMIZERS[kernel])  # fmt: skip
+            op = update_op(weight(gradient), buffers[0], buffers[1:], optimizer=OPTIMIZERS[kernel])
             batch.run(op, threads=threads, scalars=step_scalars)
             states += [read_weight(buffer, shape) for buffer in buffers]
         return states

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
+from fastnn.kernels.dense import PANEL
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Gradient, WeightProduct
 from fastnn.lowering.graph import Node
@@ -54,6 +55,7 @@ class DenseNode(Node):
             )  # fmt: skip
         if self.kernel.trainable:
             builder.products.append(WeightProduct(self.kernel, self.bias, x, dz))
+            builder.prove(x, dz, output.features)
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
 
@@ -68,11 +70,14 @@ class DenseNode(Node):
         if isinstance(maker, DenseNode) and x.readers == [self] and not (x.is_output or accumulate):
             through, x_z = maker.activation, maker.z
             builder.gradients[x].through = True
+        magnitudes = None
+        if builder.proof is not None and not accumulate:
+            magnitudes = builder.proof.room(dx, -(-x.features // PANEL))
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=builder.weight(self.kernel), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None, **self._settings(builder),
-            activation=ACTIVATIONS[through.kind], accumulate=accumulate,
-            **activation_params(through),
+            activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
+            units_of_rows=builder.proof.units if builder.proof else 0, **activation_params(through),
         )  # fmt: skip
 
     def _settings(self, builder: Builder) -> dict[str, int]:
