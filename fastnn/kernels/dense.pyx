@@ -14,15 +14,13 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, take
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, blocks_of_task, parts, share, smaller, take
 
 cdef enum:
     # A chunk of W of this many rows stays in the first-level cache while the rows of A pass by,
     # and that many rows of A in the second-level cache while the blocks of W pass by.
     PRODUCT_CHUNK = 256
     ROW_PANEL = 96
-    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
-    TASKS = 4
     # Blocks of a gradient held in scratch at a time: few while they fit the first-level cache,
     # many where several chunks of the batch are summed before the update.
     GRADIENT_BLOCKS = 2
@@ -31,22 +29,6 @@ cdef enum:
     SPARSE_ROWS = 128
     SPARSE_PANEL = 128
     SPARSE_BLOCKS = 8
-
-
-cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline int64_t parts(int64_t whole, int64_t part) noexcept nogil:
-    return (whole + part - 1) // part
-
-
-cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
-    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
-    cdef int64_t group = blocks * panels // (TASKS * n)
-    if group > 8:
-        group = 8
-    return 2 if group < 2 else group & ~1
 
 
 cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,
