@@ -24,7 +24,7 @@ import numpy as np
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
 from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Queue, Source, Step
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, levels, objective
+from fastnn.kernels import dense, elementwise, levels, matrix, objective
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -48,7 +48,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
 
-KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **objective.KERNELS}
+KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **matrix.KERNELS, **objective.KERNELS}
 
 cdef enum:
     MAX_SOURCES = 32

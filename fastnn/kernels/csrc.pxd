@@ -66,6 +66,8 @@ cdef extern from "fnn.h" nogil:
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil
         void (*affine)(int64_t n, float scale, float offset, const float *x, float *y) noexcept nogil
+        void (*axpby)(int64_t n, float a, const float *x, float b, float *y) noexcept nogil
+        double (*sum_squares)(int64_t n, const float *x) noexcept nogil
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update

@@ -93,6 +93,25 @@ OPS: dict[str, OpSpec] = {
         {"gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH},
         ("size", "optimizer"), by_rows=False,
     ),
+    # Muon: matrices packed as weights are
+    "muon_momentum": OpSpec(
+        {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": WRITE},
+        ("rows", "columns", "scalar", "nesterov"), by_rows=False,
+    ),
+    "muon_normalize": OpSpec(
+        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), by_rows=False
+    ),
+    "gram": OpSpec(
+        {"x": READ, "y": WRITE}, ("rows", "columns"), ("constant", "linear", "square"),
+        by_rows=False,
+    ),
+    "matrix_product": OpSpec(
+        {"x": READ, "p": READ, "y": WRITE}, ("rows", "columns"), by_rows=False
+    ),
+    "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), by_rows=False),
+    "muon_update": OpSpec(
+        {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), by_rows=False
+    ),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip
