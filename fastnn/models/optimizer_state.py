@@ -27,9 +27,16 @@ class OptimizerState:
         """For lowering."""
         for variable in weights:
             if variable.trainable and variable not in self._slots:
-                shape = variable.storage.shape
-                self._slots[variable] = [aligned_zeros(shape) for _ in self._optimizer.slots]
+                self._slots[variable] = [
+                    self._first(variable, name) for name in self._optimizer.slots_for(variable)
+                ]
         return Updates(self._optimizer.kernel, self._slots)
+
+    def _first(self, variable: Variable, name: str) -> NDArray[np.float32]:
+        slot: NDArray[np.float32] = aligned_zeros(variable.storage.shape)
+        # The padding, too: with a gradient of 0 it takes no step.
+        slot.fill(self._optimizer.initial_values.get(name, 0.0))
+        return slot
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By name: "iterations", and each slot as "weight's path/slot's name"."""
@@ -37,7 +44,7 @@ class OptimizerState:
             "iterations": np.array(self._optimizer.iterations, np.int64)
         }
         for variable, slots in self._slots.items():
-            for name, slot in zip(self._optimizer.slots, slots, strict=True):
+            for name, slot in zip(self._optimizer.slots_for(variable), slots, strict=True):
                 state[f"{variable.path}/{name}"] = unpack(slot, variable.shape)
         return state
 
@@ -50,7 +57,7 @@ class OptimizerState:
         expected = {
             f"{variable.path}/{name}": (variable, number)
             for variable in weights
-            for number, name in enumerate(self._optimizer.slots)
+            for number, name in enumerate(self._optimizer.slots_for(variable))
         }
         names = set(state) - {"iterations"}
         if not names <= set(expected) or "iterations" not in state:
