@@ -102,6 +102,7 @@ NAMES = [
     "fastnn.kernels.codes",
     "fastnn.kernels.dense",
     "fastnn.kernels.elementwise",
+    "fastnn.kernels.matrix",
     "fastnn.kernels.objective",
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",

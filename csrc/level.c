@@ -37,6 +37,8 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .clip = clip,
     .scale_columns = scale_columns,
     .average = average,
+    .axpby = axpby,
+    .sum_squares = sum_squares,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),
@@ -61,6 +63,9 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .update[FNN_RMSPROP] = rmsprop,
     .update[FNN_RMSPROP_MOMENTUM] = rmsprop_momentum,
     .update[FNN_RMSPROP_CENTERED] = rmsprop_centered,
+    .update[FNN_ADAGRAD] = adagrad,
+    .update[FNN_NADAM] = nadam,
+    .update[FNN_LION] = lion,
     .gather[FNN_FLOAT32] = gather_float32,
     .gather[FNN_FLOAT64] = gather_float64,
     .gather[FNN_UINT8] = gather_uint8,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         utils,
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
-    from fastnn.layers import Input
     from fastnn.errors import NonFiniteGradientError
+    from fastnn.layers import Input
     from fastnn.models import Model, Sequential, gradient_norms, load_model
 
 __all__ = [

@@ -29,7 +29,7 @@ from fastnn.kernels.op cimport (
     Step, Verdict,
 )
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, objective
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, objective
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -53,7 +53,9 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
 
-KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **objective.KERNELS}
+KERNELS = {
+    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **objective.KERNELS,
+}
 
 cdef enum:
     MAX_SOURCES = 32

@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
 from fastnn.kernels.gradients cimport finish
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, blocks_of_task, parts, share, smaller, take
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -25,8 +25,6 @@ cdef enum:
     # and that many rows of A in the second-level cache while the blocks of W pass by.
     PRODUCT_CHUNK = 256
     ROW_PANEL = 96
-    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
-    TASKS = 4
     # Blocks of a gradient held in scratch at a time: few while they fit the first-level cache,
     # many where several chunks of the batch are summed before the update.
     GRADIENT_BLOCKS = 2
@@ -39,14 +37,6 @@ cdef enum:
 # Rows of a weight in each of the panels whose squares are summed by themselves.
 PANEL = ROW_PANEL
 PANEL_SPARSE = SPARSE_PANEL
-
-
-cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
-    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
-    cdef int64_t group = blocks * panels // (TASKS * n)
-    if group > 8:
-        group = 8
-    return 2 if group < 2 else group & ~1
 
 
 cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,

@@ -194,60 +194,87 @@ cdef inline void norms_of_units(const Step *step, bint whole, int64_t rows, int6
         norms[c] = sqrt(norms[c])
 
 
+cdef inline void prepare_clip(const Op *op, const Step *step, const float *gradient, const float *w,
+                              int64_t blocks, float *factors) noexcept nogil:
+    """Factors (16,) of a unit's columns: the global norm's, the weight's own, or each unit's.
+
+    Settings: d[1] rows, d[5] whole, f[0] clipnorm, f[1] adaptive_clip; t[6] the squared norm.
+    """
+    cdef const double *norm = <const double *> op.t[6]
+    cdef double of_gradient[FNN_BLOCK]
+    cdef double of_weight[FNN_BLOCK]
+    cdef float factor = step.verdict.scale
+    cdef int64_t c
+    if op.f[1] > 0:
+        norms_of_units(step, op.d[5], op.d[1], blocks, gradient, of_gradient)
+        norms_of_units(step, op.d[5], op.d[1], blocks, w, of_weight)
+        for c in range(FNN_BLOCK):
+            factors[c] = adaptive_factor(op.f[1], of_gradient[c], of_weight[c])
+        return
+    if op.f[0] > 0 and not sqrt(norm[0]) <= op.f[0]:
+        factor = <float> (op.f[0] / sqrt(norm[0]))
+    for c in range(FNN_BLOCK):
+        factors[c] = factor
+
+
+cdef void clip_gradient(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """A stored gradient is clipped where it lies, for an update that is not element by element."""
+    cdef float *gradient = <float *> op.t[0]              # IN OUT (blocks, rows, 16)
+    cdef const float *w = <const float *> op.t[1]         # IN likewise
+    cdef int64_t rows = op.d[1], at, j
+    cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
+    cdef int turn = 0
+    while True:
+        j = take(step, op.d[0], i, n, &turn)
+        if j < 0:
+            break
+        at = j * rows * FNN_BLOCK
+        prepare_clip(op, step, gradient + at, w + at, 1, factors)
+        step.k.scale_columns(rows, factors, gradient + at, gradient + at)
+
+
 cdef void update(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """w takes the optimizer's step by a stored gradient: clipped; then averaged, then constrained.
 
     A task is a block of columns, or a whole vector, since clipping by units and constraints look at its
     norm. Settings: see the op's row.
     """
-    cdef const float *gradient = <const float *> op.t[0]  # IN (blocks, rows, 16)
+    cdef const float *gradient = <const float *> op.t[0]  # IN (blocks, rows, 16), or NULL: the step is done
     cdef float *w = <float *> op.t[1]                     # IN OUT likewise, as the slots t[2], t[3], t[4]
     cdef float *average = <float *> op.t[5]               # IN OUT likewise, or NULL
-    cdef const double *norm = <const double *> op.t[6]    # IN the gradient's squared norm, or NULL
     cdef int64_t rows = op.d[1], group = op.d[2]
-    cdef float clipnorm = op.f[0], adaptive = op.f[1]
-    cdef float momentum = op.f[3]
-    cdef float factor = step.verdict.scale
     cdef float *part = step.scratch
     cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
-    cdef double of_gradient[FNN_BLOCK]
-    cdef double of_weight[FNN_BLOCK]
+    cdef bint clips = op.f[0] > 0 or op.f[1] > 0 or step.verdict.scale != 1.0
     cdef float *slots[3]
-    cdef int64_t task, at, r, c, j, s, m, blocks
+    cdef int64_t task, at, r, j, s, m, blocks
     cdef const float *g
     cdef int turn = 0
-    if clipnorm > 0 and not sqrt(norm[0]) <= clipnorm:
-        factor = <float> (clipnorm / sqrt(norm[0]))
     while True:
         task = take(step, parts(op.d[0], group), i, n, &turn)
         if task < 0:
             break
         blocks = smaller(group, op.d[0] - task * group)
-        if adaptive > 0:
-            at = task * group * rows * FNN_BLOCK
-            norms_of_units(step, op.d[5], rows, blocks, gradient + at, of_gradient)
-            norms_of_units(step, op.d[5], rows, blocks, w + at, of_weight)
-            for c in range(FNN_BLOCK):
-                factors[c] = adaptive_factor(adaptive, of_gradient[c], of_weight[c])
+        at = task * group * rows * FNN_BLOCK
+        if clips and gradient != NULL:
+            prepare_clip(op, step, gradient + at, w + at, blocks, factors)
         for j in range(task * group, task * group + blocks):
             r = 0
             while r < rows:
                 m = smaller(UPDATE_ROWS, rows - r)
                 at = (j * rows + r) * FNN_BLOCK
-                g = gradient + at
-                if adaptive > 0:
-                    step.k.scale_columns(m, factors, g, part)
-                    g = part
-                elif factor != 1.0:
-                    step.k.affine(m * FNN_BLOCK, factor, 0.0, g, part)
-                    g = part
-                for s in range(3):
-                    slots[s] = <float *> op.t[2 + s]
-                    if slots[s] != NULL:
-                        slots[s] += at
-                step.k.update[op.d[3]](m * FNN_BLOCK, step.scalars, g, w + at, slots[0], slots[1], slots[2])
+                if gradient != NULL:
+                    g = gradient + at
+                    if clips:
+                        step.k.scale_columns(m, factors, g, part)
+                        g = part
+                    for s in range(3):
+                        slots[s] = <float *> op.t[2 + s]
+                        if slots[s] != NULL:
+                            slots[s] += at
+                    step.k.update[op.d[3]](m * FNN_BLOCK, step.scalars, g, w + at, slots[0], slots[1], slots[2])
                 if average != NULL:
-                    step.k.average(m * FNN_BLOCK, momentum if step.number > 0 else 0.0, w + at, average + at)
+                    step.k.average(m * FNN_BLOCK, op.f[3] if step.number > 0 else 0.0, w + at, average + at)
                     if op.d[6] > 0 and (step.number + 1) % op.d[6] == 0:
                         memcpy(w + at, average + at, m * FNN_BLOCK * sizeof(float))
                 r += UPDATE_ROWS
@@ -380,6 +407,7 @@ KERNELS = {
     "finish_gradient": <size_t> &finish_gradient,
     "square_sums": <size_t> &square_sums,
     "guard": <size_t> &guard,
+    "clip_gradient": <size_t> &clip_gradient,
     "update": <size_t> &update,
     "constrain_rows": <size_t> &constrain_rows,
     "penalty": <size_t> &penalty,

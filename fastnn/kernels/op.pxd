@@ -17,6 +17,8 @@ cdef enum:
     SCRATCH = 32768
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
+    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
+    TASKS = 4
 
 ctypedef struct Source:
     const char *data       # dense rows ...
@@ -80,6 +82,14 @@ cdef inline int64_t parts(int64_t whole, int64_t part) noexcept nogil:
 
 cdef inline int64_t blocks_of(int64_t features) noexcept nogil:
     return parts(features, FNN_BLOCK)
+
+
+cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
+    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
+    cdef int64_t group = blocks * panels // (TASKS * n)
+    if group > 8:
+        group = 8
+    return 2 if group < 2 else group & ~1
 
 
 cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin, int64_t *end) noexcept nogil:

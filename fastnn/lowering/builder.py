@@ -13,6 +13,7 @@ from fastnn.kernels.layout import aligned_zeros
 from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.program import Buffer, Buffers, Op, make_op
 from fastnn.lowering.proof import ONE, Proof
+from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
 
 
@@ -27,6 +28,7 @@ class Updates:
         halts: A step stops before its updates if a gradient is not finite.
         clipnorm, clipvalue, global_clipnorm, adaptive_clip: As an optimizer takes them; 0 for none.
         apply: Update the weights; else only store the gradients.
+        muon: The optimizer, if it has weights of the kernel "muon".
     """
 
     kernels: Mapping[Variable, str]
@@ -40,6 +42,7 @@ class Updates:
     global_clipnorm: float = 0.0
     adaptive_clip: float = 0.0
     apply: bool = True
+    muon: Muon | None = None
 
 
 @dataclass

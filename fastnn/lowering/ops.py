@@ -43,6 +43,14 @@ _GRADIENT = (
     "kernel_non_negative", "bias_non_negative",
 )  # fmt: skip
 _REGULARIZERS = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue")
+_UPDATED = {
+    "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
+    "norm": READ,
+}  # fmt: skip
+_UPDATE = (
+    ("blocks", "rows", "group", "optimizer", "constraint", "whole", "overwrite_every"),
+    ("clipnorm", "adaptive_clip", "constraint_value", "ema_momentum"),
+)
 _TARGET = {
     "y_pred": READ, "y_true": READ, "labels": READ, "weights": READ,
     "row_values": WRITE, "d_y_pred": WRITE, "probabilities": WRITE,
@@ -114,12 +122,8 @@ OPS: dict[str, OpSpec] = {
         {"norms": READ}, ("count", "halts"), ("global_clipnorm",), by_rows=False
     ),
     # update
-    "update": OpSpec(
-        {"gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH,
-         "average": BOTH, "norm": READ},
-        ("blocks", "rows", "group", "optimizer", "constraint", "whole", "overwrite_every"),
-        ("clipnorm", "adaptive_clip", "constraint_value", "ema_momentum"), by_rows=False,
-    ),
+    "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, by_rows=False),
+    "update": OpSpec(_UPDATED, *_UPDATE, by_rows=False),
     "constrain_rows": OpSpec(
         {"w": BOTH}, ("blocks", "rows", "stored_rows", "constraint", "whole"),
         ("constraint_value",), by_rows=False,
@@ -133,6 +137,25 @@ OPS: dict[str, OpSpec] = {
     ),
     "regularize_activity": OpSpec(
         {"y": READ, "dy": BOTH, "row_values": WRITE}, ("features", "accumulate"), ("l1", "l2")
+    ),
+    # Muon: matrices packed as weights are
+    "muon_momentum": OpSpec(
+        {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": WRITE},
+        ("rows", "columns", "scalar", "nesterov"), by_rows=False,
+    ),
+    "muon_normalize": OpSpec(
+        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), by_rows=False
+    ),
+    "gram": OpSpec(
+        {"x": READ, "y": WRITE}, ("rows", "columns"), ("constant", "linear", "square"),
+        by_rows=False,
+    ),
+    "matrix_product": OpSpec(
+        {"x": READ, "p": READ, "y": WRITE}, ("rows", "columns"), by_rows=False
+    ),
+    "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), by_rows=False),
+    "muon_update": OpSpec(
+        {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), by_rows=False
     ),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),

@@ -15,6 +15,7 @@ from fastnn.kernels.codes import CHUNK, CONSTRAINTS, OPTIMIZERS
 from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Updates, WeightProduct
+from fastnn.lowering.muon import MuonStep, emit_muon
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.variables import Variable
 
@@ -27,6 +28,7 @@ def must_store(updates: Updates, variables: list[Variable]) -> bool:
         bool(updates.clipnorm or updates.global_clipnorm or updates.adaptive_clip)
         or bool(updates.averages)
         or not updates.apply
+        or updates.muon is not None
         or any(v.constraint is not None and v.constraint.kind != "non_neg" for v in variables)
     )
 
@@ -48,6 +50,7 @@ def update(builder: Builder) -> None:
         return
     for product in fused:
         _emit_product(builder, product, _updated_at_once(builder, product))
+    _orthogonal_steps(builder)
     for number, variable in enumerate(builder.stored):
         _update_stored(builder, number, variable)
     for action in builder.after_guard:
@@ -158,6 +161,44 @@ def _emit_product(builder: Builder, product: WeightProduct, operands: _Operands)
         builder.emit("dense_backward_weights", x=builder.values[product.x], **operands)
 
 
+def _clip(builder: Builder, number: int, variable: Variable) -> _Operands:
+    updates = builder.updates
+    assert updates is not None
+    return {
+        "gradient": builder.stored[variable],
+        "w": builder.weight(variable),
+        "norm": _norm(builder, number),
+        "blocks": variable.storage.shape[0],
+        "rows": variable.storage.shape[1],
+        "clipnorm": updates.clipnorm,
+        "adaptive_clip": updates.adaptive_clip,
+    }
+
+
+def _is_orthogonal(updates: Updates, variable: Variable) -> bool:
+    return updates.kernels[variable] == "muon"
+
+
+def _orthogonal_steps(builder: Builder) -> None:
+    """Muon's matrices take their steps; what follows a step is left to ``_update_stored``."""
+    updates = builder.updates
+    assert updates is not None
+    if updates.muon is None:
+        return
+    steps = []
+    for number, (variable, gradient) in enumerate(builder.stored.items()):
+        w = builder.weight(variable)
+        if not _is_orthogonal(updates, variable) or w is None:
+            continue
+        if updates.clipnorm or updates.global_clipnorm or updates.adaptive_clip:
+            builder.emit("clip_gradient", **_clip(builder, number, variable))
+        momentum = _slots(builder, "slot", variable)["slot_0"]
+        assert isinstance(momentum, Buffer)
+        shape = (variable.shape[0], variable.shape[1])
+        steps.append(MuonStep(variable.path, shape, gradient, w, momentum))
+    emit_muon(builder.emit, updates.muon, steps)
+
+
 def _update_stored(builder: Builder, number: int, variable: Variable) -> None:
     updates = builder.updates
     assert updates is not None
@@ -173,16 +214,21 @@ def _update_stored(builder: Builder, number: int, variable: Variable) -> None:
     looks_at_norm = updates.adaptive_clip or (by_columns and kind != CONSTRAINTS["non_neg"])
     whole = is_vector and bool(looks_at_norm)
     average = updates.averages.get(variable)
-    builder.emit(
-        "update", gradient=builder.stored[variable], w=builder.weight(variable),
-        **_slots(builder, "slot", variable),
-        average=None if average is None else Buffers.of_array(f"{variable.path}/average", average),
-        norm=_norm(builder, number), blocks=blocks, rows=rows, group=blocks if whole else 1,
-        optimizer=OPTIMIZERS[updates.kernels[variable]], constraint=kind if by_columns else 0,
-        whole=whole, overwrite_every=updates.overwrite_every, clipnorm=updates.clipnorm,
-        adaptive_clip=updates.adaptive_clip, constraint_value=value,
-        ema_momentum=updates.ema_momentum,
-    )  # fmt: skip
+    operands = _clip(builder, number, variable)
+    if _is_orthogonal(updates, variable):
+        operands["gradient"] = None
+    else:
+        operands |= _slots(builder, "slot", variable)
+        operands["optimizer"] = OPTIMIZERS[updates.kernels[variable]]
+    if operands["gradient"] is not None or average is not None or by_columns:
+        builder.emit(
+            "update", **operands, group=blocks if whole else 1,
+            average=average
+            if average is None
+            else Buffers.of_array(f"{variable.path}/average", average),
+            constraint=kind if by_columns else 0, whole=whole, constraint_value=value,
+            overwrite_every=updates.overwrite_every, ema_momentum=updates.ema_momentum,
+        )  # fmt: skip
     if constraint is not None and not by_columns:
         builder.emit(
             "constrain_rows", w=builder.weight(variable), blocks=blocks, rows=variable.shape[0],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn.models.feeding import feed
 from fastnn.models.executables import threads_for
+from fastnn.models.feeding import feed
 from fastnn.models.passes import objectives_for
 
 if TYPE_CHECKING:

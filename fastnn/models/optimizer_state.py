@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.layout import aligned_zeros, pack, unpack
 from fastnn.lowering.builder import Updates
+from fastnn.optimizers.muon import Muon
 
 if TYPE_CHECKING:
     from fastnn.optimizers import Optimizer
@@ -48,6 +49,7 @@ class OptimizerState:
             clipvalue=optimizer.clipvalue or 0.0,
             global_clipnorm=optimizer.global_clipnorm or 0.0,
             adaptive_clip=optimizer.adaptive_clip or 0.0,
+            muon=optimizer if isinstance(optimizer, Muon) else None,
         )
 
     def _first(self, variable: Variable, name: str) -> NDArray[np.float32]:
@@ -81,13 +83,11 @@ class OptimizerState:
         Raises:
             ValueError: It does not fit. Nothing has changed then.
         """
+        averages = (_AVERAGE,) if self._optimizer.use_ema else ()
         expected = {
             f"{variable.path}/{name}": variable
             for variable in weights
-            for name in (
-                *self._optimizer.slots_for(variable),
-                *[_AVERAGE] * self._optimizer.use_ema,
-            )
+            for name in (*self._optimizer.slots_for(variable), *averages)
         }
         names = set(state) - {"iterations"}
         if not names <= set(expected) or "iterations" not in state:
