@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastnn import (
         activations,
         callbacks,
+        constraints,
         datasets,
         initializers,
         layers,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         metrics,
         optimizers,
         plots,
+        regularizers,
         utils,
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -42,6 +45,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "plots",
+    "regularizers",
     "set_num_threads",
     "show_config",
     "utils",
