@@ -146,6 +146,11 @@ class Layer:
 
     # Weights
 
+    @property
+    def inner_layers(self) -> list[Layer]:
+        """The layers that this one is made of, if it is; their weights are its own."""
+        return []
+
     def add_weight(
         self,
         shape: tuple[int, ...],
