@@ -24,6 +24,7 @@ FLOORS = [
     {"lowering"},
     {"layers", "graph", "losses", "metrics", "optimizers", "initializers", "activations", "utils"},
     {"variables"},
+    {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
     {"_checks", "_naming", "_registry", "_version", "errors"},

@@ -263,6 +263,7 @@ EXAMPLES: list[Layer] = [
     layers.Rescaling(1 / 255, -0.5, name="j"),
     layers.Reshape((2, -1), name="k"),
     layers.Softmax(name="l"),
+    layers.Residual([layers.ReLU(name="m1"), layers.Dense(3, name="m2")], name="m"),
 ]
 
 

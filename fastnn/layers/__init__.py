@@ -10,6 +10,7 @@ from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
+from fastnn.layers.residual import Residual
 
 __all__ = [
     "ELU",
@@ -25,6 +26,7 @@ __all__ = [
     "ReLU",
     "Rescaling",
     "Reshape",
+    "Residual",
     "Softmax",
 ]
 
@@ -42,6 +44,7 @@ CLASSES: dict[str, type[Layer]] = {
         ReLU,
         Rescaling,
         Reshape,
+        Residual,
         Softmax,
     )
 }
