@@ -20,7 +20,7 @@ class NonFiniteGradientError(FloatingPointError, ValueError):
         layer, _, name = self.weight.rpartition("/")
         return (
             f"layer {layer!r}: the gradient of its {name} is not finite at step {self.step}, batch "
-            f"{self.batch} of the epoch; no weight was changed. Values of that batch are too large, "
+            f"{self.batch} of the epoch; no weight was changed. Values of that batch are too large "
             "or the steps before it were: scale the inputs, lower the learning rate, or clip "
             "gradients. An optimizer with nonfinite='skip' leaves such steps out"
         )

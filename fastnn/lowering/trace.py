@@ -89,6 +89,18 @@ def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: in
     return trace.add(ConcatenateNode, layer, inputs, features)
 
 
+@lower_layer.register
+def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
+    x = inputs[0]
+    y, shape = x, (None, x.features)
+    for inner in layer.layers:
+        shape = inner.compute_output_shape(shape)
+        y = lower_layer(inner, trace, [y], prod(shape[1:]))
+    if layer.projection is not None:
+        x = lower_layer(layer.projection, trace, [x], features)
+    return trace.add(AddNode, layer, [x, y], features)
+
+
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:
     if activation.kind == "linear":
         return value

@@ -256,7 +256,7 @@ def _first_bad(program: Program) -> str:
     out of forward: then the layer nearest to the input is named.
     """
     gradients: list[str] = list(program.gradients)
-    bad = np.flatnonzero(~np.isfinite(program.norms))
+    bad: list[int] = np.flatnonzero(~np.isfinite(program.norms)).tolist()
     if bad[0] > 0:
         return gradients[bad[0]]
     layer = gradients[bad[-1]].rpartition("/")[0]

@@ -194,7 +194,7 @@ def bounds_of(kernel: str, g: Array, before: State, after: State, c: Array) -> l
 def test_lion_takes_the_sign() -> None:
     w, m = weight(np.zeros(5)), weight(np.zeros(5))
     gradient = weight(np.array([0.0, 3.0, -1e-30, np.nan, -np.inf]))
-    op = make_op("update", gradient=gradient, w=w, slot_0=m, size=16, optimizer=OPTIMIZERS["lion"])
+    op = update_op(gradient, w, [m], optimizer=OPTIMIZERS["lion"])
     Batch(1).run(op, threads=1, scalars=[0.5, 0.0, 0.9, 0.99])
     np.testing.assert_array_equal(read_weight(w, (5,)), [0, -0.5, 0.5, np.nan, 0.5])
 
@@ -204,7 +204,6 @@ def test_padding_that_holds_a_first_value_moves_nothing() -> None:
     w, accumulator, shape = weight(np.ones((3, 5))), weight(np.zeros((3, 5))), (3, 5)
     assert accumulator.array is not None
     accumulator.array.fill(0.1)
-    op = make_op("update", gradient=weight(np.ones(shape)), w=w, slot_0=accumulator,
-                 size=w.array.size, optimizer=OPTIMIZERS["adagrad"])  # type: ignore[union-attr]  # fmt: skip
+    op = update_op(weight(np.ones(shape)), w, [accumulator], optimizer=OPTIMIZERS["adagrad"])
     Batch(1).run(op, threads=1, scalars=[0.5, 0.0, 0.0])
     np.testing.assert_allclose(read_weight(w, shape), 1 - 0.5 / np.sqrt(1.1), rtol=1e-6)
