@@ -15,22 +15,20 @@ Differences are relative to the largest magnitude in the compared array.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reference import Reference, Run, archive_of, execute, select
+from reference import Reference, Run, execute, select
 
 import fastnn
 
-REFERENCES = {path: Reference(path) for path in set(map(archive_of, select([])))}
+REFERENCE = Reference(*sorted((Path(__file__).parent / "reference").glob("keras*.npz")))
 
 PROMISE = 1e-4
 FLOOR = 1e-6
 NOISE_FACTOR = 4
-
-
-def reference_of(name: str) -> Reference:
-    return REFERENCES[archive_of(name)]
 
 
 def deviation(values: NDArray, wanted: NDArray) -> float:
@@ -42,28 +40,28 @@ def deviation(values: NDArray, wanted: NDArray) -> float:
 @pytest.fixture(scope="module", params=select([]))
 def trained(request: pytest.FixtureRequest) -> Run:
     run = execute(request.param, fastnn)
-    assert run.digest == reference_of(run.name).digest(run.name), (
+    assert run.digest == REFERENCE.digest(run.name), (
         "the inputs are not those of the reference: record it again"
     )
     return run
 
 
 def test_same_results_are_reported(trained: Run) -> None:
-    wanted = reference_of(trained.name).results(trained.name)
+    wanted = REFERENCE.results(trained.name)
     assert {key: values.shape for key, values in trained.results.items()} == {
         key: float64.shape for key, (_, float64) in wanted.items()
     }
 
 
 def test_follows_keras_float32(trained: Run) -> None:
-    for key, (float32, _) in reference_of(trained.name).results(trained.name).items():
+    for key, (float32, _) in REFERENCE.results(trained.name).items():
         if key != "weights":
             off = deviation(trained.results[key], float32)
             assert off <= PROMISE, f"{key} is off by {off:.1e}: {trained.results[key]} != {float32}"
 
 
 def test_is_as_exact_as_keras(trained: Run) -> None:
-    for key, (float32, float64) in reference_of(trained.name).results(trained.name).items():
+    for key, (float32, float64) in REFERENCE.results(trained.name).items():
         noise = deviation(float32, float64)
         allowed = max(FLOOR, NOISE_FACTOR * noise)
         off = deviation(trained.results[key], float64)
@@ -71,8 +69,7 @@ def test_is_as_exact_as_keras(trained: Run) -> None:
 
 
 def test_origin_is_recorded() -> None:
-    for reference in REFERENCES.values():
-        assert reference.origin["keras"].startswith("3.")
-        assert {"backend", "date", "made_by"} <= reference.origin.keys()
-    recorded = [name for reference in REFERENCES.values() for name in reference.names]
-    assert sorted(recorded) == sorted(select([])), "record the new cases"
+    for origin in REFERENCE.origins:
+        assert origin["keras"].startswith("3.")
+        assert {"backend", "date", "made_by"} <= origin.keys()
+    assert set(REFERENCE.names) == set(select([])), "record the new cases"

@@ -33,7 +33,7 @@ def traced(model: Any) -> Any:
 def updates_of(model: Any) -> Updates:
     """SGD with momentum: a slot for each variable."""
     slots = {v: [np.zeros_like(v.storage)] for v in model.trainable_weights}
-    return Updates("momentum", slots)
+    return Updates(dict.fromkeys(slots, "momentum"), slots)
 
 
 def training_program(model: Any, *found: Any, capacity: int = 32, **settings: Any) -> Program:

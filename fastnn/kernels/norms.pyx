@@ -14,11 +14,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_ROW_STATISTICS, FNN_STATISTICS
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, take
-
-
-cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, smaller, take
 
 
 cdef inline void scale_of(const float *gamma, const float *variance, float epsilon,

@@ -11,6 +11,7 @@ from fastnn.layers.merging import Add, Concatenate
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
+from fastnn.layers.residual import Residual
 
 __all__ = [
     "ELU",
@@ -28,6 +29,7 @@ __all__ = [
     "ReLU",
     "Rescaling",
     "Reshape",
+    "Residual",
     "Softmax",
 ]
 
@@ -47,6 +49,7 @@ CLASSES: dict[str, type[Layer]] = {
         ReLU,
         Rescaling,
         Reshape,
+        Residual,
         Softmax,
     )
 }

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Value:
-    """(rows, features), made by ``maker``; ``readers`` are the nodes that read it."""
+    """(rows, features), made by ``maker``; ``readers`` are the nodes that read it.
+
+    penalty: l1 and l2 of what is added to the loss for its size.
+    """
 
     name: str
     features: int
     maker: Node | None = None
     readers: list[Node] = field(default_factory=list)
     is_output: bool = False
+    penalty: tuple[float, float] | None = None
 
 
 @dataclass(eq=False)
@@ -72,6 +76,10 @@ class Trace:
             value.readers.append(node)
         self.nodes.append(node)
         return output
+
+    def only_for(self, value: Value, node: Node) -> bool:
+        """Whether nothing but ``node`` looks at the value."""
+        return value.readers == [node] and not value.is_output and value.penalty is None
 
     def remove(self, node: Node) -> None:
         """Take out a node whose output nobody reads any more."""

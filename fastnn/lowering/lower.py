@@ -3,6 +3,7 @@
 The ops of a training program stand in this order:
 - gather the batch, forward, losses and metrics;
 - the chain of input gradients down to the first layer, which needs only the old weights;
+- the guard, which stops the step if a gradient is not finite;
 - all weight gradients with their updates, none of which waits for another;
 - sums of losses and metrics.
 """
@@ -17,9 +18,10 @@ from fastnn.lowering.fuse import fuse
 from fastnn.lowering.graph import Node, Trace
 from fastnn.lowering.nodes import DenseNode, InputNode
 from fastnn.lowering.objective import Objective, take_logits
+from fastnn.lowering.penalties import PENALTY, penalize
 from fastnn.lowering.program import Program
 from fastnn.lowering.scores import score
-from fastnn.lowering.updates import update
+from fastnn.lowering.updates import must_store, update
 from fastnn.lowering.verify import verify
 from fastnn.lowering.waits import place_waits
 
@@ -31,6 +33,7 @@ def lower(
     updates: Updates | None = None,
     sparse: Mapping[int, int] | None = None,
     predict: bool = False,
+    store: bool = False,
 ) -> Program:
     """The program for batches of up to ``capacity`` rows.
 
@@ -40,6 +43,8 @@ def lower(
         updates: To train; without it the weights stay as they are.
         sparse: Inputs that come as nonzeros: input number -> nonzeros of the longest row.
         predict: Write the outputs to the caller's arrays.
+        store: Store every weight gradient before the first update, whether the updates need it or
+            not: to look at each whether it is finite.
 
     The program reads its sources in this order: inputs; targets of the objectives that have one;
     weights of those that are weighted.
@@ -50,9 +55,14 @@ def lower(
         for output, objective in zip(trace.outputs, objectives, strict=False)
         if objective.loss is not None
     }
-    builder = Builder(trace, capacity, updates, sparse or {})
+    if updates is not None:
+        variables = [v for node in trace.nodes for v in node.variables() if v.trainable]
+        store = store or must_store(updates, variables)
+    builder = Builder(trace, capacity, updates, sparse or {}, store)
     for node in trace.nodes:
         node.forward(builder)
+    if objectives:
+        penalize(builder)
     score(builder, objectives, logits)
     if predict:
         for number, output in enumerate(trace.outputs):
@@ -63,9 +73,20 @@ def lower(
         for node in reversed(trace.nodes):
             _backward(builder, node)
         update(builder)
-    for number, (buffer, times_rows) in enumerate(builder.row_values):
+    for buffer, number, times_rows in builder.row_values:
         builder.emit("sum_rows", values=buffer, sum=number, times_rows=times_rows)
+    if builder.penalties is not None:
+        builder.emit(
+            "sum_penalties", penalties=builder.penalties, sum=builder.sums.index(PENALTY),
+            blocks=builder.penalties.n_bytes // 8,
+        )  # fmt: skip
     program = Program(builder.ops, capacity, builder.sums)
+    program.norms = builder.norms
+    program.gradients = {
+        variable.path: buffer.array
+        for variable, buffer in builder.stored.items()
+        if buffer.array is not None
+    }
     place_waits(program)
     place(program)
     verify(program)

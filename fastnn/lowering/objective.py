@@ -103,7 +103,7 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
     binary cross-entropy.
     """
     maker = output.maker
-    used = bool(output.readers) or trace.outputs.count(output) > 1
+    used = bool(output.readers or output.penalty) or trace.outputs.count(output) > 1
     if used or maker is None or (loss.params and loss.params[0]):
         return None
     if loss.kind in _CATEGORICAL and isinstance(maker, SoftmaxNode):

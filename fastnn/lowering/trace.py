@@ -65,7 +65,10 @@ def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> 
         DenseNode, layer, inputs, features,
         kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"),
     )  # fmt: skip
-    return _activate(layer, trace, value, layer.activation)
+    value = _activate(layer, trace, value, layer.activation)
+    if layer.activity_regularizer is not None:
+        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
+    return value
 
 
 @lower_layer.register
@@ -106,6 +109,18 @@ def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], featu
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
         activation=Activation("linear"),
     )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
+    x = inputs[0]
+    y, shape = x, (None, x.features)
+    for inner in layer.layers:
+        shape = inner.compute_output_shape(shape)
+        y = lower_layer(inner, trace, [y], prod(shape[1:]))
+    if layer.projection is not None:
+        x = lower_layer(layer.projection, trace, [x], features)
+    return trace.add(AddNode, layer, [x, y], features)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

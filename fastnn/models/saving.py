@@ -43,7 +43,12 @@ def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
 
 def _weights(model: Model) -> dict[str, NDArray[np.float32]]:
     _check_built(model)
-    return {variable.path: variable.numpy() for variable in model.weights}
+    weights = {variable.path: variable.numpy() for variable in model.weights}
+    if len(weights) < len(model.weights):
+        paths = [variable.path for variable in model.weights]
+        twice = sorted({path for path in paths if paths.count(path) > 1})
+        raise ValueError(f"model {model.name!r} has several weights of one name: {twice}")
+    return weights
 
 
 def _check_built(model: Model) -> None:

@@ -163,7 +163,7 @@ class Trainer(ABC):
         return any(o.loss is not None and o.loss.reduction == "sum" for o in self._objectives())
 
     def _totals(self) -> Totals:
-        return Totals(self.output_names, self._objectives())
+        return Totals(self.output_names, self._objectives(), self._executables.signature.penalized)
 
     def _updates(self) -> Updates:
         return self._state().updates(self.weights)

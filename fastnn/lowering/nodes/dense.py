@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
+from fastnn.kernels.dense import PANEL
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Gradient, WeightProduct
 from fastnn.lowering.nodes.activated import ActivatedNode
@@ -42,6 +43,7 @@ class DenseNode(ActivatedNode):
         dz = self.gradient_of_z(builder, dy)
         if self.kernel.trainable:
             builder.products.append(WeightProduct(self.kernel, self.bias, x, dz))
+            builder.prove(x, dz, self.output.features)
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
 
@@ -55,18 +57,17 @@ class DenseNode(ActivatedNode):
         # Where this is the whole gradient of x, it passes the activation that made x at once.
         maker = x.maker
         through, x_z = Activation("linear"), None
-        if (
-            isinstance(maker, ActivatedNode)
-            and x.readers == [self]
-            and not (x.is_output or accumulate)
-        ):
+        if isinstance(maker, ActivatedNode) and builder.trace.only_for(x, self) and not accumulate:
             through, x_z = maker.activation, maker.z
             builder.gradients[x].through = True
+        magnitudes = None
+        if builder.proof is not None and not accumulate:
+            magnitudes = builder.proof.room(dx, -(-x.features // PANEL))
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=builder.weight(self.kernel), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None, **self._settings(builder),
-            activation=ACTIVATIONS[through.kind], accumulate=accumulate,
-            **activation_params(through),
+            activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
+            units_of_rows=builder.proof.units if builder.proof else 0, **activation_params(through),
         )  # fmt: skip
 
     def _settings(self, builder: Builder) -> dict[str, int]:
