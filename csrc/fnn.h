@@ -21,6 +21,9 @@ enum { FNN_CHUNK = 128 };
  * blocks that the registers hold, stay in the first-level cache while the rows of x pass by. */
 enum { FNN_GRANULE = 128 };
 
+/* Lines of 16 that describe a normalized block of features, and 16 normalized rows: csrc/norms.inc.c. */
+enum { FNN_STATISTICS = 4, FNN_ROW_STATISTICS = 3 };
+
 enum fnn_activation {
     FNN_LINEAR,
     FNN_RELU,
@@ -147,6 +150,25 @@ typedef struct {
     void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
     void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
+
+    /* normalization: over the batch, by blocks; over the features, by 16 rows */
+    void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics);
+    void (*scale_rows)(int64_t rows, const float *pivot, const float *scale, const float *shift,
+                       const float *x, float *y);
+    void (*batch_sums)(int64_t rows, int accumulate, const float *pivot, const float *x, const float *dz,
+                       float *sums);
+    void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                           const float *shift, const float *slope, const float *x, const float *dz,
+                           float *dx);
+    void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
+                           float *statistics);
+    void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
+                           const float *beta, const float *statistics, const float *x, float *y);
+    void (*normalize_rows_backward)(int64_t rows, int64_t features, int64_t stride, int accumulate,
+                                    const float *gamma, const float *statistics, const float *x,
+                                    const float *dz, float *dx);
+    void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
+                     float *sums);
 
     /* row by row */
     void (*gather[FNN_N_DTYPES])(int64_t features, const void *x, float scale, float offset, int64_t stride,

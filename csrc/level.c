@@ -11,6 +11,7 @@
 #include "gradients.inc.c"
 #include "updates.inc.c"
 #include "rows.inc.c"
+#include "norms.inc.c"
 #include "losses.inc.c"
 
 #define JOIN_(a, b) a##b
@@ -66,6 +67,14 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .update[FNN_ADAGRAD] = adagrad,
     .update[FNN_NADAM] = nadam,
     .update[FNN_LION] = lion,
+    .batch_statistics = batch_statistics,
+    .scale_rows = scale_rows,
+    .batch_sums = batch_sums,
+    .batch_gradient = batch_gradient,
+    .row_statistics = row_statistics,
+    .normalize_rows = normalize_rows,
+    .normalize_rows_backward = normalize_rows_backward,
+    .row_sums = row_sums,
     .gather[FNN_FLOAT32] = gather_float32,
     .gather[FNN_FLOAT64] = gather_float64,
     .gather[FNN_UINT8] = gather_uint8,

@@ -1,5 +1,7 @@
 CHUNK: int
 GRANULE: int
+STATISTICS: int
+ROW_STATISTICS: int
 ACTIVATIONS: dict[str, int]
 READS_INPUT: frozenset[str]
 LOSSES: dict[str, int]

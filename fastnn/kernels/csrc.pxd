@@ -8,6 +8,8 @@ cdef extern from "fnn.h" nogil:
         FNN_CHUNK
         FNN_GRANULE
         FNN_MAX_SLOTS
+        FNN_STATISTICS
+        FNN_ROW_STATISTICS
 
     ctypedef struct fnn_target:
         int64_t rows
@@ -78,6 +80,24 @@ cdef extern from "fnn.h" nogil:
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update
+        void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics) noexcept nogil
+        void (*scale_rows)(int64_t rows, const float *pivot, const float *scale, const float *shift,
+                           const float *x, float *y) noexcept nogil
+        void (*batch_sums)(int64_t rows, int accumulate, const float *pivot, const float *x, const float *dz,
+                           float *sums) noexcept nogil
+        void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                               const float *shift, const float *slope, const float *x, const float *dz,
+                               float *dx) noexcept nogil
+        void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
+                               float *statistics) noexcept nogil
+        void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
+                               const float *beta, const float *statistics, const float *x,
+                               float *y) noexcept nogil
+        void (*normalize_rows_backward)(int64_t rows, int64_t features, int64_t stride, int accumulate,
+                                        const float *gamma, const float *statistics, const float *x,
+                                        const float *dz, float *dx) noexcept nogil
+        void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
+                         float *sums) noexcept nogil
         fnn_gather *gather
         void (*scatter)(int64_t features, int64_t stride, const float *x, float *y) noexcept nogil
         void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z,

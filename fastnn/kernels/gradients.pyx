@@ -122,7 +122,7 @@ cdef void finish_gradient(const Op *op, const Step *step, int i, int n) noexcept
             break
         j, r = task // panels, task % panels * panel
         finish(step, smaller(panel, rows - r), op.f[0], op.f[1], op.f[2], w + (j * rows + r) * FNN_BLOCK,
-               gradient + (j * rows + r) * FNN_BLOCK, squares + task * FNN_BLOCK)
+               gradient + (j * rows + r) * FNN_BLOCK, squares + task * FNN_BLOCK if squares != NULL else NULL)
 
 
 cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:

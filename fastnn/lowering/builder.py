@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +73,7 @@ class Builder:
         values: Where each value lies, once its node has been lowered.
         nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
         gradients: Of values, as far as they have been summed up.
+        transposed: Gradients that also lie in blocks of 16 rows, and where.
         products: Weight gradients to be computed when all input gradients are there.
         stored: Gradients that are stored as a whole.
         after_guard: What else to do once it is known that all gradients are finite.
@@ -91,6 +92,7 @@ class Builder:
     values: dict[Value, Buffer] = field(default_factory=dict)
     nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
     gradients: dict[Value, Gradient] = field(default_factory=dict)
+    transposed: dict[Buffer, Buffer] = field(default_factory=dict)
     products: list[WeightProduct] = field(default_factory=list)
     stored: dict[Variable, Buffer] = field(default_factory=dict)
     after_guard: list[Callable[[], None]] = field(default_factory=list)
@@ -105,6 +107,8 @@ class Builder:
         if self.updates is not None and self.updates.halts and not self.stores:
             entries = sum(3 + -(-node.output.features // PANEL) for node in self.trace.nodes)
             self.proof = Proof(self.capacity, entries)
+        self.proved: set[Variable] = set()
+        """Weights whose stored gradients nobody need look at."""
         self.norms: NDArray[np.float64] = np.zeros(0)
         self.penalties: Buffer | None = None
         self.needs_gradient: set[Value] = set()
@@ -172,6 +176,13 @@ class Builder:
         gradient = aligned_zeros(variable.storage.shape)
         self.stored[variable] = Buffers.of_array(f"d_{variable.path}", gradient)
         return self.stored[variable], False
+
+    def prove_sums(self, variables: Iterable[Variable], dy: Buffer, features: int) -> None:
+        """Have it proved that the gradients of these weights are finite: sums over rows of dy, or
+        of its products with numbers that are about 1."""
+        if self.proof is not None:
+            self.proved.update(variables)
+            self.prove(None, dy, features)
 
     def prove(self, x: Value | None, dz: Buffer, features: int) -> None:
         """Have it proved that x' dz, or the sum of dz over rows, is finite, before any update."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnn.lowering.graph import Trace
-from fastnn.lowering.nodes import ActivationNode, AffineNode, DenseNode, InputNode
+from fastnn.lowering.nodes import ActivatedNode, ActivationNode, AffineNode, InputNode
 
 
 def fuse(trace: Trace) -> None:
@@ -12,7 +12,7 @@ def fuse(trace: Trace) -> None:
         if isinstance(node, AffineNode):
             _affine_into_input(trace, node)
         elif isinstance(node, ActivationNode):
-            _activation_into_dense(trace, node)
+            _activation_into_maker(trace, node)
 
 
 def _affine_into_input(trace: Trace, node: AffineNode) -> None:
@@ -25,12 +25,12 @@ def _affine_into_input(trace: Trace, node: AffineNode) -> None:
         _hand_over(trace, node, maker)
 
 
-def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
-    """The activation is applied to a block of the product while it is in cache."""
+def _activation_into_maker(trace: Trace, node: ActivationNode) -> None:
+    """The activation is applied to a block of what it is of while that is in cache."""
     value = node.inputs[0]
     maker = value.maker
     if (
-        isinstance(maker, DenseNode)
+        isinstance(maker, ActivatedNode)
         and maker.activation.kind == "linear"
         and trace.only_for(value, node)
     ):
@@ -39,7 +39,7 @@ def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
 
 
 def _hand_over(
-    trace: Trace, node: ActivationNode | AffineNode, maker: DenseNode | InputNode
+    trace: Trace, node: ActivationNode | AffineNode, maker: ActivatedNode | InputNode
 ) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)

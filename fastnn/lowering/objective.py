@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastnn.losses import Loss
 from fastnn.lowering.graph import Trace, Value
-from fastnn.lowering.nodes import ActivationNode, DenseNode, SoftmaxNode
+from fastnn.lowering.nodes import ActivatedNode, ActivationNode, SoftmaxNode
 from fastnn.metrics import LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}
@@ -115,7 +115,7 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
             trace.remove(maker)
             output.maker = None
             return maker.inputs[0]
-        if isinstance(maker, DenseNode) and maker.activation.kind == "sigmoid":
+        if isinstance(maker, ActivatedNode) and maker.activation.kind == "sigmoid":
             logits = Value(f"{output.name}/logits", output.features, maker)
             maker.activation = type(maker.activation)("linear")
             maker.output = logits

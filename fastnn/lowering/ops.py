@@ -81,6 +81,19 @@ OPS: dict[str, OpSpec] = {
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
     ),
+    "batchnorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS), by_rows=False,
+    ),
+    "batchnorm_inference": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
+         "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS),
+    ),
+    "layernorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS),
+    ),
     # objective
     "loss": OpSpec(
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
@@ -98,6 +111,24 @@ OPS: dict[str, OpSpec] = {
     "dense_backward_input": OpSpec(
         {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
         (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, by_rows="setting",
+    ),
+    "batchnorm_backward": OpSpec(
+        {"dy": READ, "x": READ, "z": READ, "y": READ, "gamma": READ, "statistics": READ,
+         "dx": BOTH, "dx_t": WRITE, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "activation", "accumulate", "accumulate_gamma", "accumulate_beta"), _PARAMS,
+        by_rows=False,
+    ),
+    "batchnorm_inference_backward": OpSpec(
+        {"dz": READ, "gamma": READ, "moving_variance": READ, "dx": BOTH},
+        ("features", "accumulate"), ("epsilon",),
+    ),
+    "layernorm_backward": OpSpec(
+        {"dz": READ, "x": READ, "gamma": READ, "statistics": READ, "dx": BOTH},
+        ("features", "accumulate"),
+    ),
+    "layernorm_backward_weights": OpSpec(
+        {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "accumulate_gamma", "accumulate_beta"), by_rows=False,
     ),
     "dense_backward_weights": OpSpec(
         {"x": READ, "dz": READ, **_WEIGHT}, _GRADIENT, _REGULARIZERS, by_rows=False
@@ -156,6 +187,10 @@ OPS: dict[str, OpSpec] = {
     "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), by_rows=False),
     "muon_update": OpSpec(
         {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), by_rows=False
+    ),
+    "batchnorm_update_moving": OpSpec(
+        {"statistics": READ, "moving_mean": BOTH, "moving_variance": BOTH},
+        ("features",), ("momentum", "one_minus_momentum"), by_rows=False,
     ),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import layers
 from fastnn.activations import Activation
-from fastnn.graph import SymbolicTensor
+from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.lowering.graph import Trace, Value
@@ -20,9 +20,11 @@ from fastnn.lowering.nodes import (
     ActivationNode,
     AddNode,
     AffineNode,
+    BatchNormalizationNode,
     ConcatenateNode,
     DenseNode,
     InputNode,
+    LayerNormalizationNode,
     SoftmaxNode,
 )
 
@@ -92,13 +94,34 @@ def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: in
 @lower_layer.register
 def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
     x = inputs[0]
-    y, shape = x, (None, x.features)
+    y = x
+    shape: Shape = (None, x.features)
     for inner in layer.layers:
         shape = inner.compute_output_shape(shape)
-        y = lower_layer(inner, trace, [y], prod(shape[1:]))
+        y = lower_layer(inner, trace, [y], prod(shape[1:]))  # type: ignore[arg-type]
     if layer.projection is not None:
         x = lower_layer(layer.projection, trace, [x], features)
     return trace.add(AddNode, layer, [x, y], features)
+
+
+@lower_layer.register
+def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        BatchNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"), moving_mean=layer.moving_mean,
+        moving_variance=layer.moving_variance, momentum=layer.momentum,
+        frozen=not layer.trainable,
+    )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        LayerNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"),
+    )  # fmt: skip
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

@@ -116,6 +116,7 @@ class Executables:
         key = (
             capacity, tuple(o.weighted for o in objectives), updates and updates.apply, store,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
+            tuple(node.layer.trainable for node in self._model.nodes),
         )  # fmt: skip
         pool = self._pool(key)
         try:
