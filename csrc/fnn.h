@@ -67,6 +67,9 @@ enum fnn_optimizer {
     FNN_RMSPROP,
     FNN_RMSPROP_MOMENTUM,
     FNN_RMSPROP_CENTERED,
+    FNN_ADAGRAD,
+    FNN_NADAM,
+    FNN_LION,
     FNN_N_OPTIMIZERS
 };
 
@@ -129,9 +132,20 @@ typedef struct {
     void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums);
     void (*add)(int64_t n, const float *x, float *y);
     void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
+    void (*axpby)(int64_t n, float a, const float *x, float b, float *y); /* y = a x + b y */
+    double (*sum_squares)(int64_t n, const float *x);
     void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
     void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
                                                    const float *y, const float *dy, float *dz);
+
+    /* gradients and updates */
+    void (*squares)(int64_t rows, const float *x, float *sums);
+    int32_t (*magnitude)(int64_t n, const float *x);
+    void (*regularize)(int64_t n, float l1, float l2, const float *w, float *g);
+    void (*penalty)(int64_t rows, float l1, float l2, const float *w, float *sums);
+    void (*clip)(int64_t n, float low, float high, float *x);
+    void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
+    void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
 
     /* row by row */

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
         utils,
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
+    from fastnn.errors import NonFiniteGradientError
     from fastnn.layers import Input
-    from fastnn.models import Model, Sequential, load_model
+    from fastnn.models import Model, Sequential, gradient_norms, load_model
 
 __all__ = [
     "Input",
     "Model",
+    "NonFiniteGradientError",
     "Sequential",
     "__version__",
     "activations",
@@ -38,6 +40,7 @@ __all__ = [
     "constraints",
     "datasets",
     "get_num_threads",
+    "gradient_norms",
     "initializers",
     "layers",
     "load_model",
@@ -57,6 +60,8 @@ _HOMES = {
     "Model": "fastnn.models",
     "Sequential": "fastnn.models",
     "load_model": "fastnn.models",
+    "gradient_norms": "fastnn.models",
+    "NonFiniteGradientError": "fastnn.errors",
     "get_num_threads": "fastnn.engine.threads",
     "set_num_threads": "fastnn.engine.threads",
     "show_config": "fastnn.engine.threads",

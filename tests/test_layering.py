@@ -27,7 +27,7 @@ FLOORS = [
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_naming", "_registry", "_version"},
+    {"_checks", "_naming", "_registry", "_version", "errors"},
 ]
 
 HEAVY = {

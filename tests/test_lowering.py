@@ -14,7 +14,8 @@ from nets import set_seeded_weights
 import fastnn as fnn
 from fastnn import layers, losses, metrics, optimizers
 from fastnn.lowering.arena import place
-from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
+from fastnn.lowering.builder import Updates
+from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.program import Buffers, Op, Program, make_op
 from fastnn.lowering.trace import trace
@@ -32,7 +33,7 @@ def traced(model: Any) -> Any:
 def updates_of(model: Any) -> Updates:
     """SGD with momentum: a slot for each variable."""
     slots = {v: [np.zeros_like(v.storage)] for v in model.trainable_weights}
-    return Updates("momentum", slots)
+    return Updates(dict.fromkeys(slots, "momentum"), slots)
 
 
 def training_program(model: Any, *found: Any, capacity: int = 32, **settings: Any) -> Program:

@@ -66,6 +66,15 @@ cdef extern from "fnn.h" nogil:
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil
         void (*affine)(int64_t n, float scale, float offset, const float *x, float *y) noexcept nogil
+        void (*squares)(int64_t rows, const float *x, float *sums) noexcept nogil
+        int32_t (*magnitude)(int64_t n, const float *x) noexcept nogil
+        void (*regularize)(int64_t n, float l1, float l2, const float *w, float *g) noexcept nogil
+        void (*penalty)(int64_t rows, float l1, float l2, const float *w, float *sums) noexcept nogil
+        void (*clip)(int64_t n, float low, float high, float *x) noexcept nogil
+        void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y) noexcept nogil
+        void (*average)(int64_t n, float momentum, const float *w, float *average) noexcept nogil
+        void (*axpby)(int64_t n, float a, const float *x, float b, float *y) noexcept nogil
+        double (*sum_squares)(int64_t n, const float *x) noexcept nogil
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from fastnn.lowering.trace import (
-    ActivationNode,
-    AffineNode,
-    DenseNode,
-    InputNode,
-    Trace,
-    Value,
-)
+from fastnn.lowering.graph import Trace
+from fastnn.lowering.nodes import ActivationNode, AffineNode, DenseNode, InputNode
 
 
 def fuse(trace: Trace) -> None:
@@ -21,15 +15,11 @@ def fuse(trace: Trace) -> None:
             _activation_into_dense(trace, node)
 
 
-def _only_for(value: Value, node: object) -> bool:
-    return value.readers == [node] and not value.is_output
-
-
 def _affine_into_input(trace: Trace, node: AffineNode) -> None:
     """A data set is scaled while its rows are gathered."""
     value = node.inputs[0]
     maker = value.maker
-    if isinstance(maker, InputNode) and _only_for(value, node):
+    if isinstance(maker, InputNode) and trace.only_for(value, node):
         maker.scale *= node.scale
         maker.offset = maker.offset * node.scale + node.offset
         _hand_over(trace, node, maker)
@@ -42,7 +32,7 @@ def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
     if (
         isinstance(maker, DenseNode)
         and maker.activation.kind == "linear"
-        and _only_for(value, node)
+        and trace.only_for(value, node)
     ):
         maker.activation = node.activation
         _hand_over(trace, node, maker)

@@ -141,6 +141,7 @@ class Fit:
             self.callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        model._state().finalize()
         self.callbacks.on_train_end(logs)
         return self.history
 

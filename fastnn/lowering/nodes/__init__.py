@@ -1,0 +1,16 @@
+"""The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
+
+from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
+from fastnn.lowering.nodes.inputs import InputNode
+from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
+
+__all__ = [
+    "ActivationNode",
+    "AddNode",
+    "AffineNode",
+    "ConcatenateNode",
+    "DenseNode",
+    "InputNode",
+    "SoftmaxNode",
+]
