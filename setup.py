@@ -104,6 +104,7 @@ NAMES = [
     "fastnn.kernels.elementwise",
     "fastnn.kernels.objective",
     "fastnn.kernels.nonzeros",
+    "fastnn.kernels.python",
     "fastnn.engine.executable",
 ]
 

@@ -8,6 +8,8 @@ Design
   on a machine with other work, the one that everybody waits for may need it.
 - Member 0 looks at the clock after each step. Its verdict is left in one of two places, in turn, and
   read after the barrier that ends the step: a slow member still finds the verdict of its own step.
+- A function of the user's may fail. The guard before the updates tells all members, which then leave out
+  the rest of the step; the run ends with that step and raises the exception.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -22,9 +24,12 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
-from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Queue, Source, Step
+from fastnn.kernels.op cimport (
+    MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, PROCEED, SCRATCH, Kernel, Op, Queue, Source, Step, Verdict,
+)
+from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, levels, objective
+from fastnn.kernels import dense, elementwise, levels, objective, python
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -48,7 +53,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
 
-KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **objective.KERNELS}
+KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **objective.KERNELS, **python.KERNELS}
 
 cdef enum:
     MAX_SOURCES = 32
@@ -68,6 +73,7 @@ cdef struct Run:
     int64_t n_scalars
     double deadline        # seconds on the monotonic clock
     int64_t done           # OUT: position after the last batch that ran
+    int failed             # a function raised an exception; only member 0 looks within a step
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
@@ -98,7 +104,10 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef Queue *queues
     cdef Queue *next_queues
     cdef int o
+    cdef Verdict verdict
     cdef uint64_t float_mode = fnn_flush_denormals()
+    step.float_mode = float_mode
+    step.verdict = &verdict
     step.scratch = run.scratch + i * SCRATCH
     while at < run.last:
         queues = run.queues + (number & 1) * run.n_ops * run.n_threads
@@ -111,16 +120,20 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         step.number = run.step.number + number
         if run.scalars != NULL:
             step.scalars = run.scalars + number * run.n_scalars
+        verdict.state = PROCEED
         for o in range(run.n_ops):
             op = run.ops + o
             if op.wait:
                 fnn_wait(&run.barrier, n)
             step.queues = queues + o * run.n_threads
             op.run(op, &step, i, n)
+            if verdict.state != PROCEED:
+                break
         at += step.rows
         if i == 0:
-            run.done = at
-            run.stop[number & 1] = now() > run.deadline
+            if not run.failed:
+                run.done = at
+            run.stop[number & 1] = run.failed or now() > run.deadline
         fnn_wait(&run.barrier, n)
         if run.stop[number & 1]:
             break
@@ -170,7 +183,7 @@ cdef class Executable:
     cdef Op *ops
     cdef fnn_sparse sparse[MAX_SOURCES]
     cdef readonly object program
-    cdef object arena, tensors, scratch
+    cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
     cdef int64_t stride
@@ -187,6 +200,8 @@ cdef class Executable:
         self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
         # keeps every array alive whose address an op holds
         self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
+        # likewise the functions
+        self.calls = []
         self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
         if self.ops == NULL:
             raise MemoryError()
@@ -197,6 +212,10 @@ cdef class Executable:
             op = self.ops + o
             op.run = <Kernel> <size_t> KERNELS[row.name]
             op.wait = row.wait
+            if row.function is not None:
+                call = Call(row.function, row.arguments, self.arena, self.capacity)
+                self.calls.append(call)
+                op.t[len(row.tensors)] = <void *> call
             for i, buffer in enumerate(row.tensors):
                 if buffer is None:
                     op.t[i] = NULL
@@ -232,6 +251,8 @@ cdef class Executable:
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
         counter: an object whose `iterations` grows by the batches that ran.
+
+        Raises what a function of the user's raised; its batch does not count.
         """
         cdef Run run
         cdef Source table[MAX_SOURCES]
@@ -245,6 +266,7 @@ cdef class Executable:
             raise ValueError(f"rows {first} to {last} are not within the order of {order.shape[0]}")
         if first == last:
             return first
+        cdef list failures = []
         memset(&run, 0, sizeof(run))
         for i, source in enumerate(sources):
             table[i] = self.source(i, source)
@@ -260,6 +282,8 @@ cdef class Executable:
         run.step.sources = table
         run.step.sums = &sums[0] if sums.shape[0] else NULL
         run.step.outputs = written
+        run.step.failed = &run.failed
+        run.step.failures = <void *> failures
         run.scratch = <float *> address(self.scratch)
         run.order = &order[0]
         run.first, run.last, run.batch_size = first, last, batch_size
@@ -280,6 +304,8 @@ cdef class Executable:
         if counter is not None:
             # Here, since a signal's handler may raise as soon as Python's bytecode goes on.
             counter.iterations += (run.done - first + batch_size - 1) // batch_size
+        if failures:
+            raise failures.pop()
         return run.done
 
     cdef Source source(self, int i, source) except *:

@@ -5,7 +5,7 @@ share and returns; the engine waits for the others where the program says so. Wh
 and number stands at which index is written in the op's row of `fastnn/lowering/ops.py`.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_sparse
 
@@ -29,6 +29,14 @@ ctypedef struct Queue:
     int64_t taken
     int64_t padding[7]
 
+# What a guard says of a step; every member works it out for itself.
+cdef enum:
+    PROCEED = 0
+    FAILED = 3     # a function of the user's raised an exception
+
+ctypedef struct Verdict:
+    int state              # other than PROCEED: the rest of the step is left out
+
 ctypedef struct Step:
     const fnn_kernels *k
     int64_t rows           # of this batch, at most the capacity
@@ -41,6 +49,10 @@ ctypedef struct Step:
     double *sums           # of losses and metrics, over batches; member 0 writes
     float *scratch         # this member's own
     Queue *queues          # of this op, one for each member
+    Verdict *verdict       # this member's own
+    int *failed            # whether a function of the user's raised an exception; member 0 writes
+    void *failures         # a Python list for it
+    uint64_t float_mode    # of this member's thread before the run
     float **outputs        # where predictions go, an array for each output of the model
 
 cdef struct Op

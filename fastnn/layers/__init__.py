@@ -8,6 +8,7 @@ from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
+from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
 
@@ -22,6 +23,7 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LeakyReLU",
+    "NumPyLayer",
     "ReLU",
     "Rescaling",
     "Reshape",

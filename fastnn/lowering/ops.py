@@ -93,6 +93,16 @@ OPS: dict[str, OpSpec] = {
         {"gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH},
         ("size", "optimizer"), by_rows=False,
     ),
+    # functions in Python
+    "unpack": OpSpec(
+        {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride"), by_rows="setting"
+    ),
+    "pack": OpSpec(
+        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
+        by_rows="setting",
+    ),
+    "call": OpSpec({"failed": WRITE}, by_rows=False),
+    "guard_calls": OpSpec({"failed": READ}, by_rows=False),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from fastnn.lowering.nodes import (
     ConcatenateNode,
     DenseNode,
     InputNode,
+    NumPyNode,
     SoftmaxNode,
 )
 
@@ -84,6 +85,11 @@ def _(layer: layers.Add, trace: Trace, inputs: list[Value], features: int) -> Va
 @lower_layer.register
 def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: int) -> Value:
     return trace.add(ConcatenateNode, layer, inputs, features)
+
+
+@lower_layer.register
+def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(NumPyNode, layer, inputs, features, numpy_layer=layer)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

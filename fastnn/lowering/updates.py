@@ -38,7 +38,7 @@ def update(builder: Builder) -> None:
                         )
                     operands[role] = sums[variable]
         _emit_product(builder, product, operands)
-    for variable, gradient in sums.items():
+    for variable, gradient in (sums | builder.stored).items():
         slots = _updated(builder, "slot", variable)
         builder.emit(
             "update", gradient=gradient, w=slots.pop("slot"), size=variable.storage.size,

@@ -4,6 +4,7 @@ from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
 from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
+from fastnn.lowering.nodes.python import NumPyNode
 
 __all__ = [
     "ActivationNode",
@@ -12,5 +13,6 @@ __all__ = [
     "ConcatenateNode",
     "DenseNode",
     "InputNode",
+    "NumPyNode",
     "SoftmaxNode",
 ]
