@@ -8,7 +8,11 @@ no ``dtype``) and that the last axis is the class axis.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn._checks import check_choice, check_flag, check_real
 from fastnn._registry import resolve
@@ -289,6 +293,99 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
+LossFunction = Callable[[Any, Any], "tuple[ArrayLike, ArrayLike]"]
+
+
+class CallableLoss(Loss):
+    """Any ``function(y_true, y_pred) -> (loss, d_loss/d_y_pred)``, called for each batch.
+
+    The function gets NumPy arrays that it can't write to and must not keep: ``y_pred``, float32 of
+    shape (batch, outputs), and ``y_true``, labels (batch,) int32 where integers of shape (N,) or
+    (N, 1) came for an output with several columns, else float32 of ``y_pred``'s shape.
+
+    It returns the loss, either one number, the mean over the batch's rows, or (batch,), one number
+    a row; and the gradient of the batch's mean loss, of ``y_pred``'s shape. ``sample_weight`` and
+    ``class_weight`` are factors of the rows' losses and gradients, for which the loss must be one
+    number a row. Keras would differentiate the function itself.
+
+    Args:
+        function: the function; a model with it can't be saved, only its weights.
+        name: the loss's name; by default the function's.
+
+    Raises:
+        TypeError: ``function`` can't be called.
+    """
+
+    kind = "callable"
+    params = ()
+
+    def __init__(self, function: LossFunction, name: str | None = None) -> None:
+        if not callable(function):
+            raise TypeError(f"CallableLoss: function must be a function, got {function!r}")
+        own = getattr(function, "__name__", type(function).__name__)
+        super().__init__(str(own) if name is None else name)
+        self.function = function
+
+    def compute(
+        self,
+        y_true: NDArray[Any],
+        y_pred: NDArray[np.float32],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What the function says of a batch: the loss, () or (batch,), and its gradient, checked.
+
+        Args:
+            weights: (batch,), factors of the rows.
+
+        Raises:
+            ValueError: it returns something else; something that is not finite where the
+                predictions are; or one number for a batch whose rows have weights.
+        """
+        result = self.function(y_true, y_pred)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ValueError(
+                f"loss {self.name!r} must return (loss, d_loss/d_y_pred), got "
+                f"{type(result).__name__}"
+            )
+        loss, gradient = map(np.asarray, result)
+        _check_numbers(self, "a loss", loss, ((), y_pred.shape[:1]))
+        _check_numbers(self, "a gradient", gradient, (y_pred.shape,))
+        if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
+            # With predictions that are not finite it is not the function's fault.
+            if np.isfinite(y_pred).all():
+                bad = "a loss" if not np.isfinite(loss).all() else "a gradient"
+                raise ValueError(f"loss {self.name!r} returned {bad} that is not finite")
+        if weights is not None and not (weights == 1).all():
+            if loss.ndim == 0:
+                raise ValueError(
+                    f"loss {self.name!r} returned one number for the batch: with sample_weight or "
+                    f"class_weight it must return one for each row, shape {y_pred.shape[:1]}"
+                )
+            loss, gradient = loss * weights, gradient * weights[:, None]
+        return loss, gradient
+
+    def get_config(self) -> dict[str, Any]:
+        """Always a ValueError: a function can't be written into a file."""
+        raise ValueError(
+            f"loss {self.name!r} is a Python function, which can't be saved: save the weights "
+            "alone, or compile the model with another loss"
+        )
+
+    def __repr__(self) -> str:
+        return f"CallableLoss({self.function!r}, name={self.name!r})"
+
+
+def _check_numbers(
+    loss: Loss, what: str, array: NDArray[Any], shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    if array.dtype.kind not in "biuf" or array.shape not in shapes:
+        wanted = " or ".join(map(str, shapes))
+        raise ValueError(
+            f"loss {loss.name!r} must return {what} of shape {wanted}, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
+
+
 def _check_axis(loss: Loss, axis: int) -> None:
     # Predictions have two axes and the batch is the first: there is no other choice.
     if axis != -1:
@@ -327,12 +424,15 @@ CLASSES |= {
 }
 
 
-def get(identifier: str | dict[str, Any] | Loss | type[Loss]) -> Loss:
-    """The loss that ``identifier`` names ("mse", "sparse_categorical_crossentropy", ...) or is.
+def get(identifier: str | dict[str, Any] | Loss | type[Loss] | LossFunction) -> Loss:
+    """The loss that ``identifier`` names ("mse", "sparse_categorical_crossentropy", ...) or is; a
+    function ``(y_true, y_pred) -> (loss, d_loss/d_y_pred)`` becomes a ``CallableLoss``.
 
     Raises:
         ValueError: the name is unknown.
-        TypeError: ``identifier`` is neither a name, a config nor a loss.
+        TypeError: ``identifier`` is none of these.
     """
+    if callable(identifier) and not isinstance(identifier, type):
+        return CallableLoss(identifier)
     # mypy wants a class that can be called, but an abstract base only serves isinstance.
     return resolve("loss", Loss, CLASSES, identifier)  # type: ignore[type-abstract]

@@ -8,7 +8,12 @@ Names, arguments, defaults and meaning are Keras 3's, except that there is no ``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from fastnn import losses
 from fastnn._checks import check_integer, check_real
@@ -24,11 +29,11 @@ class Metric(ABC):
     Attributes:
         kind: which formula.
         direction: whether ``"max"`` or ``"min"`` is better, which is what ``mode="auto"`` of a
-            callback goes by.
+            callback goes by; None where that is not known.
     """
 
     kind: ClassVar[str]
-    direction: ClassVar[Literal["max", "min"]] = "max"
+    direction: ClassVar[Literal["max", "min"] | None] = "max"
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -50,6 +55,76 @@ class Metric(ABC):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+class EpochMetric(Metric):
+    """Base class of the metrics that need all examples of an epoch at once.
+
+    They are computed here when the epoch ends: the engine only hands over what the model predicted.
+    """
+
+    kind = "epoch"
+    params = ()
+
+    @abstractmethod
+    def compute(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """The metric.
+
+        Args:
+            y_true: targets as the caller gave them: (N, outputs), or labels (N,).
+            y_pred: predictions, (N, outputs).
+            sample_weight: (N,), the examples' weights; None for all 1.
+        """
+
+
+class CallableMetric(EpochMetric):
+    """Any ``function(y_true, y_pred) -> float``, called when the epoch ends, with all its examples.
+
+    A weight for each example is passed as ``sample_weight`` where there are some.
+
+    Args:
+        function: the function; a model with it can't be saved, only its weights.
+        name: the key in ``history``; by default the function's name.
+
+    Raises:
+        TypeError: ``function`` can't be called.
+    """
+
+    direction = None
+
+    def __init__(self, function: Callable[..., float], name: str | None = None) -> None:
+        if not callable(function):
+            raise TypeError(f"CallableMetric: function must be a function, got {function!r}")
+        own = getattr(function, "__name__", type(function).__name__)
+        super().__init__(str(own) if name is None else name)
+        self.function = function
+
+    def compute(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """See ``EpochMetric``; TypeError if the function gives something else than a number."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        value = self.function(y_true, y_pred, **weights)
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
+        if not isinstance(value, Real):
+            raise TypeError(
+                f"metric {self.name!r}: the function must give a number, got "
+                f"{type(value).__name__}"
+            )
+        return float(value)
+
+    def get_config(self) -> dict[str, Any]:
+        """Always a ValueError: a function can't be written into a file."""
+        raise ValueError(
+            f"metric {self.name!r} is a Python function, which can't be saved: save the weights "
+            "alone, or compile the model without it"
+        )
+
+    def __repr__(self) -> str:
+        return f"CallableMetric({self.function!r}, name={self.name!r})"
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -269,7 +344,7 @@ CLASSES |= {
 
 
 def get(
-    identifier: str | dict[str, Any] | Metric | type[Metric],
+    identifier: str | dict[str, Any] | Metric | type[Metric] | Callable[..., float],
     loss: losses.Loss | None = None,
     output_shape: tuple[int | None, ...] | None = None,
 ) -> Metric:
@@ -281,14 +356,17 @@ def get(
     ``CategoricalAccuracy``.
 
     Args:
-        identifier: a name, a config or a metric.
+        identifier: a name, a config, a metric, or a function ``(y_true, y_pred) -> float``, which
+            becomes a ``CallableMetric``.
         loss: the output's loss; only "accuracy" needs it.
         output_shape: the output's shape, (None, width); only "accuracy" needs it.
 
     Raises:
         ValueError: the name is unknown, or is "accuracy" where the labels' form is not known.
-        TypeError: ``identifier`` is neither a name, a config nor a metric.
+        TypeError: ``identifier`` is none of these.
     """
+    if callable(identifier) and not isinstance(identifier, type):
+        return CallableMetric(identifier)
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
         return _accuracy(identifier, loss, output_shape)
     # mypy wants a class that can be called, but an abstract base only serves isinstance.
@@ -303,10 +381,10 @@ def _accuracy(
 ) -> Metric:
     if output_shape is not None and output_shape[-1] == 1:
         return BinaryAccuracy(name)
-    if loss is None:
+    if loss is None or isinstance(loss, losses.CallableLoss):
         raise ValueError(
-            f"metric {name!r} needs the output's loss to know the labels' form; without a loss "
-            "say 'sparse_categorical_accuracy' or 'categorical_accuracy'"
+            f"metric {name!r} needs the output's loss to know the labels' form; without one that "
+            "tells, say 'sparse_categorical_accuracy' or 'categorical_accuracy'"
         )
     if loss.kind == losses.SparseCategoricalCrossentropy.kind:
         return SparseCategoricalAccuracy(name)

@@ -107,7 +107,7 @@ class Executables:
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
-            capacity, tuple(o.weighted for o in objectives), updates is not None,
+            capacity, tuple((o.weighted, o.labels) for o in objectives), updates is not None,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
         )  # fmt: skip
         pool = self._pool(key)
