@@ -350,11 +350,10 @@ class CallableLoss(Loss):
         loss, gradient = map(np.asarray, result)
         _check_numbers(self, "a loss", loss, ((), y_pred.shape[:1]))
         _check_numbers(self, "a gradient", gradient, (y_pred.shape,))
-        if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
+        for what, array in (("a loss", loss), ("a gradient", gradient)):
             # With predictions that are not finite it is not the function's fault.
-            if np.isfinite(y_pred).all():
-                bad = "a loss" if not np.isfinite(loss).all() else "a gradient"
-                raise ValueError(f"loss {self.name!r} returned {bad} that is not finite")
+            if not np.isfinite(array).all() and np.isfinite(y_pred).all():
+                raise ValueError(f"loss {self.name!r} returned {what} that is not finite")
         if weights is not None and not (weights == 1).all():
             if loss.ndim == 0:
                 raise ValueError(

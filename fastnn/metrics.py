@@ -111,8 +111,7 @@ class CallableMetric(EpochMetric):
             value = value.item()
         if not isinstance(value, Real):
             raise TypeError(
-                f"metric {self.name!r}: the function must give a number, got "
-                f"{type(value).__name__}"
+                f"metric {self.name!r}: the function must give a number, got {type(value).__name__}"
             )
         return float(value)
 

@@ -52,6 +52,6 @@ def _view(argument: Argument, arena: NDArray[np.uint8], capacity: int) -> NDArra
         memory = buffer.array.reshape(-1).view(np.uint8)
     shape = (capacity, *argument.shape) if argument.by_rows else argument.shape
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(argument.dtype).itemsize
-    view = memory[:size].view(argument.dtype).reshape(shape)
+    view: NDArray[Any] = memory[:size].view(argument.dtype).reshape(shape)
     view.flags.writeable = argument.writes
     return view

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.lowering.graph import Trace, Value
 from fastnn.kernels.layout import BLOCK, aligned_zeros
+from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
 from fastnn.variables import Variable
 

@@ -63,9 +63,7 @@ class Collector:
         self._objectives = objectives
         self.examples = [Examples() if o.has_epoch_metrics else None for o in objectives]
 
-    def room(
-        self, n_rows: int, shapes: Sequence[tuple[int, ...]]
-    ) -> list[NDArray[np.float32]]:
+    def room(self, n_rows: int, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.float32]]:
         """Where the predictions of a pass go, (n_rows, outputs) each.
 
         Args:

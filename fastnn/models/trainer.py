@@ -97,8 +97,8 @@ class Trainer(ABC):
         Args:
             optimizer: Name, or instance of ``fastnn.optimizers``.
             loss: Name or instance of ``fastnn.losses``, or a function ``(y_true, y_pred) -> (loss,
-                d_loss/d_y_pred)``, see ``losses.CallableLoss``; for several outputs a list or a dict
-                by the name of the output.
+                d_loss/d_y_pred)``, see ``losses.CallableLoss``; for several outputs a list or a
+                dict by the name of the output.
             loss_weights: A factor for each output's loss, likewise.
             metrics: A list of names or instances of ``fastnn.metrics``, or functions ``(y_true,
                 y_pred) -> float`` of all rows; for several outputs a list of lists or a dict. Those

@@ -1,4 +1,4 @@
-"""A layer of the user's own: its functions see arrays, and what they return goes back into blocks."""
+"""A layer of the user's own: its functions see arrays; what they return goes back into blocks."""
 
 from __future__ import annotations
 
@@ -43,22 +43,19 @@ class NumPyNode(Node):
     def backward(self, builder: Builder, dy: Gradient) -> None:
         layer, x, y = self.numpy_layer, self.inputs[0], self.output
         trained = layer.gradient_weights
+        names = ["x", *(variable.name for variable in trained)]
         n_weights = len(layer.weights)
 
-        def backward(x: NDArray[Any], *others: NDArray[Any]) -> None:
-            y, dy, *weights = others[: n_weights + 2]
-            result = layer.backward(x, y, dy, *weights)
-            gradients = result if isinstance(result, tuple) else (result,)
-            if len(gradients) != 1 + len(trained):
+        def backward(x: NDArray[Any], y: NDArray[Any], dy: NDArray[Any], *others: Any) -> None:
+            gradients = layer.backward(x, y, dy, *others[:n_weights])
+            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+            if len(gradients) != len(names):
                 raise ValueError(
-                    f"{layer.name!r}: backward must return a gradient of x and one of each of its "
-                    f"{len(trained)} trainable weights, got {len(gradients)}"
+                    f"{layer.name!r}: backward must return gradients of {', '.join(names)}, got "
+                    f"{len(gradients)}"
                 )
-            names = ["x", *(variable.name for variable in trained)]
-            for name, gradient, into in zip(
-                names, gradients, others[n_weights + 2 :], strict=True
-            ):
-                _write(gradient, into, f"{layer.name!r}: as gradient of {name} backward must return")
+            for name, gradient, into in zip(names, gradients, others[n_weights:], strict=True):
+                _write(gradient, into, f"{layer.name!r}: backward must return, as d{name},")
 
         dx = builder.buffers.rows(f"d_{x.name}/rows", x.features)
         d_weights = [Buffers.raw(f"d_{v.path}/rows", 4 * v.size) for v in trained]
