@@ -112,6 +112,7 @@ NETS: dict[str, tuple[Callable[[], Data], Callable[[np.ndarray], Any], int]] = {
     "momentum-batch-32": (
         wide_targets, net([70], optimizer=lambda: optimizers.SGD(0.1, momentum=0.9)), 32,
     ),
+    "muon-batch-32": (wide_targets, net([70, 90], optimizer="muon"), 32),
     "rmsprop-batch-32": (wide_targets, net([70], optimizer="rmsprop"), 32),
     "adamw-amsgrad-batch-32": (
         wide_targets, net([70], optimizer=lambda: optimizers.AdamW(amsgrad=True)), 32,

@@ -158,12 +158,12 @@ def test_predictions_use_the_moving_statistics() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"center": False, "scale": False}])
 def test_a_frozen_layer_infers_while_others_train(settings: dict[str, Any]) -> None:
-    """Even where it has no weights to freeze; else whether it is compiled again or not."""
+    """Even where it has no weights to freeze, and whether it is compiled again or not."""
     model = normalized(layers.BatchNormalization(name="norm", **settings))
     x, y = blobs(50)
     model.fit(x, y, epochs=1, verbose=0)
     layer = model.get_layer("norm")
-    for recompiled in (True,) if settings else (True, False):
+    for recompiled in (True, False):
         layer.trainable = True
         model.fit(x, y, epochs=1, verbose=0)
         layer.trainable = False
@@ -229,7 +229,9 @@ def test_the_ops_of_a_batch_normalized_layer() -> None:
 
 def test_moving_statistics_are_touched_after_the_guard() -> None:
     names = [line[4:].split()[0] for line in program_of(normalized(layers.BatchNormalization()))]
-    assert names.index("batchnorm_update_moving") > names.index("guard")
+    guards = [i for i, name in enumerate(names) if name.startswith("guard")]
+    assert guards
+    assert names.index("batchnorm_update_moving") > max(guards)
 
 
 @pytest.mark.parametrize("nonfinite", ["raise", "skip"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import layers
 from fastnn.activations import Activation
-from fastnn.graph import SymbolicTensor
+from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.lowering.graph import Trace, Value
@@ -25,6 +25,7 @@ from fastnn.lowering.nodes import (
     DenseNode,
     InputNode,
     LayerNormalizationNode,
+    NumPyNode,
     SoftmaxNode,
 )
 
@@ -92,6 +93,19 @@ def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: in
 
 
 @lower_layer.register
+def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
+    x = inputs[0]
+    y = x
+    shape: Shape = (None, x.features)
+    for inner in layer.layers:
+        shape = inner.compute_output_shape(shape)
+        y = lower_layer(inner, trace, [y], prod(shape[1:]))  # type: ignore[arg-type]
+    if layer.projection is not None:
+        x = lower_layer(layer.projection, trace, [x], features)
+    return trace.add(AddNode, layer, [x, y], features)
+
+
+@lower_layer.register
 def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
     return trace.add(
         BatchNormalizationNode, layer, inputs, features,
@@ -112,15 +126,8 @@ def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], featu
 
 
 @lower_layer.register
-def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
-    x = inputs[0]
-    y, shape = x, (None, x.features)
-    for inner in layer.layers:
-        shape = inner.compute_output_shape(shape)
-        y = lower_layer(inner, trace, [y], prod(shape[1:]))
-    if layer.projection is not None:
-        x = lower_layer(layer.projection, trace, [x], features)
-    return trace.add(AddNode, layer, [x, y], features)
+def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(NumPyNode, layer, inputs, features, numpy_layer=layer)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

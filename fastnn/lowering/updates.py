@@ -82,29 +82,34 @@ def _squares(builder: Builder, variable: Variable, panels: int) -> Buffer:
 
 
 def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
-    assert builder.updates is not None
+    updates = builder.updates
+    assert updates is not None
     for variable, gradient in builder.stored.items():
-        if variable not in squares:
-            blocks, rows = variable.storage.shape[:2]
+        regularizer = variable.regularizer
+        proved = variable in builder.proved
+        if variable in squares or (proved and not (regularizer or updates.clipvalue)):
+            continue
+        blocks, rows = variable.storage.shape[:2]
+        if not proved:
             squares[variable] = _squares(builder, variable, -(-rows // CHUNK))
-            regularizer = variable.regularizer
-            builder.emit(
-                "finish_gradient", gradient=gradient, w=builder.weight(variable),
-                squares=squares[variable], blocks=blocks, rows=rows, panel=CHUNK,
-                l1=regularizer.l1 if regularizer else 0.0,
-                l2=regularizer.l2 if regularizer else 0.0, clipvalue=builder.updates.clipvalue,
-            )  # fmt: skip
-    if builder.stored:
+        builder.emit(
+            "finish_gradient", gradient=gradient, w=builder.weight(variable),
+            squares=squares.get(variable), blocks=blocks, rows=rows, panel=CHUNK,
+            l1=regularizer.l1 if regularizer else 0.0, l2=regularizer.l2 if regularizer else 0.0,
+            clipvalue=updates.clipvalue,
+        )  # fmt: skip
+    if squares:
         builder.norms = np.zeros(len(builder.stored))
         for number, (variable, gradient) in enumerate(builder.stored.items()):
-            builder.emit(
-                "square_sums", squares=squares[variable], gradient=gradient,
-                norm=_norm(builder, number), number=number, size=variable.storage.size,
-                count=squares[variable].n_bytes // 4,
-            )  # fmt: skip
+            if variable in squares:
+                builder.emit(
+                    "square_sums", squares=squares[variable], gradient=gradient,
+                    norm=_norm(builder, number), number=number, size=variable.storage.size,
+                    count=squares[variable].n_bytes // 4,
+                )  # fmt: skip
         builder.emit(
             "guard", norms=Buffers.of_array("norms", builder.norms), count=len(builder.stored),
-            halts=builder.updates.halts, global_clipnorm=builder.updates.global_clipnorm,
+            halts=updates.halts, global_clipnorm=updates.global_clipnorm,
         )  # fmt: skip
     factors = builder.proof.operands() if builder.proof is not None else None
     if factors is not None:
@@ -167,7 +172,7 @@ def _clip(builder: Builder, number: int, variable: Variable) -> _Operands:
     return {
         "gradient": builder.stored[variable],
         "w": builder.weight(variable),
-        "norm": _norm(builder, number),
+        "norm": _norm(builder, number) if updates.clipnorm else None,
         "blocks": variable.storage.shape[0],
         "rows": variable.storage.shape[1],
         "clipnorm": updates.clipnorm,

@@ -81,8 +81,8 @@ class AUC(EpochMetric):
         return self._area(true.ravel(), pred.ravel(), repeated)
 
     def _area(self, true: NDArray[np.bool_], pred: Floats, weights: Floats) -> float:
-        # How many thresholds a prediction is above. In float32, as the predictions are.
-        above = np.searchsorted(self._all_thresholds(), pred.astype(np.float32))
+        # How many thresholds, float32 as the predictions are, each prediction is above.
+        above = np.searchsorted(self._all_thresholds(), pred)
         tp, fp = (
             # Of each threshold, those above it: sums from the right.
             np.bincount(above, weights * chosen, self.num_thresholds + 1)[:0:-1].cumsum()[::-1]

@@ -126,9 +126,10 @@ class Fit:
         for data in (self.data, self.validation):
             if isinstance(data, Dataset):
                 data.find_nonzeros(model._executables.scales_of_sparse_inputs())
+        model._initial_epoch = None
         self.callbacks.on_train_begin()
         logs: Logs = {}
-        for epoch in range(self.initial_epoch, self.epochs):
+        for epoch in range(model._initial_epoch or self.initial_epoch, self.epochs):
             self.callbacks.on_epoch_begin(epoch)
             logs = self._epoch()
             if self.validation is not None and (epoch + 1) % self.validation_freq == 0:

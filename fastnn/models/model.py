@@ -314,6 +314,14 @@ class Model(Trainer, Layer):
         """
         saving.load_weights(self, filepath)
 
+    # For BackupAndRestore, which knows nothing of files
+
+    def _save_backup(self, filepath: str, epoch: int) -> None:
+        saving.save_backup(self, filepath, epoch)
+
+    def _restore_backup(self, filepath: str) -> int:
+        return saving.restore_backup(self, filepath)
+
 
 T = TypeVar("T")
 

@@ -43,9 +43,11 @@ class DenseNode(ActivatedNode):
         dz = self.gradient_of_z(builder, dy)
         if self.kernel.trainable:
             builder.products.append(WeightProduct(self.kernel, self.bias, x, dz))
-            builder.prove(x, dz, self.output.features)
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
+        if self.kernel.trainable:
+            # Only now: the team has waited for dz.
+            builder.prove(x, dz, self.output.features)
 
     def _backward_input(self, builder: Builder, dz: Buffer) -> None:
         x, features = self.inputs[0], self.output.features
@@ -57,7 +59,11 @@ class DenseNode(ActivatedNode):
         # Where this is the whole gradient of x, it passes the activation that made x at once.
         maker = x.maker
         through, x_z = Activation("linear"), None
-        if isinstance(maker, ActivatedNode) and builder.trace.only_for(x, self) and not accumulate:
+        if (
+            isinstance(maker, ActivatedNode)
+            and x.readers == [self]
+            and not (x.is_output or accumulate)
+        ):
             through, x_z = maker.activation, maker.z
             builder.gradients[x].through = True
         magnitudes = None

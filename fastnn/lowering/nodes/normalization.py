@@ -37,13 +37,15 @@ class NormalizationNode(ActivatedNode):
             **operands,
         )  # fmt: skip
 
-    def _gradients(self, builder: Builder) -> dict[str, Buffer | float | None]:
+    def _gradients(self, builder: Builder, dy: Buffer) -> dict[str, Buffer | float | None]:
         """Where the gradients of gamma and beta go."""
         operands: dict[str, Buffer | float | None] = {}
         for role, variable in (("gamma", self.gamma), ("beta", self.beta)):
             if variable is not None and variable.trainable:
                 gradient, accumulate = builder.store_gradient(variable)
                 operands[f"d_{role}"], operands[f"accumulate_{role}"] = gradient, accumulate
+                # A normalized number is at most the root of how many there are.
+                builder.prove_sums([variable], dy, self.output.features)
         return operands
 
 
@@ -109,7 +111,7 @@ class BatchNormalizationNode(NormalizationNode):
             y=builder.values[self.output] if activation != "linear" else None,
             gamma=builder.weight(self.gamma), statistics=self.statistics, dx=dx, dx_t=dx_t,
             features=features, activation=ACTIVATIONS[activation], accumulate=accumulate,
-            **activation_params(self.activation), **self._gradients(builder),
+            **activation_params(self.activation), **self._gradients(builder, dy.buffer),
         )  # fmt: skip
 
     def _backward_frozen(self, builder: Builder, dy: Gradient) -> None:
@@ -149,6 +151,6 @@ class LayerNormalizationNode(NormalizationNode):
                 "layernorm_backward", gamma=builder.weight(self.gamma), dx=dx,
                 accumulate=accumulate, **common,
             )  # fmt: skip
-        gradients = self._gradients(builder)
+        gradients = self._gradients(builder, dz)
         if gradients:
             builder.emit("layernorm_backward_weights", **common, **gradients)
