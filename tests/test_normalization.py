@@ -11,7 +11,7 @@ import pytest
 from nets import assert_same_bits, blobs
 
 import fastnn as fnn
-from fastnn import layers, optimizers, utils
+from fastnn import layers, optimizers, regularizers, utils
 from fastnn.kernels.layout import pack
 
 LAYERS = [layers.BatchNormalization, layers.LayerNormalization]
@@ -118,6 +118,29 @@ def test_bad_shapes(make: Callable[..., Any]) -> None:
     layer.build((None, 5))
     with pytest.raises(ValueError, match=r"'built' .* built for .*\(None, 5\), got \(None, 6\)"):
         layer(layers.Input((6,)))
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_penalties_and_constraints_of_gamma_and_beta(make: Callable[..., Any]) -> None:
+    """One step of SGD at rate 1: the penalty 0.25 gamma^2 takes gamma / 2 from a gamma of 1."""
+    x, y = blobs(50)
+    gammas, betas = [], []
+    for settings in (
+        {},
+        {"gamma_regularizer": regularizers.L2(0.25), "beta_constraint": "non_neg"},
+    ):
+        utils.set_random_seed(5)
+        layer = make(**settings)
+        model = normalized(layer)
+        model.compile(optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+        model.train_on_batch(x, y)
+        gammas.append(layer.gamma.numpy())
+        betas.append(layer.beta.numpy())
+    np.testing.assert_allclose(gammas[1], gammas[0] - 0.5, rtol=0, atol=1e-6)
+    assert betas[0].min() < 0
+    np.testing.assert_array_equal(betas[1], np.maximum(betas[0], 0))
+    again = make.from_config(layer.get_config())  # type: ignore[attr-defined]
+    assert again.get_config() == layer.get_config()
 
 
 # Modes
