@@ -102,7 +102,10 @@ NAMES = [
     "fastnn.kernels.codes",
     "fastnn.kernels.dense",
     "fastnn.kernels.elementwise",
+    "fastnn.kernels.matrix",
+    "fastnn.kernels.norms",
     "fastnn.kernels.objective",
+    "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
     "fastnn.engine.executable",
 ]

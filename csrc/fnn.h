@@ -21,6 +21,9 @@ enum { FNN_CHUNK = 128 };
  * blocks that the registers hold, stay in the first-level cache while the rows of x pass by. */
 enum { FNN_GRANULE = 128 };
 
+/* Lines of 16 that describe a normalized block of features, and 16 normalized rows: csrc/norms.inc.c. */
+enum { FNN_STATISTICS = 4, FNN_ROW_STATISTICS = 3 };
+
 enum fnn_activation {
     FNN_LINEAR,
     FNN_RELU,
@@ -67,6 +70,9 @@ enum fnn_optimizer {
     FNN_RMSPROP,
     FNN_RMSPROP_MOMENTUM,
     FNN_RMSPROP_CENTERED,
+    FNN_ADAGRAD,
+    FNN_NADAM,
+    FNN_LION,
     FNN_N_OPTIMIZERS
 };
 
@@ -129,10 +135,40 @@ typedef struct {
     void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums);
     void (*add)(int64_t n, const float *x, float *y);
     void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
+    void (*axpby)(int64_t n, float a, const float *x, float b, float *y); /* y = a x + b y */
+    double (*sum_squares)(int64_t n, const float *x);
     void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
     void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
                                                    const float *y, const float *dy, float *dz);
+
+    /* gradients and updates */
+    void (*squares)(int64_t rows, const float *x, float *sums);
+    int32_t (*magnitude)(int64_t n, const float *x);
+    void (*regularize)(int64_t n, float l1, float l2, const float *w, float *g);
+    void (*penalty)(int64_t rows, float l1, float l2, const float *w, float *sums);
+    void (*clip)(int64_t n, float low, float high, float *x);
+    void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
+    void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
+
+    /* normalization: over the batch, by blocks; over the features, by 16 rows */
+    void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics);
+    void (*scale_rows)(int64_t rows, const float *pivot, const float *scale, const float *shift,
+                       const float *x, float *y);
+    void (*batch_sums)(int64_t rows, int accumulate, const float *pivot, const float *x, const float *dz,
+                       float *sums);
+    void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                           const float *shift, const float *slope, const float *x, const float *dz,
+                           float *dx);
+    void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
+                           float *statistics);
+    void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
+                           const float *beta, const float *statistics, const float *x, float *y);
+    void (*normalize_rows_backward)(int64_t rows, int64_t features, int64_t stride, int accumulate,
+                                    const float *gamma, const float *statistics, const float *x,
+                                    const float *dz, float *dx);
+    void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
+                     float *sums);
 
     /* row by row */
     void (*gather[FNN_N_DTYPES])(int64_t features, const void *x, float scale, float offset, int64_t stride,

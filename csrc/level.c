@@ -8,8 +8,10 @@
 #include "tiles.inc.c"
 #include "sparse.inc.c"
 #include "activations.inc.c"
+#include "gradients.inc.c"
 #include "updates.inc.c"
 #include "rows.inc.c"
+#include "norms.inc.c"
 #include "losses.inc.c"
 
 #define JOIN_(a, b) a##b
@@ -29,6 +31,15 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .add_rows = add_rows,
     .add = add,
     .affine = affine,
+    .squares = squares,
+    .magnitude = magnitude,
+    .regularize = regularize,
+    .penalty = penalty,
+    .clip = clip,
+    .scale_columns = scale_columns,
+    .average = average,
+    .axpby = axpby,
+    .sum_squares = sum_squares,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),
@@ -53,6 +64,17 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .update[FNN_RMSPROP] = rmsprop,
     .update[FNN_RMSPROP_MOMENTUM] = rmsprop_momentum,
     .update[FNN_RMSPROP_CENTERED] = rmsprop_centered,
+    .update[FNN_ADAGRAD] = adagrad,
+    .update[FNN_NADAM] = nadam,
+    .update[FNN_LION] = lion,
+    .batch_statistics = batch_statistics,
+    .scale_rows = scale_rows,
+    .batch_sums = batch_sums,
+    .batch_gradient = batch_gradient,
+    .row_statistics = row_statistics,
+    .normalize_rows = normalize_rows,
+    .normalize_rows_backward = normalize_rows_backward,
+    .row_sums = row_sums,
     .gather[FNN_FLOAT32] = gather_float32,
     .gather[FNN_FLOAT64] = gather_float64,
     .gather[FNN_UINT8] = gather_uint8,

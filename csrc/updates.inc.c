@@ -6,6 +6,7 @@
 #define c2 scalars[2]
 #define c3 scalars[3]
 #define c4 scalars[4]
+#define c5 scalars[5]
 
 #define UPDATE(name, BODY)                                                                               \
     static void name(int64_t n, const float *scalars, const float *restrict gradient, float *restrict w, \
@@ -77,6 +78,31 @@ UPDATE(rmsprop_centered, {
     x -= s1[i];
 })
 
+/* Duchi et al. 2011; c2 = epsilon */
+UPDATE(adagrad, {
+    const float a = s0[i] + g * g;
+    s0[i] = a;
+    x -= step * g / sqrtf(a + c2);
+})
+
+/* Dozat 2016; step, c5 = factors of momentum and gradient, c2 = 1 - beta_1, c3 = 1 - beta_2 */
+UPDATE(nadam, {
+    const float m = s0[i] + (g - s0[i]) * c2;
+    const float v = s1[i] + (g * g - s1[i]) * c3;
+    s0[i] = m;
+    s1[i] = v;
+    x -= (step * m + c5 * g) / (sqrtf(v) + c4);
+})
+
+/* Chen et al. 2023; c2 = beta_1, c3 = beta_2. The sign of NaN is NaN, that of 0 is 0. */
+UPDATE(lion, {
+    const float d = c2 * s0[i] + (1.0f - c2) * g;
+    const float sign = d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d;
+    s0[i] = c3 * s0[i] + (1.0f - c3) * g;
+    x -= step * sign;
+})
+
 #undef c2
 #undef c3
 #undef c4
+#undef c5

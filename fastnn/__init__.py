@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastnn import (
         activations,
         callbacks,
+        constraints,
         datasets,
         initializers,
         layers,
@@ -20,21 +21,26 @@ if TYPE_CHECKING:
         metrics,
         optimizers,
         plots,
+        regularizers,
         utils,
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
+    from fastnn.errors import NonFiniteGradientError
     from fastnn.layers import Input
-    from fastnn.models import Model, Sequential, load_model
+    from fastnn.models import Model, Sequential, gradient_norms, load_model
 
 __all__ = [
     "Input",
     "Model",
+    "NonFiniteGradientError",
     "Sequential",
     "__version__",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "get_num_threads",
+    "gradient_norms",
     "initializers",
     "layers",
     "load_model",
@@ -42,6 +48,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "plots",
+    "regularizers",
     "set_num_threads",
     "show_config",
     "utils",
@@ -53,6 +60,8 @@ _HOMES = {
     "Model": "fastnn.models",
     "Sequential": "fastnn.models",
     "load_model": "fastnn.models",
+    "gradient_norms": "fastnn.models",
+    "NonFiniteGradientError": "fastnn.errors",
     "get_num_threads": "fastnn.engine.threads",
     "set_num_threads": "fastnn.engine.threads",
     "show_config": "fastnn.engine.threads",

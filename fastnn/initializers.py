@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "LSUV",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -295,6 +296,41 @@ class Orthogonal(RandomInitializer):
         return {"gain": self.gain, **super().get_config()}
 
 
+class LSUV(Orthogonal):
+    """Layer-sequential unit variance (Mishkin & Matas 2016, "All you need is a good init").
+
+    The kernel of a Dense layer begins as a random matrix with orthonormal rows or columns. When
+    ``fit`` is first called it is scaled, layer after layer, so that what the layer feeds to its
+    activation, ``x @ kernel + bias``, has variance 1 over the first 1024 rows of the data, or over
+    the first batch of an iterable; validation data counts for nothing. This is done before the
+    first step, and only to a kernel that is still what the initializer has made: one that was
+    trained, set by ``set_weights`` or loaded from a file isn't touched. ``train_on_batch`` leaves
+    it orthogonal. Keras has no such initializer.
+
+    Args:
+        tolerance: Scaling ends when the variance is closer to 1 than this.
+        max_iterations: Or after so many times; at least 1. Without a bias one is enough.
+        seed: An integer from 0; by default drawn from the stream that ``set_random_seed`` fixes.
+
+    Raises:
+        TypeError, ValueError: An argument is no such number.
+    """
+
+    def __init__(
+        self, tolerance: float = 0.1, max_iterations: int = 10, seed: int | None = None
+    ) -> None:
+        self.tolerance = check_real("LSUV", "tolerance", tolerance, above=0)
+        self.max_iterations = check_integer("LSUV", "max_iterations", max_iterations, at_least=1)
+        super().__init__(seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "tolerance": self.tolerance,
+            "max_iterations": self.max_iterations,
+            "seed": self.seed,
+        }
+
+
 _BUILT_IN: tuple[type[Initializer], ...] = (
     Constant,
     GlorotNormal,
@@ -303,6 +339,7 @@ _BUILT_IN: tuple[type[Initializer], ...] = (
     HeUniform,
     LecunNormal,
     LecunUniform,
+    LSUV,
     Ones,
     Orthogonal,
     RandomNormal,

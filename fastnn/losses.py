@@ -8,10 +8,17 @@ no ``dtype``) and that the last axis is the class axis.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from fastnn._checks import check_choice, check_flag, check_real
 from fastnn._registry import resolve
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
@@ -289,6 +296,72 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
+LossFunction = Callable[[Any, Any], "tuple[float, ArrayLike]"]
+
+
+class CallableLoss(Loss):
+    """Any ``function(y_true, y_pred) -> (loss, d_loss/d_y_pred)``, called for each batch.
+
+    The function gets NumPy arrays: the batch's rows of the targets, and float32 predictions
+    (batch, outputs). It gives the loss of the batch, one number, usually a mean over its rows, and
+    the gradient of that number for each prediction, (batch, outputs). Keras would differentiate
+    the function itself. Training comes back to Python for each batch.
+
+    Args:
+        function: the function; a model with it can't be saved, only its weights.
+        name: the loss's name; by default the function's.
+
+    Raises:
+        TypeError: ``function`` can't be called.
+    """
+
+    kind = "callable"
+    params = ()
+
+    def __init__(self, function: LossFunction, name: str | None = None) -> None:
+        if not callable(function):
+            raise TypeError(f"CallableLoss: function must be a function, got {function!r}")
+        own = getattr(function, "__name__", type(function).__name__)
+        super().__init__(str(own) if name is None else name)
+        self.function = function
+
+    def compute(self, y_true: Any, y_pred: NDArray[Any]) -> tuple[float, NDArray[np.float32]]:
+        """The loss of a batch and its gradient, of ``y_pred``'s shape, checked.
+
+        Raises:
+            TypeError: the function gives something else than a number and an array.
+            ValueError: the gradient has another shape than ``y_pred``.
+        """
+        result = self.function(y_true, y_pred)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"loss {self.name!r}: the function must give (loss, d_loss/d_y_pred), got "
+                f"{type(result).__name__}"
+            )
+        loss = result[0].item() if isinstance(result[0], np.ndarray) else result[0]
+        if not isinstance(loss, Real):
+            raise TypeError(
+                f"loss {self.name!r}: the loss must be a number, got {type(loss).__name__}"
+            )
+        gradient = np.asarray(result[1], np.float32)
+        if gradient.shape != np.shape(y_pred):
+            raise ValueError(
+                f"loss {self.name!r}: d_loss/d_y_pred must have the predictions' shape "
+                f"{np.shape(y_pred)}, got {gradient.shape}"
+            )
+        return float(loss), gradient
+
+    def get_config(self) -> dict[str, Any]:
+        """Always a ValueError: a function can't be written into a file."""
+        raise ValueError(
+            f"loss {self.name!r} is a Python function, which can't be saved: save the weights "
+            "alone, or compile the model with another loss"
+        )
+
+    def __repr__(self) -> str:
+        return f"CallableLoss({self.function!r}, name={self.name!r})"
+
+
 def _check_axis(loss: Loss, axis: int) -> None:
     # Predictions have two axes and the batch is the first: there is no other choice.
     if axis != -1:
@@ -327,12 +400,15 @@ CLASSES |= {
 }
 
 
-def get(identifier: str | dict[str, Any] | Loss | type[Loss]) -> Loss:
-    """The loss that ``identifier`` names ("mse", "sparse_categorical_crossentropy", ...) or is.
+def get(identifier: str | dict[str, Any] | Loss | type[Loss] | LossFunction) -> Loss:
+    """The loss that ``identifier`` names ("mse", "sparse_categorical_crossentropy", ...) or is; a
+    function ``(y_true, y_pred) -> (loss, d_loss/d_y_pred)`` becomes a ``CallableLoss``.
 
     Raises:
         ValueError: the name is unknown.
-        TypeError: ``identifier`` is neither a name, a config nor a loss.
+        TypeError: ``identifier`` is none of these.
     """
+    if callable(identifier) and not isinstance(identifier, type):
+        return CallableLoss(identifier)
     # mypy wants a class that can be called, but an abstract base only serves isinstance.
     return resolve("loss", Loss, CLASSES, identifier)  # type: ignore[type-abstract]

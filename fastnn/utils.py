@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +68,37 @@ def generator(stream: str | int) -> Generator:
         name = repr((_seed, stream))
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")
     return Generator(Philox(key=key, counter=count << 192))
+
+
+def random_state() -> dict[str, Any]:
+    """The seed, and how often each stream was asked for a generator, as JSON values."""
+    with _lock:
+        return {"seed": _seed, "counters": [[stream, n] for stream, n in _counters.items()]}
+
+
+def restore_random_state(state: Any) -> None:
+    """Go on with the random numbers of the moment when ``random_state`` gave ``state``.
+
+    Python's ``random`` and NumPy's global generator stay as they are.
+
+    Raises:
+        ValueError: it isn't what ``random_state`` gives. Nothing has changed then.
+    """
+    global _seed
+    try:
+        seed = state["seed"]
+        if seed is not None:
+            seed = check_integer("random state", "seed", seed)
+        counters = {
+            stream: check_integer("random state", "a counter", count, at_least=0)
+            for stream, count in state["counters"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the state of the random numbers is malformed: {error}") from error
+    with _lock:
+        _seed = seed
+        _counters.clear()
+        _counters.update(counters)
 
 
 def clear_session() -> None:

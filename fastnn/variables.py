@@ -15,6 +15,9 @@ from fastnn.kernels import layout
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from fastnn.constraints import Constraint
+    from fastnn.regularizers import Regularizer
+
 _restored_values: ContextVar[Mapping[str, NDArray[Any]] | None] = ContextVar(
     "restored_values", default=None
 )
@@ -43,8 +46,11 @@ class Variable:
         name: The last part of the path: "kernel".
         trainable: Whether an optimizer may change it.
         path: The name that is unique in a model: "dense/kernel". By default ``name``.
+        regularizer: Its penalty is added to the loss.
+        constraint: Applied after each step of training.
 
     Attributes:
+        regularizer, constraint : Or None
         storage : ndarray of float32: The value, packed as ``fastnn.kernels.layout`` says and
             aligned to a cache line. It is never reallocated: a running program keeps its address.
     """
@@ -56,6 +62,8 @@ class Variable:
         name: str,
         trainable: bool = True,
         path: str = "",
+        regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         self.name = name
         self.path = path or name
@@ -67,7 +75,11 @@ class Variable:
             check_integer(f"variable {self.path!r}", "every extent", extent, at_least=1)
             for extent in shape
         )
+        if constraint is not None:
+            constraint.check_shape(f"variable {self.path!r}", self.shape)
         self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
         self.storage: NDArray[np.float32] = self._packed(self._first_value(initializer))
 
     @property

@@ -21,6 +21,7 @@ ALL = [
     init.HeUniform,
     init.LecunNormal,
     init.LecunUniform,
+    init.LSUV,
     init.Ones,
     init.Orthogonal,
     init.RandomNormal,

@@ -24,9 +24,10 @@ FLOORS = [
     {"lowering"},
     {"layers", "graph", "losses", "metrics", "optimizers", "initializers", "activations", "utils"},
     {"variables"},
+    {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_naming", "_registry", "_version"},
+    {"_checks", "_naming", "_registry", "_version", "errors"},
 ]
 
 HEAVY = {

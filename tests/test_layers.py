@@ -263,6 +263,9 @@ EXAMPLES: list[Layer] = [
     layers.Rescaling(1 / 255, -0.5, name="j"),
     layers.Reshape((2, -1), name="k"),
     layers.Softmax(name="l"),
+    layers.Residual([layers.ReLU(name="m1"), layers.Dense(3, name="m2")], name="m"),
+    layers.BatchNormalization(1, 0.9, 0.01, False, True, "ones", name="o", trainable=False),
+    layers.LayerNormalization(-1, 0.01, True, False, gamma_initializer="he_normal", name="n"),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import json
 import math
 from pathlib import Path
@@ -11,9 +13,24 @@ import numpy as np
 import pytest
 
 from fastnn import optimizers
+from fastnn.kernels.layout import unpack
+from fastnn.models.optimizer_state import OptimizerState
 from fastnn.optimizers import schedules
+from fastnn.variables import Variable
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "schedules.json").read_text())
+
+COMMON = {
+    "clipnorm": None,
+    "clipvalue": None,
+    "global_clipnorm": None,
+    "adaptive_clip": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "nonfinite": "raise",
+}
+"""Defaults of what every optimizer takes."""
 
 ITERATIONS = np.array([0, 1, 2, 9, 99, 1500, 100_000], np.int64)
 
@@ -46,6 +63,15 @@ def scalars(optimizer: optimizers.Optimizer) -> np.ndarray:
             ("velocity", "momentum", "average_gradient"),
             [0.001, 0, 0.9, 1e-7, 0],
         ),
+        (optimizers.Adagrad(), "adagrad", ("accumulator",), [0.001, 0, 1e-7]),
+        (
+            optimizers.Adagrad(0.5, 0.2, 1e-3, 0.1),
+            "adagrad",
+            ("accumulator",),
+            [0.5, 0.05, 1e-3],
+        ),
+        (optimizers.Lion(), "lion", ("momentum",), [0.001, 0, 0.9, 0.99]),
+        (optimizers.Lion(0.5, 0.8, 0.7, 0.1), "lion", ("momentum",), [0.5, 0.05, 0.8, 0.7]),
     ],
 )
 def test_scalars_that_do_not_change(
@@ -93,8 +119,222 @@ def test_adam_defaults_are_those_of_keras() -> None:
         "beta_2": 0.999,
         "epsilon": 1e-7,
         "amsgrad": False,
+        **COMMON,
     }
     assert optimizers.AdamW().weight_decay == 0.004
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "config"),
+    [
+        (
+            optimizers.Adagrad(),
+            {
+                "name": "adagrad",
+                "learning_rate": 0.001,
+                "weight_decay": None,
+                "initial_accumulator_value": 0.1,
+                "epsilon": 1e-7,
+            },
+        ),
+        (
+            optimizers.Nadam(),
+            {
+                "name": "nadam",
+                "learning_rate": 0.001,
+                "weight_decay": None,
+                "beta_1": 0.9,
+                "beta_2": 0.999,
+                "epsilon": 1e-7,
+            },
+        ),
+        (
+            optimizers.Lion(),
+            {
+                "name": "lion",
+                "learning_rate": 0.001,
+                "weight_decay": None,
+                "beta_1": 0.9,
+                "beta_2": 0.99,
+            },
+        ),
+        (
+            optimizers.Muon(),
+            {
+                "name": "muon",
+                "learning_rate": 0.001,
+                "adam_beta_1": 0.9,
+                "adam_beta_2": 0.999,
+                "adam_weight_decay": 0.004,
+                "epsilon": 1e-7,
+                "weight_decay": 0.004,
+                "exclude_layers": [],
+                "exclude_embeddings": True,
+                "muon_a": 3.4445,
+                "muon_b": -4.7750,
+                "muon_c": 2.0315,
+                "adam_lr_ratio": 1,
+                "momentum": 0.95,
+                "ns_steps": 5,
+                "nesterov": True,
+                "rms_rate": 0.2,
+            },
+        ),
+    ],
+)
+def test_defaults_are_those_of_keras(
+    optimizer: optimizers.Optimizer, config: dict[str, Any]
+) -> None:
+    assert optimizer.get_config() == config | COMMON
+
+
+@pytest.mark.parametrize(
+    ("cls", "own"),
+    [
+        (optimizers.SGD, ["learning_rate", "momentum", "nesterov", "weight_decay"]),
+        (
+            optimizers.Adam,
+            ["learning_rate", "beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay"],
+        ),
+        (
+            optimizers.AdamW,
+            ["learning_rate", "weight_decay", "beta_1", "beta_2", "epsilon", "amsgrad"],
+        ),
+        (
+            optimizers.RMSprop,
+            ["learning_rate", "rho", "momentum", "epsilon", "centered", "weight_decay"],
+        ),
+        (
+            optimizers.Adagrad,
+            ["learning_rate", "initial_accumulator_value", "epsilon", "weight_decay"],
+        ),
+        (optimizers.Nadam, ["learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"]),
+        (optimizers.Lion, ["learning_rate", "beta_1", "beta_2", "weight_decay"]),
+        (
+            optimizers.Muon,
+            [
+                "learning_rate",
+                "adam_beta_1",
+                "adam_beta_2",
+                "adam_weight_decay",
+                "epsilon",
+                "weight_decay",
+            ],
+        ),
+    ],
+)
+def test_positional_arguments_stand_as_in_keras(
+    cls: type[optimizers.Optimizer], own: list[str]
+) -> None:
+    shared = [
+        "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum",
+        "ema_overwrite_frequency",
+    ]  # fmt: skip
+    parameters = inspect.signature(cls).parameters.values()
+    assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == own + shared
+    assert {"name", "adaptive_clip", "nonfinite"} <= {
+        p.name for p in parameters if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def nadam_by_running_product(optimizer: optimizers.Nadam, last: int) -> dict[int, list[float]]:
+    """Rows by step, with the product carried along as Keras does, in Python's floats."""
+    b1, b2, rate = optimizer.beta_1, optimizer.beta_2, optimizer.learning_rate
+    table, product = {}, 1.0
+    for t in range(1, last + 1):
+        u, u_next = (b1 * (1 - 0.5 * math.pow(0.96, s)) for s in (t, t + 1))
+        product *= u
+        root = math.sqrt(1 - math.pow(b2, t))
+        table[t - 1] = [
+            rate * root * u_next / (1 - product * u_next),
+            rate * (optimizer.weight_decay or 0),
+            1 - b1,
+            1 - b2,
+            optimizer.epsilon * root,
+            rate * root * (1 - u) / (1 - product),
+        ]
+    return table
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.Nadam(),
+        optimizers.Nadam(0.1, 0.9999, 0.75, 1e-3, weight_decay=0.5),
+        optimizers.Nadam(beta_1=0.0),
+    ],
+)
+def test_nadam_scalars(optimizer: optimizers.Nadam) -> None:
+    assert optimizer.kernel == "nadam" and optimizer.slots == ("momentum", "velocity")
+    table = nadam_by_running_product(optimizer, int(ITERATIONS[-1]) + 1)
+    wanted = [table[int(i)] for i in ITERATIONS]
+    # the running product rounds at each of up to 100,000 steps
+    np.testing.assert_allclose(scalars(optimizer), wanted, rtol=1e-10)
+
+
+def test_muon_scalars() -> None:
+    muon = optimizers.Muon(0.1, 0.8, 0.95, 0.3, 1e-5, 0.2, adam_lr_ratio=0.5, momentum=0.9)
+    adam = optimizers.Adam(0.05, 0.8, 0.95, 1e-5)
+    table = scalars(muon)
+    np.testing.assert_allclose(table[:, [0, 2, 3, 4]], scalars(adam)[:, [0, 2, 3, 4]], rtol=1e-15)
+    np.testing.assert_allclose(table[:, 1], 0.03, rtol=1e-15)
+    np.testing.assert_allclose(table[:, 5:], [[0.1, 0.02, 0.9]] * len(table), rtol=1e-15)
+    undecayed = optimizers.Muon(adam_weight_decay=None, weight_decay=None)
+    assert not scalars(undecayed)[:, [1, 6]].any()
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "kernel"),
+    [
+        ("dense/kernel", (3, 4), "muon"),
+        ("dense/bias", (4,), "adam"),
+        ("embedding_table/kernel", (3, 4), "adam"),
+        ("Embedding/kernel", (3, 4), "adam"),
+        ("head_2/kernel", (3, 4), "adam"),
+        ("ahead_2/kernel", (3, 4), "muon"),
+    ],
+)
+def test_muon_chooses_by_weight(path: str, shape: tuple[int, ...], kernel: str) -> None:
+    variable = Variable(shape, np.zeros, "w", path=path)
+    muon = optimizers.Muon(exclude_layers=["output", r"^head_\d"])
+    assert muon.kernel_for(variable) == kernel
+    assert muon.slots_for(variable) == (
+        ("momentum",) if kernel == "muon" else ("momentum", "velocity")
+    )
+    if "mbedding" in path:
+        assert optimizers.Muon(exclude_embeddings=False).kernel_for(variable) == "muon"
+
+
+def test_most_optimizers_treat_all_weights_alike() -> None:
+    bias, kernel = Variable((3,), np.zeros, "bias"), Variable((3, 4), np.zeros, "kernel")
+    for optimizer in (optimizers.Adam(amsgrad=True), optimizers.SGD(), optimizers.Lion()):
+        for variable in (bias, kernel):
+            assert optimizer.kernel_for(variable) == optimizer.kernel
+            assert optimizer.slots_for(variable) == optimizer.slots
+
+
+@pytest.mark.parametrize("initial", [0.1, 0.0, 2.5])
+def test_adagrad_begins_with_its_first_value(initial: float) -> None:
+    optimizer = optimizers.Adagrad(initial_accumulator_value=initial)
+    assert optimizer.initial_values == {"accumulator": initial}
+    variable = Variable((3, 5), np.zeros, "kernel", path="dense/kernel")
+    (slot,) = OptimizerState(optimizer).updates([variable]).slots[variable]
+    np.testing.assert_array_equal(unpack(slot, (3, 5)), np.float32(initial))
+    assert optimizers.Adam().initial_values == {}
+
+
+def test_shared_arguments_are_kept() -> None:
+    shared = {
+        "weight_decay": 0.5, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 7,
+        "nonfinite": "skip",
+    }  # fmt: skip
+    for cls in set(optimizers.CLASSES.values()):
+        for clip in ("clipnorm", "clipvalue", "global_clipnorm", "adaptive_clip"):
+            arguments = shared | {clip: 0.25}
+            optimizer = cls(**arguments)
+            again = cls.from_config(json.loads(json.dumps(optimizer.get_config())))
+            for made in (optimizer, again):
+                assert {name: getattr(made, name) for name in arguments} == arguments
 
 
 @pytest.mark.parametrize(
@@ -104,6 +344,8 @@ def test_adam_defaults_are_those_of_keras() -> None:
         optimizers.AdamW(schedules.CosineDecayRestarts(0.1, 13, m_mul=0.9)),
         optimizers.SGD(schedules.ExponentialDecay(0.1, 100, 0.93), 0.9),
         optimizers.RMSprop(schedules.OneCycle(0.1, 1000)),
+        optimizers.Nadam(schedules.InverseTimeDecay(0.1, 100, 0.5)),
+        optimizers.Muon(schedules.PiecewiseConstantDecay([10, 700], [0.1, 0.02, 0.01])),
         optimizers.SGD(schedules.PolynomialDecay(0.1, 100, power=0.7, cycle=True)),
     ],
 )
@@ -189,7 +431,18 @@ def test_one_cycle_keeps_its_end() -> None:
     assert schedules.OneCycle(1.0, 10, pct_start=1.0)(9) == 1.0
 
 
-@pytest.mark.parametrize("name", ["adam", "AdamW", "SGD", "RMSprop"])
+def test_every_schedule_has_reference_cases() -> None:
+    """All of Keras's, and OneCycle."""
+    keras = {
+        "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",
+        "PiecewiseConstantDecay", "PolynomialDecay",
+    }  # fmt: skip
+    assert {case["class_name"] for case in REFERENCE["cases"]} == keras | {"OneCycle"}
+
+
+@pytest.mark.parametrize(
+    "name", ["adam", "AdamW", "SGD", "RMSprop", "adagrad", "Nadam", "Lion", "muon"]
+)
 def test_get_and_round_trip(name: str) -> None:
     optimizer = optimizers.get(name)
     assert type(optimizer).__name__.lower() == optimizer.name == name.lower()
@@ -216,6 +469,38 @@ def test_get_and_round_trip(name: str) -> None:
         (lambda: optimizers.AdamW(weight_decay=None), TypeError, "AdamW: weight_decay .* None"),
         (lambda: optimizers.RMSprop(rho=1), ValueError, "RMSprop: rho"),
         (lambda: optimizers.Adam(lr=0.1), TypeError, "lr"),
+        (
+            lambda: optimizers.Adagrad(initial_accumulator_value=-1),
+            ValueError,
+            "Adagrad: initial_accumulator_value",
+        ),
+        (lambda: optimizers.Nadam(beta_1=1), ValueError, "Nadam: beta_1"),
+        (lambda: optimizers.Lion(beta_1=0), ValueError, "Lion: beta_1 .* > 0 and <= 1, got 0"),
+        (lambda: optimizers.Lion(beta_2=1.5), ValueError, "Lion: beta_2"),
+        (lambda: optimizers.Muon(ns_steps=2.5), TypeError, "Muon: ns_steps"),
+        (lambda: optimizers.Muon(ns_steps=-1), ValueError, "Muon: ns_steps"),
+        (lambda: optimizers.Muon(rms_rate=0), ValueError, "Muon: rms_rate .* > 0"),
+        (lambda: optimizers.Muon(muon_a=math.nan), ValueError, "Muon: muon_a"),
+        (lambda: optimizers.Muon(exclude_layers="out"), TypeError, "exclude_layers .* 'out'"),
+        (lambda: optimizers.Muon(exclude_layers=[3]), TypeError, r"exclude_layers .* \[3\]"),
+        (lambda: optimizers.Muon(exclude_layers=["("]), ValueError, r"exclude_layers .* '\('"),
+        (lambda: optimizers.SGD(clipnorm=0), ValueError, "SGD: clipnorm .* > 0, got 0"),
+        (lambda: optimizers.SGD(clipvalue=-1), ValueError, "SGD: clipvalue .* > 0, got -1"),
+        (lambda: optimizers.SGD(global_clipnorm="1"), TypeError, "SGD: global_clipnorm .* '1'"),
+        (lambda: optimizers.SGD(adaptive_clip=math.inf), ValueError, "SGD: adaptive_clip"),
+        (lambda: optimizers.SGD(use_ema=1), TypeError, "SGD: use_ema"),
+        (lambda: optimizers.SGD(ema_momentum=1.1), ValueError, "SGD: ema_momentum .* <= 1"),
+        (
+            lambda: optimizers.SGD(ema_overwrite_frequency=0),
+            ValueError,
+            "SGD: ema_overwrite_frequency .* >= 1, got 0",
+        ),
+        (
+            lambda: optimizers.SGD(ema_overwrite_frequency=2.0),
+            TypeError,
+            "SGD: ema_overwrite_frequency",
+        ),
+        (lambda: optimizers.SGD(nonfinite="stop"), ValueError, "raise, skip, propagate.*'stop'"),
         (lambda: optimizers.get("adagrad2"), ValueError, "unknown optimizer 'adagrad2'"),
         (lambda: optimizers.get(0.1), TypeError, "optimizer .* 0.1"),
         (lambda: optimizers.get({"class_name": "os", "config": {}}), ValueError, "unknown"),
@@ -233,3 +518,12 @@ def test_get_and_round_trip(name: str) -> None:
 def test_refusals(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [*itertools.combinations(["clipnorm", "clipvalue", "global_clipnorm", "adaptive_clip"], 2)],
+)
+def test_only_one_way_to_clip(one: str, other: str) -> None:
+    with pytest.raises(ValueError, match=f"at most one of .*{one}=0.5, {other}=2"):
+        optimizers.Adam(**{one: 0.5, other: 2})

@@ -1,5 +1,6 @@
 """Callbacks: what happens between epochs and batches. They touch a model only from outside."""
 
+from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import Callback, CallbackList
 from fastnn.callbacks.checkpoint import ModelCheckpoint
 from fastnn.callbacks.csv_logger import CSVLogger
@@ -10,6 +11,7 @@ from fastnn.callbacks.lr import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.progress import ProgbarLogger
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -57,8 +57,9 @@ class MonitorCallback(Callback):
         # With several outputs the output's name stands before the metric's.
         for metric in getattr(self.model, "metrics", ()):
             if name == metric.name or name.endswith(f"_{metric.name}"):
-                direction: Literal["min", "max"] = metric.direction
-                return direction
+                direction: Literal["min", "max"] | None = metric.direction
+                if direction is not None:
+                    return direction
         if name.endswith(("acc", "accuracy")):
             return "max"
         raise ValueError(

@@ -10,6 +10,11 @@ KERNELS: dict[str, int]
 class Executable:
     program: Any
     capacity: int
+    unproven: bool
+    nonfinite: bool
+    where: int
+    skipped_steps: int
+    skipped_rows: int
     def __init__(self, program: Any) -> None: ...
     def run(
         self,
@@ -24,4 +29,5 @@ class Executable:
         n_threads: int,
         seconds: float,
         counter: Any = None,
+        skip: bool = False,
     ) -> int: ...

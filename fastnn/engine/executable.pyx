@@ -8,6 +8,8 @@ Design
   on a machine with other work, the one that everybody waits for may need it.
 - Member 0 looks at the clock after each step. Its verdict is left in one of two places, in turn, and
   read after the barrier that ends the step: a slow member still finds the verdict of its own step.
+- A guard among the ops may find that the step must not go on. All members find the same and leave out the
+  rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -22,9 +24,12 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
-from fastnn.kernels.op cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, SCRATCH, Kernel, Op, Queue, Source, Step
+from fastnn.kernels.op cimport (
+    MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, UNPROVEN, Kernel, Op, Queue, Source,
+    Step, Verdict,
+)
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, levels, objective
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, norms, objective
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -48,7 +53,10 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
 
-KERNELS = {**dense.KERNELS, **elementwise.KERNELS, **objective.KERNELS}
+KERNELS = {
+    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **norms.KERNELS,
+    **objective.KERNELS,
+}
 
 cdef enum:
     MAX_SOURCES = 32
@@ -68,6 +76,11 @@ cdef struct Run:
     int64_t n_scalars
     double deadline        # seconds on the monotonic clock
     int64_t done           # OUT: position after the last batch that ran
+    Verdict verdict        # OUT: of the batch at `done`, if it was halted
+    bint skip              # a batch of which a gradient is not finite is left out
+    int64_t skipped_steps  # OUT
+    int64_t skipped_rows   # OUT
+    int failed
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
@@ -98,8 +111,12 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef Queue *queues
     cdef Queue *next_queues
     cdef int o
+    cdef Verdict verdict
+    cdef bint halted
     cdef uint64_t float_mode = fnn_flush_denormals()
     step.scratch = run.scratch + i * SCRATCH
+    step.verdict = &verdict
+    step.failed = &run.failed
     while at < run.last:
         queues = run.queues + (number & 1) * run.n_ops * run.n_threads
         next_queues = run.queues + ((number + 1) & 1) * run.n_ops * run.n_threads
@@ -108,18 +125,30 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
         step.order = run.order + at
         step.first = at
+        step.number = run.step.number + number
         if run.scalars != NULL:
             step.scalars = run.scalars + number * run.n_scalars
+        verdict.state = PROCEED
+        verdict.scale = 1.0
         for o in range(run.n_ops):
             op = run.ops + o
             if op.wait:
                 fnn_wait(&run.barrier, n)
+            if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
+                continue
             step.queues = queues + o * run.n_threads
             op.run(op, &step, i, n)
+        halted = verdict.state != PROCEED and not (run.skip and verdict.state == NONFINITE)
         at += step.rows
         if i == 0:
-            run.done = at
-            run.stop[number & 1] = now() > run.deadline
+            if halted:
+                run.verdict = verdict
+            else:
+                run.done = at
+                if verdict.state != PROCEED:
+                    run.skipped_steps += 1
+                    run.skipped_rows += step.rows
+            run.stop[number & 1] = halted or now() > run.deadline
         fnn_wait(&run.barrier, n)
         if run.stop[number & 1]:
             break
@@ -174,6 +203,9 @@ cdef class Executable:
     cdef int n_ops
     cdef int64_t stride
     cdef Queue *queues
+    # Of the last run: why it was halted, for which gradient, and what was left out.
+    cdef readonly bint unproven, nonfinite
+    cdef readonly int64_t where, skipped_steps, skipped_rows
     cdef int queues_for    # members that scratch and queues have room for
 
     def __cinit__(self, program):
@@ -196,6 +228,7 @@ cdef class Executable:
             op = self.ops + o
             op.run = <Kernel> <size_t> KERNELS[row.name]
             op.wait = row.wait
+            op.closing = row.spec.closing
             for i, buffer in enumerate(row.tensors):
                 if buffer is None:
                     op.t[i] = NULL
@@ -225,8 +258,12 @@ cdef class Executable:
 
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
             const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
-            counter=None):
+            counter=None, bint skip=False):
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
+
+        A batch that the program's guard halts ends the run before it: then `unproven` or `nonfinite` is
+        set, and `where` is the number of the gradient. With `skip`, one with a gradient that is not finite
+        is left out instead; `skipped_steps` and `skipped_rows` count these.
 
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
@@ -254,6 +291,7 @@ cdef class Executable:
         run.ops = self.ops
         run.n_ops = self.n_ops
         run.n_threads = n_threads
+        run.skip = skip
         run.step.k = <const fnn_kernels *> <size_t> levels.address()
         run.step.stride = self.stride
         run.step.sources = table
@@ -266,12 +304,18 @@ cdef class Executable:
             if scalars.shape[0] * batch_size < last - first:
                 raise ValueError(f"scalars for {scalars.shape[0]} steps are fewer than the steps to run")
             run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
+        if counter is not None:
+            run.step.number = counter.iterations
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
         with nogil:
             run.deadline = now() + seconds
             error = start(&run)
+        self.unproven = run.verdict.state == UNPROVEN
+        self.nonfinite = run.verdict.state == NONFINITE
+        self.where = run.verdict.where
+        self.skipped_steps, self.skipped_rows = run.skipped_steps, run.skipped_rows
         if error:
             raise OSError(error, "no thread could be started")
         if counter is not None:

@@ -7,12 +7,17 @@ cdef extern from "fnn.h":
     int FNN_MEAN_SQUARED_ERROR, FNN_MEAN_ABSOLUTE_ERROR, FNN_HUBER, FNN_POISSON, FNN_FOCAL_CROSSENTROPY
     int FNN_CATEGORICAL_ACCURACY, FNN_BINARY_ACCURACY
     int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_ADAM, FNN_ADAM_AMSGRAD
-    int FNN_RMSPROP, FNN_RMSPROP_MOMENTUM, FNN_RMSPROP_CENTERED
+    int FNN_RMSPROP, FNN_RMSPROP_MOMENTUM, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_NADAM, FNN_LION
     int FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64
-    int FNN_CHUNK, FNN_GRANULE
+    int FNN_CHUNK, FNN_GRANULE, FNN_STATISTICS, FNN_ROW_STATISTICS
+
+from fastnn.kernels.gradients cimport MAX_NORM, NON_NEGATIVE, UNIT_NORM
 
 CHUNK = FNN_CHUNK
 GRANULE = FNN_GRANULE
+# Lines of 16 numbers that describe a normalized block of features, and 16 normalized rows.
+STATISTICS = FNN_STATISTICS
+ROW_STATISTICS = FNN_ROW_STATISTICS
 
 ACTIVATIONS = {
     "linear": FNN_LINEAR,
@@ -60,7 +65,13 @@ OPTIMIZERS = {
     "rmsprop": FNN_RMSPROP,
     "rmsprop_momentum": FNN_RMSPROP_MOMENTUM,
     "rmsprop_centered": FNN_RMSPROP_CENTERED,
+    "adagrad": FNN_ADAGRAD,
+    "nadam": FNN_NADAM,
+    "lion": FNN_LION,
 }
+
+# Of `update` and `constrain_rows` in gradients.pyx.
+CONSTRAINTS = {"non_neg": NON_NEGATIVE, "max_norm": MAX_NORM, "unit_norm": UNIT_NORM}
 
 DTYPES = {
     "float32": FNN_FLOAT32,

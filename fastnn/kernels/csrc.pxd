@@ -8,6 +8,8 @@ cdef extern from "fnn.h" nogil:
         FNN_CHUNK
         FNN_GRANULE
         FNN_MAX_SLOTS
+        FNN_STATISTICS
+        FNN_ROW_STATISTICS
 
     ctypedef struct fnn_target:
         int64_t rows
@@ -66,9 +68,36 @@ cdef extern from "fnn.h" nogil:
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil
         void (*affine)(int64_t n, float scale, float offset, const float *x, float *y) noexcept nogil
+        void (*squares)(int64_t rows, const float *x, float *sums) noexcept nogil
+        int32_t (*magnitude)(int64_t n, const float *x) noexcept nogil
+        void (*regularize)(int64_t n, float l1, float l2, const float *w, float *g) noexcept nogil
+        void (*penalty)(int64_t rows, float l1, float l2, const float *w, float *sums) noexcept nogil
+        void (*clip)(int64_t n, float low, float high, float *x) noexcept nogil
+        void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y) noexcept nogil
+        void (*average)(int64_t n, float momentum, const float *w, float *average) noexcept nogil
+        void (*axpby)(int64_t n, float a, const float *x, float b, float *y) noexcept nogil
+        double (*sum_squares)(int64_t n, const float *x) noexcept nogil
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update
+        void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics) noexcept nogil
+        void (*scale_rows)(int64_t rows, const float *pivot, const float *scale, const float *shift,
+                           const float *x, float *y) noexcept nogil
+        void (*batch_sums)(int64_t rows, int accumulate, const float *pivot, const float *x, const float *dz,
+                           float *sums) noexcept nogil
+        void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                               const float *shift, const float *slope, const float *x, const float *dz,
+                               float *dx) noexcept nogil
+        void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
+                               float *statistics) noexcept nogil
+        void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
+                               const float *beta, const float *statistics, const float *x,
+                               float *y) noexcept nogil
+        void (*normalize_rows_backward)(int64_t rows, int64_t features, int64_t stride, int accumulate,
+                                        const float *gamma, const float *statistics, const float *x,
+                                        const float *dz, float *dx) noexcept nogil
+        void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
+                         float *sums) noexcept nogil
         fnn_gather *gather
         void (*scatter)(int64_t features, int64_t stride, const float *x, float *y) noexcept nogil
         void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z,

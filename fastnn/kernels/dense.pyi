@@ -1,1 +1,3 @@
 KERNELS: dict[str, int]
+PANEL: int
+PANEL_SPARSE: int

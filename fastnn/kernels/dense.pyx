@@ -14,15 +14,17 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, take
+from fastnn.kernels.gradients cimport finish
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, blocks_of_task, parts, share, smaller, take
+
+cdef extern from "math.h" nogil:
+    double INFINITY
 
 cdef enum:
     # A chunk of W of this many rows stays in the first-level cache while the rows of A pass by,
     # and that many rows of A in the second-level cache while the blocks of W pass by.
     PRODUCT_CHUNK = 256
     ROW_PANEL = 96
-    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
-    TASKS = 4
     # Blocks of a gradient held in scratch at a time: few while they fit the first-level cache,
     # many where several chunks of the batch are summed before the update.
     GRADIENT_BLOCKS = 2
@@ -32,21 +34,9 @@ cdef enum:
     SPARSE_PANEL = 128
     SPARSE_BLOCKS = 8
 
-
-cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline int64_t parts(int64_t whole, int64_t part) noexcept nogil:
-    return (whole + part - 1) // part
-
-
-cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
-    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
-    cdef int64_t group = blocks * panels // (TASKS * n)
-    if group > 8:
-        group = 8
-    return 2 if group < 2 else group & ~1
+# Rows of a weight in each of the panels whose squares are summed by themselves.
+PANEL = ROW_PANEL
+PANEL_SPARSE = SPARSE_PANEL
 
 
 cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,
@@ -190,6 +180,8 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
     cdef float *dx = <float *> op.t[2]                   # OUT (rows, inputs)
     cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
     cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
+    cdef int32_t *magnitudes = <int32_t *> op.t[5]       # OUT (panels, op.d[6] units of rows) or NULL
+    cdef int32_t most, found
     cdef int64_t units = op.d[1], kernel_block = op.d[2]
     cdef int activation = <int> op.d[3]
     cdef int64_t dz_block = blocks_of(units) * FNN_BLOCK * FNN_BLOCK
@@ -205,6 +197,7 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
                            dz_t + r // ROW_UNIT * dz_block + k * FNN_BLOCK, 0, tile, 0, k > 0)
             k += PRODUCT_CHUNK
         b = 0
+        most = 0
         while b < i1 - i0:
             at = ((i0 + b) // FNN_BLOCK) * step.stride + r * FNN_BLOCK
             step.k.transpose(smaller(FNN_BLOCK, i1 - i0 - b), tile + b * FNN_BLOCK, turned)
@@ -215,31 +208,54 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
                 step.k.add(rows * FNN_BLOCK, turned, dx + at)
             else:
                 memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+            if magnitudes != NULL:
+                found = step.k.magnitude(rows * FNN_BLOCK, turned)
+                if found > most:
+                    most = found
             b += FNN_BLOCK
+        if magnitudes != NULL:
+            magnitudes[i0 // ROW_PANEL * op.d[6] + r // ROW_UNIT] = most
         r += ROW_UNIT
 
 
-cdef inline void update_block(const Op *op, const Step *step, int64_t first, int64_t at, int64_t n,
-                              const float *gradient) noexcept nogil:
-    """Give n numbers of a gradient to the optimizer, or, without one, to the gradient's own tensor."""
-    cdef int64_t slot
+cdef enum:
+    # Tensors of a weight: itself, its slots, where its gradient goes and where its squares.
+    OF_WEIGHT = 6
+    GRADIENT = 4
+    SQUARES = 5
+
+
+cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int role, int64_t at, int64_t rows,
+                           int64_t panel, float *gradient) noexcept nogil:
+    """Give a rectangle (rows, 16) of a gradient to the optimizer, or store it.
+
+    first: the weight's first tensor. role: 0 the kernel, 1 the bias. at: of the rectangle in the weight.
+    """
+    cdef int64_t slot, n = rows * FNN_BLOCK
     cdef float *slots[FNN_MAX_SLOTS]
     cdef float *w = <float *> op.t[first] + at
-    if op.d[3] < 0:
+    cdef float *stored = <float *> op.t[first + GRADIENT]
+    cdef float *squares = <float *> op.t[first + SQUARES]
+    if not op.d[5]:
+        finish(step, rows, op.f[2 * role], op.f[2 * role + 1], op.f[4], w, gradient,
+               squares + panel * FNN_BLOCK if squares != NULL else NULL)
+    if stored != NULL:
         if op.d[4]:
-            step.k.add(n, gradient, w)
+            step.k.add(n, gradient, stored + at)
         else:
-            memcpy(w, gradient, n * sizeof(float))
+            memcpy(stored + at, gradient, n * sizeof(float))
         return
     for slot in range(FNN_MAX_SLOTS):
         slots[slot] = <float *> op.t[first + 1 + slot]
         if slots[slot] != NULL:
             slots[slot] += at
     step.k.update[op.d[3]](n, step.scalars, gradient, w, slots[0], slots[1], slots[2])
+    if op.d[6 + role]:
+        step.k.clip(n, 0.0, <float> INFINITY, w)
 
 
-cdef void update_bias(const Op *op, const Step *step, int64_t first, const float *dz,
-                      int64_t j0, int64_t j1) noexcept nogil:
+cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz,
+                         int64_t j0, int64_t j1) noexcept nogil:
     cdef int64_t j, r
     for j in range(j0, j1):
         r = 0
@@ -247,15 +263,11 @@ cdef void update_bias(const Op *op, const Step *step, int64_t first, const float
             step.k.add_rows(smaller(FNN_CHUNK, step.rows - r), r > 0,
                             dz + j * step.stride + r * FNN_BLOCK, step.scratch)
             r += FNN_CHUNK
-        update_block(op, step, first, j * FNN_BLOCK, FNN_BLOCK, step.scratch)
+        hand_over(op, step, first, 1, j * FNN_BLOCK, 1, j, step.scratch)
 
 
 cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """W and b take their step by dW = x' dz and db = sum of dz over the batch.
-
-    Tensors 2..5 are W and its slots, 6..9 b and its; without an optimizer (d[3] < 0), 2 and 6 are
-    where the gradients go.
-    """
+    """dW = x' dz and db = sum of dz over the batch, by which W and b take their step; or stored."""
     cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
     cdef const float *dz = <const float *> op.t[1]       # IN (rows, units)
     cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
@@ -280,10 +292,10 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
                                       step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            update_block(op, step, 2, j * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
-                         step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK)
-        if k == 0 and op.t[6] != NULL:
-            update_bias(op, step, 6, dz, j0, j1)
+            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
+                      step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK)
+        if k == 0 and op.t[2 + OF_WEIGHT] != NULL:
+            hand_over_bias(op, step, 2 + OF_WEIGHT, dz, j0, j1)
 
 
 cdef fnn_columns columns_of_chunk(const Op *op, int64_t first_tensor, int64_t columns, int64_t capacity,
@@ -338,15 +350,15 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
         m = smaller(SPARSE_PANEL, inputs - k)
         r = 0
         while r < step.rows:
-            x = columns_of_chunk(op, 0, inputs, op.d[5], r // FNN_CHUNK)
+            x = columns_of_chunk(op, 0, inputs, op.d[8], r // FNN_CHUNK)
             step.k.sparse_product_transposed(k, k + m, &x, j1 - j0, dz + j0 * stride + r * FNN_BLOCK, stride,
                                              step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            update_block(op, step, 4, j * kernel_block + k * FNN_BLOCK, m * FNN_BLOCK,
-                         step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK)
-        if k == 0 and op.t[8] != NULL:
-            update_bias(op, step, 8, dz, j0, j1)
+            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
+                      step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK)
+        if k == 0 and op.t[4 + OF_WEIGHT] != NULL:
+            hand_over_bias(op, step, 4 + OF_WEIGHT, dz, j0, j1)
 
 
 KERNELS = {

@@ -1,4 +1,4 @@
-"""Losses and metrics of a batch, their sums over batches, and optimizer steps on whole tensors."""
+"""Losses and metrics of a batch, and their sums over batches."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -51,22 +51,8 @@ cdef void sum_rows(const Op *op, const Step *step, int i, int n) noexcept nogil:
         step.sums[op.d[0]] += total * step.rows if op.d[1] else total
 
 
-cdef void update(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """The optimizer's step on a whole tensor from a stored gradient."""
-    cdef int64_t begin, end, slot
-    cdef float *slots[3]
-    share(op.d[0], FNN_BLOCK, i, n, &begin, &end)
-    for slot in range(3):
-        slots[slot] = <float *> op.t[2 + slot]
-        if slots[slot] != NULL:
-            slots[slot] += begin
-    step.k.update[op.d[1]](end - begin, step.scalars, <const float *> op.t[0] + begin,
-                           <float *> op.t[1] + begin, slots[0], slots[1], slots[2])
-
-
 KERNELS = {
     "loss": <size_t> &loss,
     "metric": <size_t> &metric,
     "sum_rows": <size_t> &sum_rows,
-    "update": <size_t> &update,
 }

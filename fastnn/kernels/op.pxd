@@ -10,13 +10,15 @@ from libc.stdint cimport int64_t
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_sparse
 
 cdef enum:
-    MAX_TENSORS = 12
-    MAX_INTEGERS = 8
-    MAX_NUMBERS = 8
+    MAX_TENSORS = 16
+    MAX_INTEGERS = 12
+    MAX_NUMBERS = 12
     # Floats of scratch for each member of the team: gradient tiles between product and update.
     SCRATCH = 32768
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
+    # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
+    TASKS = 4
 
 ctypedef struct Source:
     const char *data       # dense rows ...
@@ -29,17 +31,32 @@ ctypedef struct Queue:
     int64_t taken
     int64_t padding[7]
 
+# What a guard says of a step; every member works it out for itself.
+cdef enum:
+    PROCEED = 0
+    UNPROVEN = 1   # a gradient might overflow: only looking at it can tell
+    NONFINITE = 2  # a gradient has an infinity or NaN
+    FAILED = 3     # a function of the user's raised an exception
+
+ctypedef struct Verdict:
+    int state              # other than PROCEED: the rest of the step is left out
+    int64_t where          # which gradient
+    float scale            # of all gradients: clipping by the global norm
+
 ctypedef struct Step:
     const fnn_kernels *k
     int64_t rows           # of this batch, at most the capacity
     int64_t stride         # floats from block to block of an activation
     const int64_t *order   # (rows,): rows of the data set
     int64_t first          # position of the batch in the output (predict)
+    int64_t number         # steps of the optimizer before this one: a key of random numbers
     const Source *sources
     const float *scalars   # of the optimizer at this step
     double *sums           # of losses and metrics, over batches; member 0 writes
     float *scratch         # this member's own
     Queue *queues          # of this op, one for each member
+    Verdict *verdict       # this member's own
+    const int *failed      # whether a function of the user's raised an exception
     float **outputs        # where predictions go, an array for each output of the model
 
 cdef struct Op
@@ -49,13 +66,30 @@ ctypedef void (*Kernel)(const Op *op, const Step *step, int i, int n) noexcept n
 cdef struct Op:
     Kernel run
     int wait               # for the whole team, before this op
+    int closing            # also done by a step that stops at a gradient that is not finite
     void *t[MAX_TENSORS]
     int64_t d[MAX_INTEGERS]
     float f[MAX_NUMBERS]
 
 
+cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline int64_t parts(int64_t whole, int64_t part) noexcept nogil:
+    return (whole + part - 1) // part
+
+
 cdef inline int64_t blocks_of(int64_t features) noexcept nogil:
-    return (features + FNN_BLOCK - 1) // FNN_BLOCK
+    return parts(features, FNN_BLOCK)
+
+
+cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexcept nogil:
+    """Blocks of a task so that each of n members has some tasks; even, for tiles of two blocks."""
+    cdef int64_t group = blocks * panels // (TASKS * n)
+    if group > 8:
+        group = 8
+    return 2 if group < 2 else group & ~1
 
 
 cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin, int64_t *end) noexcept nogil:

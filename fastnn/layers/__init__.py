@@ -8,23 +8,28 @@ from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
+from fastnn.layers.residual import Residual
 
 __all__ = [
     "ELU",
     "Activation",
     "Add",
+    "BatchNormalization",
     "Concatenate",
     "Dense",
     "Flatten",
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "ReLU",
     "Rescaling",
     "Reshape",
+    "Residual",
     "Softmax",
 ]
 
@@ -33,15 +38,18 @@ CLASSES: dict[str, type[Layer]] = {
     for cls in (
         Activation,
         Add,
+        BatchNormalization,
         Concatenate,
         Dense,
         ELU,
         Flatten,
         InputLayer,
+        LayerNormalization,
         LeakyReLU,
         ReLU,
         Rescaling,
         Reshape,
+        Residual,
         Softmax,
     )
 }

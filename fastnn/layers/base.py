@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
+    from fastnn.constraints import Constraint
+    from fastnn.regularizers import Regularizer
+
 
 class Layer:
     """Base of all layers.
@@ -143,16 +146,29 @@ class Layer:
 
     # Weights
 
+    @property
+    def inner_layers(self) -> list[Layer]:
+        """The layers that this one is made of, if it is; their weights are its own."""
+        return []
+
     def add_weight(
         self,
         shape: tuple[int, ...],
         initializer: Callable[[tuple[int, ...]], ArrayLike],
         name: str,
         trainable: bool = True,
+        regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
     ) -> Variable:
-        """A new weight of the layer, with the path "layer name/``name``"."""
-        path = f"{self.name}/{name}"
-        variable = Variable(shape, initializer, name, trainable and self.trainable, path)
+        """A new weight of the layer, with the path "layer name/``name``".
+
+        Raises:
+            ValueError: ``constraint`` takes norms along an axis that ``shape`` lacks.
+        """
+        variable = Variable(
+            shape, initializer, name, trainable and self.trainable, f"{self.name}/{name}",
+            regularizer, constraint,
+        )  # fmt: skip
         (self._trained if trainable else self._untrained).append(variable)
         return variable
 

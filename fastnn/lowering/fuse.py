@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from fastnn.lowering.trace import (
-    ActivationNode,
-    AffineNode,
-    DenseNode,
-    InputNode,
-    Trace,
-    Value,
-)
+from fastnn.lowering.graph import Trace
+from fastnn.lowering.nodes import ActivatedNode, ActivationNode, AffineNode, InputNode
 
 
 def fuse(trace: Trace) -> None:
@@ -18,38 +12,34 @@ def fuse(trace: Trace) -> None:
         if isinstance(node, AffineNode):
             _affine_into_input(trace, node)
         elif isinstance(node, ActivationNode):
-            _activation_into_dense(trace, node)
-
-
-def _only_for(value: Value, node: object) -> bool:
-    return value.readers == [node] and not value.is_output
+            _activation_into_maker(trace, node)
 
 
 def _affine_into_input(trace: Trace, node: AffineNode) -> None:
     """A data set is scaled while its rows are gathered."""
     value = node.inputs[0]
     maker = value.maker
-    if isinstance(maker, InputNode) and _only_for(value, node):
+    if isinstance(maker, InputNode) and trace.only_for(value, node):
         maker.scale *= node.scale
         maker.offset = maker.offset * node.scale + node.offset
         _hand_over(trace, node, maker)
 
 
-def _activation_into_dense(trace: Trace, node: ActivationNode) -> None:
-    """The activation is applied to a block of the product while it is in cache."""
+def _activation_into_maker(trace: Trace, node: ActivationNode) -> None:
+    """The activation is applied to a block of what it is of while that is in cache."""
     value = node.inputs[0]
     maker = value.maker
     if (
-        isinstance(maker, DenseNode)
+        isinstance(maker, ActivatedNode)
         and maker.activation.kind == "linear"
-        and _only_for(value, node)
+        and trace.only_for(value, node)
     ):
         maker.activation = node.activation
         _hand_over(trace, node, maker)
 
 
 def _hand_over(
-    trace: Trace, node: ActivationNode | AffineNode, maker: DenseNode | InputNode
+    trace: Trace, node: ActivationNode | AffineNode, maker: ActivatedNode | InputNode
 ) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnn.losses import Loss
-from fastnn.lowering.trace import ActivationNode, DenseNode, SoftmaxNode, Trace, Value
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.nodes import ActivatedNode, ActivationNode, SoftmaxNode
 from fastnn.metrics import LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}
@@ -102,7 +103,7 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
     binary cross-entropy.
     """
     maker = output.maker
-    used = bool(output.readers) or trace.outputs.count(output) > 1
+    used = bool(output.readers or output.penalty) or trace.outputs.count(output) > 1
     if used or maker is None or (loss.params and loss.params[0]):
         return None
     if loss.kind in _CATEGORICAL and isinstance(maker, SoftmaxNode):
@@ -114,7 +115,7 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
             trace.remove(maker)
             output.maker = None
             return maker.inputs[0]
-        if isinstance(maker, DenseNode) and maker.activation.kind == "sigmoid":
+        if isinstance(maker, ActivatedNode) and maker.activation.kind == "sigmoid":
             logits = Value(f"{output.name}/logits", output.features, maker)
             maker.activation = type(maker.activation)("linear")
             maker.output = logits

@@ -18,20 +18,39 @@ class OpSpec:
     by_rows: each row of the batch is one team member's, the same one's for all such ops; so they
     need not wait for each other where they meet in a tensor. "setting" where an op has it both
     ways.
+    closing: it is done even if a guard has stopped the step for good.
     """
 
     tensors: dict[str, str]
     integers: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     by_rows: bool | str = True
+    closing: bool = False
 
 
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "activation", "by_rows")
-_UPDATED = {
-    "kernel": BOTH, "kernel_slot_0": BOTH, "kernel_slot_1": BOTH, "kernel_slot_2": BOTH,
-    "bias": BOTH, "bias_slot_0": BOTH, "bias_slot_1": BOTH, "bias_slot_2": BOTH,
+_WEIGHT = {
+    f"{role}{part}": mode
+    for role in ("kernel", "bias")
+    for part, mode in (
+        ("", BOTH), ("_slot_0", BOTH), ("_slot_1", BOTH), ("_slot_2", BOTH),
+        ("_gradient", BOTH), ("_squares", WRITE),
+    )
 }  # fmt: skip
+_GRADIENT = (
+    "inputs", "units", "kernel_block", "optimizer", "accumulate", "unfinished",
+    "kernel_non_negative", "bias_non_negative",
+)  # fmt: skip
+_REGULARIZERS = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue")
+_UPDATED = {
+    "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
+    "norm": READ,
+}  # fmt: skip
+_UPDATE = (
+    ("blocks", "rows", "group", "optimizer", "constraint", "whole", "overwrite_every"),
+    ("clipnorm", "adaptive_clip", "constraint_value", "ema_momentum"),
+)
 _TARGET = {
     "y_pred": READ, "y_true": READ, "labels": READ, "weights": READ,
     "row_values": WRITE, "d_y_pred": WRITE, "probabilities": WRITE,
@@ -62,12 +81,25 @@ OPS: dict[str, OpSpec] = {
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
     ),
+    "batchnorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS), by_rows=False,
+    ),
+    "batchnorm_inference": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
+         "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS),
+    ),
+    "layernorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation"), ("epsilon", *_PARAMS),
+    ),
     # objective
     "loss": OpSpec(
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
-    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), by_rows=False),
+    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), by_rows=False, closing=True),
     # backward
     "softmax_backward": OpSpec(
         {"y": READ, "dy": READ, "dz": BOTH}, ("features", "accumulate")
@@ -77,21 +109,88 @@ OPS: dict[str, OpSpec] = {
     ),
     "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",)),
     "dense_backward_input": OpSpec(
-        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ},
-        (*_DENSE, "accumulate"), _PARAMS, by_rows="setting",
+        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
+        (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, by_rows="setting",
     ),
-    # update
+    "batchnorm_backward": OpSpec(
+        {"dy": READ, "x": READ, "z": READ, "y": READ, "gamma": READ, "statistics": READ,
+         "dx": BOTH, "dx_t": WRITE, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "activation", "accumulate", "accumulate_gamma", "accumulate_beta"), _PARAMS,
+        by_rows=False,
+    ),
+    "batchnorm_inference_backward": OpSpec(
+        {"dz": READ, "gamma": READ, "moving_variance": READ, "dx": BOTH},
+        ("features", "accumulate"), ("epsilon",),
+    ),
+    "layernorm_backward": OpSpec(
+        {"dz": READ, "x": READ, "gamma": READ, "statistics": READ, "dx": BOTH},
+        ("features", "accumulate"),
+    ),
+    "layernorm_backward_weights": OpSpec(
+        {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "accumulate_gamma", "accumulate_beta"), by_rows=False,
+    ),
     "dense_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, **_UPDATED},
-        ("inputs", "units", "kernel_block", "optimizer", "accumulate"), by_rows=False,
+        {"x": READ, "dz": READ, **_WEIGHT}, _GRADIENT, _REGULARIZERS, by_rows=False
     ),
     "dense_backward_weights_sparse": OpSpec(
-        {**_NONZEROS, "dz": READ, **_UPDATED},
-        ("inputs", "units", "kernel_block", "optimizer", "accumulate", "capacity"), by_rows=False,
+        {**_NONZEROS, "dz": READ, **_WEIGHT},
+        (*_GRADIENT, "capacity"), _REGULARIZERS, by_rows=False,
     ),
-    "update": OpSpec(
-        {"gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH},
-        ("size", "optimizer"), by_rows=False,
+    # are gradients finite, how long are they
+    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),
+    "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
+    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), by_rows=False),
+    "finish_gradient": OpSpec(
+        {"gradient": BOTH, "w": READ, "squares": WRITE},
+        ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), by_rows=False,
+    ),
+    "square_sums": OpSpec(
+        {"squares": READ, "gradient": READ, "norm": WRITE},
+        ("count", "size", "number"), by_rows=False,
+    ),
+    "guard": OpSpec(
+        {"norms": READ}, ("count", "halts"), ("global_clipnorm",), by_rows=False
+    ),
+    # update
+    "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, by_rows=False),
+    "update": OpSpec(_UPDATED, *_UPDATE, by_rows=False),
+    "constrain_rows": OpSpec(
+        {"w": BOTH}, ("blocks", "rows", "stored_rows", "constraint", "whole"),
+        ("constraint_value",), by_rows=False,
+    ),
+    # penalties
+    "penalty": OpSpec(
+        {"w": READ, "penalties": WRITE}, ("blocks", "rows"), ("l1", "l2"), by_rows=False
+    ),
+    "sum_penalties": OpSpec(
+        {"penalties": READ}, ("sum", "blocks"), by_rows=False, closing=True
+    ),
+    "regularize_activity": OpSpec(
+        {"y": READ, "dy": BOTH, "row_values": WRITE}, ("features", "accumulate"), ("l1", "l2")
+    ),
+    # Muon: matrices packed as weights are
+    "muon_momentum": OpSpec(
+        {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": WRITE},
+        ("rows", "columns", "scalar", "nesterov"), by_rows=False,
+    ),
+    "muon_normalize": OpSpec(
+        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), by_rows=False
+    ),
+    "gram": OpSpec(
+        {"x": READ, "y": WRITE}, ("rows", "columns"), ("constant", "linear", "square"),
+        by_rows=False,
+    ),
+    "matrix_product": OpSpec(
+        {"x": READ, "p": READ, "y": WRITE}, ("rows", "columns"), by_rows=False
+    ),
+    "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), by_rows=False),
+    "muon_update": OpSpec(
+        {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), by_rows=False
+    ),
+    "batchnorm_update_moving": OpSpec(
+        {"statistics": READ, "moving_mean": BOTH, "moving_variance": BOTH},
+        ("features",), ("momentum", "one_minus_momentum"), by_rows=False,
     ),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),

@@ -93,12 +93,16 @@ class Program:
     """What the engine runs for each batch of at most ``capacity`` rows.
 
     sums: names of what each step adds to, in order: losses and metrics, summed over rows.
+    norms: of each stored gradient, squared, as the last step left them.
+    gradients: those that are stored, packed, by the path of the weight; in the order of norms.
     """
 
     ops: list[Op]
     capacity: int
     sums: list[str] = field(default_factory=list)
     arena_bytes: int = 0
+    norms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    gradients: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         head = f"program for {self.capacity} rows, arena of {self.arena_bytes / 2**20:.2f} MiB"
@@ -128,5 +132,5 @@ class Buffers:
         return Buffer(name, -(-n_bytes // ALIGNMENT) * ALIGNMENT)
 
     @staticmethod
-    def of_array(name: str, array: NDArray[np.float32]) -> Buffer:
+    def of_array(name: str, array: NDArray[Any]) -> Buffer:
         return Buffer(name, array.nbytes, array)

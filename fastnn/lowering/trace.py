@@ -1,5 +1,4 @@
-"""From a model's layers to what is to be computed: values, and the few kinds of nodes that make
-them.
+"""From a model's layers to what is to be computed: values, and the nodes that make them.
 
 Layers that only name shapes (Flatten, Reshape) leave no trace: a value is a matrix (rows,
 features).
@@ -7,123 +6,27 @@ features).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import singledispatch
 from math import prod
 from typing import Any
 
 from fastnn import layers
 from fastnn.activations import Activation
-from fastnn.graph import SymbolicTensor
+from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
-from fastnn.variables import Variable
-
-
-@dataclass(eq=False)
-class Value:
-    """(rows, features), made by ``maker``; ``readers`` are the nodes that read it."""
-
-    name: str
-    features: int
-    maker: Node | None = None
-    readers: list[Node] = field(default_factory=list)
-    is_output: bool = False
-
-
-@dataclass(eq=False)
-class Node:
-    """One computation. Subclasses say which."""
-
-    name: str
-    inputs: list[Value]
-    output: Value
-
-    def variables(self) -> list[Variable]:
-        """The weights that it reads."""
-        return []
-
-
-@dataclass(eq=False)
-class InputNode(Node):
-    """Input number ``source``, times ``scale`` plus ``offset``."""
-
-    source: int
-    scale: float = 1.0
-    offset: float = 0.0
-
-
-@dataclass(eq=False)
-class DenseNode(Node):
-    """f(x W + b)"""
-
-    kernel: Variable
-    bias: Variable | None
-    activation: Activation
-
-    def variables(self) -> list[Variable]:
-        return [self.kernel] if self.bias is None else [self.kernel, self.bias]
-
-
-@dataclass(eq=False)
-class ActivationNode(Node):
-    """f(x), element by element"""
-
-    activation: Activation
-
-
-@dataclass(eq=False)
-class SoftmaxNode(Node):
-    """softmax(x) over the features"""
-
-
-@dataclass(eq=False)
-class AffineNode(Node):
-    """scale * x + offset"""
-
-    scale: float
-    offset: float
-
-
-@dataclass(eq=False)
-class AddNode(Node):
-    """The sum of the inputs."""
-
-
-@dataclass(eq=False)
-class ConcatenateNode(Node):
-    """The inputs side by side."""
-
-
-@dataclass
-class Trace:
-    """Nodes in an order in which each comes after those it reads, and the model's outputs."""
-
-    nodes: list[Node] = field(default_factory=list)
-    outputs: list[Value] = field(default_factory=list)
-
-    def add(
-        self,
-        kind: Callable[..., Node],
-        layer: Layer,
-        inputs: list[Value],
-        features: int,
-        **settings: Any,
-    ) -> Value:
-        output = Value(layer.name, features)
-        node = kind(layer.name, inputs, output, **settings)
-        output.maker = node
-        for value in inputs:
-            value.readers.append(node)
-        self.nodes.append(node)
-        return output
-
-    def remove(self, node: Node) -> None:
-        """Take out a node whose output nobody reads any more."""
-        self.nodes.remove(node)
-        for value in node.inputs:
-            value.readers.remove(node)
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.nodes import (
+    ActivationNode,
+    AddNode,
+    AffineNode,
+    BatchNormalizationNode,
+    ConcatenateNode,
+    DenseNode,
+    InputNode,
+    LayerNormalizationNode,
+    SoftmaxNode,
+)
 
 
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
@@ -162,7 +65,10 @@ def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> 
         DenseNode, layer, inputs, features,
         kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"),
     )  # fmt: skip
-    return _activate(layer, trace, value, layer.activation)
+    value = _activate(layer, trace, value, layer.activation)
+    if layer.activity_regularizer is not None:
+        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
+    return value
 
 
 @lower_layer.register
@@ -183,6 +89,39 @@ def _(layer: layers.Add, trace: Trace, inputs: list[Value], features: int) -> Va
 @lower_layer.register
 def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: int) -> Value:
     return trace.add(ConcatenateNode, layer, inputs, features)
+
+
+@lower_layer.register
+def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
+    x = inputs[0]
+    y = x
+    shape: Shape = (None, x.features)
+    for inner in layer.layers:
+        shape = inner.compute_output_shape(shape)
+        y = lower_layer(inner, trace, [y], prod(shape[1:]))  # type: ignore[arg-type]
+    if layer.projection is not None:
+        x = lower_layer(layer.projection, trace, [x], features)
+    return trace.add(AddNode, layer, [x, y], features)
+
+
+@lower_layer.register
+def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        BatchNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"), moving_mean=layer.moving_mean,
+        moving_variance=layer.moving_variance, momentum=layer.momentum,
+        frozen=not layer.trainable,
+    )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(
+        LayerNormalizationNode, layer, inputs, features,
+        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
+        activation=Activation("linear"),
+    )  # fmt: skip
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

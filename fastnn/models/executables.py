@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
+from fastnn.errors import NonFiniteGradientError
+from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
-from fastnn.lowering.lower import Updates, can_take_nonzeros, lower
+from fastnn.lowering.graph import Trace
+from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
-from fastnn.lowering.trace import Trace, trace
+from fastnn.lowering.penalties import is_penalized
+from fastnn.lowering.program import Program
+from fastnn.lowering.trace import trace
 
 if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor
@@ -42,6 +47,8 @@ class Signature:
     inputs: list[tuple[int, ...]]
     outputs: list[tuple[int, ...]]
     multiply_adds: int
+    penalized: bool
+    """Whether regularizers add to the loss."""
 
 
 class Few(NamedTuple):
@@ -83,6 +90,7 @@ class Executables:
                 [_extents(tensor) for tensor in model.inputs],
                 [_extents(tensor) for tensor in model.outputs],
                 sum(variable.size for variable in model.weights),
+                is_penalized(self._trace()),
             )
         return self._signature
 
@@ -100,19 +108,22 @@ class Executables:
         objectives: Sequence[Objective],
         updates: Updates | None,
         longest_rows: Mapping[int, int],
+        store: bool = False,
     ) -> Iterator[Executable]:
         """An executable to train or evaluate with. See ``lower`` for the arguments."""
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
-            capacity, tuple(o.weighted for o in objectives), updates is not None,
+            capacity, tuple(o.weighted for o in objectives), updates and updates.apply, store,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
+            tuple(node.layer.trainable for node in self._model.nodes),
         )  # fmt: skip
         pool = self._pool(key)
         try:
             executable = pool.pop()
         except IndexError:
-            executable = Executable(lower(self._trace(), capacity, objectives, updates, sparse))
+            program = lower(self._trace(), capacity, objectives, updates, sparse, store=store)
+            executable = Executable(program)
         try:
             yield executable
         finally:
@@ -157,6 +168,21 @@ def threads_for(work: int) -> int:
     return most if most == 1 else max(1, min(most, work // _WORK_PER_THREAD))
 
 
+class Training(NamedTuple):
+    """What the batches of a training need beside an executable.
+
+    Attributes:
+        optimizer: Its ``iterations`` count each step that is done, even if Ctrl-C follows.
+        scalars: Of the optimizer for the next n steps.
+        storing: Lends an executable whose program stores gradients, for a step of which the usual
+            one can't prove that they are finite.
+    """
+
+    optimizer: Optimizer
+    scalars: Callable[[int], NDArray[np.float32]]
+    storing: Callable[[], AbstractContextManager[Executable]]
+
+
 def run_batches(
     executable: Executable,
     sources: list[Any],
@@ -166,34 +192,73 @@ def run_batches(
     outputs: list[NDArray[np.float32]],
     threads: int,
     *,
-    scalars: Callable[[int], NDArray[np.float32]] | None = None,
-    counter: Optimizer | None = None,
+    training: Training | None = None,
     one_by_one: bool = False,
     before: Callable[[int], None] | None = None,
     after: Callable[[int, int], bool] | None = None,
-) -> int:
-    """Run all batches of ``order``; returns how many ran.
+) -> None:
+    """Run all batches of ``order``.
 
     Args:
-        scalars: Of the optimizer for the next n steps.
-        counter: Its ``iterations`` count each step that is done, even if Ctrl-C follows.
         one_by_one: Come back to Python after each batch.
         before: Called with the batch's number before the engine goes on.
-        after: Called with the number of batches and of rows done; True stops.
+        after: Called with the number of batches done and of rows that they summed; True stops.
+
+    Raises:
+        NonFiniteGradientError: In training, unless ``after`` stops at that batch. It is counted for
+            ``after``, but has changed nothing.
     """
-    at = batches = 0
+    at = batches = skipped_rows = 0
     n_rows = len(order)
+
+    def run(executable: Executable, last: int) -> int:
+        steps = -(-(last - at) // batch_size)
+        scalars = counter = None
+        skip = False
+        if training is not None:
+            scalars, counter = training.scalars(steps), training.optimizer
+            skip = training.optimizer.nonfinite == "skip"
+        return executable.run(
+            sources, order, at, last, batch_size, scalars, sums, outputs, threads, INTERVAL,
+            counter, skip,
+        )  # fmt: skip
+
     while at < n_rows:
         if before is not None:
             before(batches)
         last = min(n_rows, at + batch_size) if one_by_one else n_rows
-        steps = -(-(last - at) // batch_size)
-        reached = executable.run(
-            sources, order, at, last, batch_size, scalars(steps) if scalars else None, sums,
-            outputs, threads, INTERVAL, counter,
-        )  # fmt: skip
-        batches += -(-(reached - at) // batch_size)
-        at = reached
-        if after is not None and after(batches, at):
-            break
-    return batches
+        done = run(executable, last)
+        ran, wrong = executable, None
+        if executable.unproven and training is not None:
+            batches += -(-(done - at) // batch_size)
+            at = done
+            with training.storing() as ran:
+                done = run(ran, min(n_rows, at + batch_size))
+                skipped_rows += ran.skipped_rows
+        else:
+            skipped_rows += executable.skipped_rows
+        batches += -(-(done - at) // batch_size)
+        at = done
+        if ran.nonfinite and training is not None:
+            wrong = NonFiniteGradientError(
+                _first_bad(ran.program), training.optimizer.iterations, batches
+            )
+            batches, at = batches + 1, min(n_rows, at + batch_size)
+        if after is not None and after(batches, at - skipped_rows):
+            return
+        if wrong is not None:
+            raise wrong
+
+
+def _first_bad(program: Program) -> str:
+    """The path of the weight where a gradient was first not finite.
+
+    Gradients stand in the order of backward. If already the first of them is wrong, it came wrong
+    out of forward: then the layer nearest to the input is named.
+    """
+    gradients: list[str] = list(program.gradients)
+    bad: list[int] = np.flatnonzero(~np.isfinite(program.norms)).tolist()
+    if bad[0] > 0:
+        return gradients[bad[0]]
+    layer = gradients[bad[-1]].rpartition("/")[0]
+    return next(path for path in gradients if path.rpartition("/")[0] == layer)

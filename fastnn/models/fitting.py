@@ -15,6 +15,7 @@ from fastnn.data.dataset import Dataset
 from fastnn.models import arguments
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.feeding import feed
+from fastnn.models.lsuv import calibrate
 from fastnn.models.passes import Progress
 from fastnn.models.totals import Logs
 from fastnn.utils import generator
@@ -47,6 +48,7 @@ class Fit:
         validation_freq: int,
     ) -> None:
         self.model = model
+        self._calibrated = False
         self.epochs = check_integer("fit", "epochs", epochs, at_least=1)
         self.initial_epoch = check_integer("fit", "initial_epoch", initial_epoch, at_least=0)
         self.batch_size = arguments.count("fit", "batch_size", batch_size) or arguments.BATCH_SIZE
@@ -79,9 +81,6 @@ class Fit:
                 self.data, self.validation = self._split(self.data, share)
         if validation_data is not None:
             self.validation = self._validation(validation_data)
-        for data in (self.data, self.validation):
-            if isinstance(data, Dataset):
-                data.find_nonzeros(model._executables.scales_of_sparse_inputs())
         steps, examples = self.steps, None
         if isinstance(self.data, Dataset):
             examples = sum(self._passes(len(self.data)))
@@ -122,9 +121,15 @@ class Fit:
         model = self.model
         model.stop_training = False
         model.history = self.history
+        if isinstance(self.data, Dataset):
+            calibrate(model, self.data)
+        for data in (self.data, self.validation):
+            if isinstance(data, Dataset):
+                data.find_nonzeros(model._executables.scales_of_sparse_inputs())
+        model._initial_epoch = None
         self.callbacks.on_train_begin()
         logs: Logs = {}
-        for epoch in range(self.initial_epoch, self.epochs):
+        for epoch in range(model._initial_epoch or self.initial_epoch, self.epochs):
             self.callbacks.on_epoch_begin(epoch)
             logs = self._epoch()
             if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
@@ -136,6 +141,7 @@ class Fit:
             self.callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        model._state().finalize()
         self.callbacks.on_train_end(logs)
         return self.history
 
@@ -151,6 +157,9 @@ class Fit:
             return progress.logs()
         for x, y, weight in self.data.epoch():
             dataset = feed(model, x, y, weight, self.class_weight)
+            if not self._calibrated:
+                self._calibrated = True
+                calibrate(model, dataset)
             progress.run(dataset, np.arange(len(dataset)), len(dataset), model._updates())
             if model.stop_training:
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from fastnn import layers as _layers
@@ -314,18 +314,32 @@ class Model(Trainer, Layer):
         """
         saving.load_weights(self, filepath)
 
+    # For BackupAndRestore, which knows nothing of files
+
+    def _save_backup(self, filepath: str, epoch: int) -> None:
+        saving.save_backup(self, filepath, epoch)
+
+    def _restore_backup(self, filepath: str) -> int:
+        return saving.restore_backup(self, filepath)
+
 
 T = TypeVar("T")
 
 
 def check_unique_names(model: str, layers: Sequence[Layer]) -> None:
-    """ValueError if two of a model's layers have one name."""
+    """ValueError if two of a model's layers, those inside of others included, have one name."""
     owners: dict[str, Layer] = {}
-    for layer in layers:
+    for layer in _with_inner(layers):
         if owners.setdefault(layer.name, layer) is not layer:
             raise ValueError(
                 f"model {model!r} has two layers of the name {layer.name!r}: names must be unique"
             )
+
+
+def _with_inner(layers: Sequence[Layer]) -> Iterator[Layer]:
+    for layer in layers:
+        yield layer
+        yield from _with_inner(layer.inner_layers)
 
 
 def _cut_off(

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.kernels.layout import aligned_zeros, pack, unpack
-from fastnn.lowering.lower import Updates
+from fastnn.lowering.builder import Updates
+from fastnn.optimizers.muon import Muon
 
 if TYPE_CHECKING:
     from fastnn.optimizers import Optimizer
     from fastnn.variables import Variable
+
+_AVERAGE = "average"
+"""The name, beside those of the slots, of a weight's moving average."""
 
 
 class OptimizerState:
@@ -22,14 +26,44 @@ class OptimizerState:
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         self._slots: dict[Variable, list[NDArray[np.float32]]] = {}
+        self._averages: dict[Variable, NDArray[np.float32]] = {}
 
     def updates(self, weights: Iterable[Variable]) -> Updates:
         """For lowering."""
+        optimizer = self._optimizer
         for variable in weights:
             if variable.trainable and variable not in self._slots:
-                shape = variable.storage.shape
-                self._slots[variable] = [aligned_zeros(shape) for _ in self._optimizer.slots]
-        return Updates(self._optimizer.kernel, self._slots)
+                self._slots[variable] = [
+                    self._first(variable, name) for name in optimizer.slots_for(variable)
+                ]
+                if optimizer.use_ema:
+                    self._averages[variable] = aligned_zeros(variable.storage.shape)
+        return Updates(
+            kernels={variable: optimizer.kernel_for(variable) for variable in self._slots},
+            slots=self._slots,
+            averages=self._averages,
+            ema_momentum=optimizer.ema_momentum,
+            overwrite_every=optimizer.ema_overwrite_frequency or 0,
+            halts=optimizer.nonfinite != "propagate",
+            clipnorm=optimizer.clipnorm or 0.0,
+            clipvalue=optimizer.clipvalue or 0.0,
+            global_clipnorm=optimizer.global_clipnorm or 0.0,
+            adaptive_clip=optimizer.adaptive_clip or 0.0,
+            muon=optimizer if isinstance(optimizer, Muon) else None,
+        )
+
+    def _first(self, variable: Variable, name: str) -> NDArray[np.float32]:
+        slot: NDArray[np.float32] = aligned_zeros(variable.storage.shape)
+        # The padding, too: with a gradient of 0 it takes no step.
+        slot.fill(self._optimizer.initial_values.get(name, 0.0))
+        return slot
+
+    def finalize(self) -> None:
+        """Training ends: each average takes its weight's place."""
+        if self._optimizer.iterations:
+            for variable, average in self._averages.items():
+                if variable.trainable:
+                    variable.storage[...] = average
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By name: "iterations", and each slot as "weight's path/slot's name"."""
@@ -37,8 +71,10 @@ class OptimizerState:
             "iterations": np.array(self._optimizer.iterations, np.int64)
         }
         for variable, slots in self._slots.items():
-            for name, slot in zip(self._optimizer.slots, slots, strict=True):
+            for name, slot in zip(self._optimizer.slots_for(variable), slots, strict=True):
                 state[f"{variable.path}/{name}"] = unpack(slot, variable.shape)
+        for variable, average in self._averages.items():
+            state[f"{variable.path}/{_AVERAGE}"] = unpack(average, variable.shape)
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]], weights: list[Variable]) -> None:
@@ -47,31 +83,42 @@ class OptimizerState:
         Raises:
             ValueError: It does not fit. Nothing has changed then.
         """
+        averages = (_AVERAGE,) if self._optimizer.use_ema else ()
         expected = {
-            f"{variable.path}/{name}": (variable, number)
+            f"{variable.path}/{name}": variable
             for variable in weights
-            for number, name in enumerate(self._optimizer.slots)
+            for name in (*self._optimizer.slots_for(variable), *averages)
         }
         names = set(state) - {"iterations"}
         if not names <= set(expected) or "iterations" not in state:
             raise ValueError(f"optimizer state does not fit: {sorted(names - set(expected))}")
         for name in names:
-            if state[name].shape != expected[name][0].shape:
+            if state[name].shape != expected[name].shape:
                 raise ValueError(f"optimizer state {name} has shape {state[name].shape}")
         iterations = np.asarray(state["iterations"])
         if iterations.size != 1 or iterations.dtype.kind not in "iu" or int(iterations.item()) < 0:
             raise ValueError("optimizer state 'iterations' is not a count")
         self.updates(weights)
-        for name in names:
-            variable, number = expected[name]
-            if variable in self._slots:
-                pack(state[name], self._slots[variable][number])
+        for path in names:
+            variable, name = expected[path], path.rpartition("/")[2]
+            if variable not in self._slots:
+                continue
+            if name == _AVERAGE:
+                pack(state[path], self._averages[variable])
+            else:
+                number = self._optimizer.slots_for(variable).index(name)
+                pack(state[path], self._slots[variable][number])
         self._optimizer.iterations = int(iterations.item())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays that copy.deepcopy or pickle made are not aligned.
         self.__dict__.update(state)
         for slots in self._slots.values():
-            for number, slot in enumerate(slots):
-                slots[number] = aligned_zeros(slot.shape)
-                slots[number][...] = slot
+            slots[:] = map(_aligned, slots)
+        self._averages = {v: _aligned(average) for v, average in self._averages.items()}
+
+
+def _aligned(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    copy: NDArray[np.float32] = aligned_zeros(array.shape)
+    copy[...] = array
+    return copy

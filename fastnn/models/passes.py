@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
-from fastnn.lowering.lower import Updates
-from fastnn.models.executables import run_batches, threads_for
+from fastnn.lowering.builder import Updates
+from fastnn.lowering.objective import Objective
+from fastnn.models.executables import Training, run_batches, threads_for
 from fastnn.models.totals import Logs, Totals
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ def run_pass(
         updates: To train; each step is counted in the optimizer's ``iterations``.
         hooks: See ``run_batches``.
     """
-    objectives = model._objectives()
-    # Weights are needed for themselves where a weighted metric is divided by their sum.
-    weighted = dataset.weighted or any(o.weighted_metrics for o in objectives)
-    objectives = [replace(o, weighted=weighted and o.takes_weights) for o in objectives]
-    scalars = None if updates is None else _scalars(model.optimizer)
+    objectives, weighted = objectives_for(model, dataset)
+    training = None
+    if updates is not None:
+        training = Training(
+            model.optimizer, _scalars(model.optimizer),
+            lambda: model._executables.lend(
+                batch_size, objectives, updates, dataset.longest_rows, store=True
+            ),
+        )  # fmt: skip
     rows_before = totals.rows
     after: Callable[[int, int], bool] | None = hooks.pop("after", None)
 
@@ -59,9 +64,16 @@ def run_pass(
         run_batches(
             executable, dataset.sources(weighted), order, batch_size, totals.sums, [],
             threads_for(min(batch_size, len(order)) * model._executables.signature.multiply_adds),
-            scalars=scalars, counter=None if updates is None else model.optimizer,
-            after=count, **hooks,
+            training=training, after=count, **hooks,
         )  # fmt: skip
+
+
+def objectives_for(model: Trainer, dataset: Dataset) -> tuple[list[Objective], bool]:
+    """The model's objectives for this data, and whether it must give weights."""
+    objectives = model._objectives()
+    # Weights are needed for themselves where a weighted metric is divided by their sum.
+    weighted = dataset.weighted or any(o.weighted_metrics for o in objectives)
+    return [replace(o, weighted=weighted and o.takes_weights) for o in objectives], weighted
 
 
 def _scalars(optimizer: Optimizer) -> Callable[[int], NDArray[np.float32]]:

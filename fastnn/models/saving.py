@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastnn import utils
+from fastnn._checks import check_integer, check_real
 from fastnn._registry import serialize
 from fastnn.models import container
 
@@ -31,6 +34,70 @@ def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     container.write(filepath, container.Container(_weights(model), {}, {}))
 
 
+def save_backup(model: Model, filepath: str | os.PathLike[str], epoch: int) -> None:
+    """What it takes to go on with a training before ``epoch``: weights, the optimizer's state and
+    learning rate, and the state of the random numbers."""
+    rate = model.optimizer._learning_rate
+    backup = {
+        "epoch": epoch,
+        # A schedule follows from the number of steps.
+        "learning_rate": rate if isinstance(rate, float) else None,
+        "random": utils.random_state(),
+    }
+    content = container.Container(_weights(model), model._training_state(), {"backup": backup})
+    container.write(filepath, content)
+
+
+def restore_backup(model: Model, filepath: str | os.PathLike[str]) -> int:
+    """Put ``model`` where it was when ``save_backup`` wrote the file; returns its epoch.
+
+    Raises:
+        OSError: there is no such file, or it can't be read.
+        ValueError: it is malformed, or not of such a model. Nothing has changed then.
+    """
+    content = container.read(filepath)
+    try:
+        backup = content.configs.get("backup")
+        if not isinstance(backup, dict) or backup.keys() != {"epoch", "learning_rate", "random"}:
+            raise ValueError("it holds no backup")
+        epoch = check_integer("its backup", "epoch", backup["epoch"], at_least=0)
+        rate = backup["learning_rate"]
+        if rate is not None:
+            rate = check_real("its backup", "learning_rate", rate, at_least=0)
+        _check_fit(model, content.weights)
+        random_before = utils.random_state()
+        utils.restore_random_state(backup["random"])
+        try:
+            model._restore_training_state(_state_by_order(model, content))
+        except ValueError:
+            utils.restore_random_state(random_before)
+            raise
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(filepath)} can't be restored: {error}") from error
+    model.set_weights(list(content.weights.values()))
+    if rate is not None:
+        model.optimizer.learning_rate = rate
+    return epoch
+
+
+def _state_by_order(model: Model, content: container.Container) -> dict[str, NDArray[Any]]:
+    """The optimizer's state under the names of the model's own weights. A model that was made again
+    in one process has other automatic names."""
+    paths = {old: new.path for old, new in zip(content.weights, model.weights, strict=True)}
+    state = {}
+    for name, value in content.training_state.items():
+        path, _, slot = name.rpartition("/")
+        state[f"{paths[path]}/{slot}" if path in paths else name] = value
+    return state
+
+
+def _check_fit(model: Model, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    wanted = [variable.shape for variable in model.weights]
+    found = [value.shape for value in weights.values()]
+    if found != wanted:
+        raise ValueError(f"the model has weights of shapes {wanted}, the file {found}")
+
+
 def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Weights from a file into ``model``, by their order. See ``Model.load_weights``."""
     _check_built(model)
@@ -43,7 +110,12 @@ def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
 
 def _weights(model: Model) -> dict[str, NDArray[np.float32]]:
     _check_built(model)
-    return {variable.path: variable.numpy() for variable in model.weights}
+    weights = {variable.path: variable.numpy() for variable in model.weights}
+    if len(weights) < len(model.weights):
+        paths = [variable.path for variable in model.weights]
+        twice = sorted({path for path in paths if paths.count(path) > 1})
+        raise ValueError(f"model {model.name!r} has several weights of one name: {twice}")
+    return weights
 
 
 def _check_built(model: Model) -> None:

@@ -15,17 +15,21 @@ class Totals:
     """What the steps of a program add to.
 
     Attributes:
-        sums: For each output: its loss, metrics, weighted metrics and, if there are such, weights.
+        sums: The penalties of regularizers, if there are such; then for each output: its loss,
+            metrics, weighted metrics and, if there are such, weights.
         rows: How many rows have been summed.
     """
 
-    def __init__(self, output_names: Sequence[str], objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self, output_names: Sequence[str], objectives: Sequence[Objective], penalized: bool
+    ) -> None:
         self._names = output_names
         self._objectives = objectives
+        self._penalized = penalized
         n_sums = sum(
             (o.loss is not None) + len(o.all_metrics) + bool(o.weighted_metrics) for o in objectives
         )
-        self.sums = np.zeros(n_sums)
+        self.sums = np.zeros(n_sums + penalized)
         self.rows = 0
 
     def logs(self) -> Logs:
@@ -35,7 +39,7 @@ class Totals:
         taken, a weighted metric is called "weighted_..." and another metric gets a "_1".
         """
         sums = iter(self.sums.tolist())
-        total = 0.0
+        total = _ratio(next(sums), self.rows) if self._penalized else 0.0
         losses: Logs = {}
         metrics: list[tuple[str, str, float]] = []
         weighted: list[tuple[str, str, float]] = []

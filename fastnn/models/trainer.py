@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
-from fastnn.lowering.lower import Updates
+from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.compiled import Compiled
 from fastnn.models.evaluating import evaluate
@@ -44,6 +44,8 @@ class Trainer(ABC):
 
     def __init__(self) -> None:
         self.stop_training = False
+        # Set by a callback when fit begins: the epoch to go on with.
+        self._initial_epoch: int | None = None
         self.history: History | None = None
         self._compiled: Compiled | None = None
         self._optimizer_state: OptimizerState | None = None
@@ -163,7 +165,7 @@ class Trainer(ABC):
         return any(o.loss is not None and o.loss.reduction == "sum" for o in self._objectives())
 
     def _totals(self) -> Totals:
-        return Totals(self.output_names, self._objectives())
+        return Totals(self.output_names, self._objectives(), self._executables.signature.penalized)
 
     def _updates(self) -> Updates:
         return self._state().updates(self.weights)

@@ -9,16 +9,32 @@ from typing import Any
 
 from fastnn._registry import resolve
 from fastnn.optimizers import schedules
+from fastnn.optimizers.adagrad import Adagrad
 from fastnn.optimizers.adam import Adam, AdamW
 from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.lion import Lion
+from fastnn.optimizers.muon import Muon
+from fastnn.optimizers.nadam import Nadam
 from fastnn.optimizers.rmsprop import RMSprop
 from fastnn.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "schedules",
+]
 
 CLASSES: dict[str, type[Optimizer]] = {
     name: cls
-    for cls in (SGD, Adam, AdamW, RMSprop)
+    for cls in (SGD, Adagrad, Adam, AdamW, Lion, Muon, Nadam, RMSprop)
     for name in (cls.__name__, cls.__name__.lower())
 }
 """Every optimizer by its class's name, as it is and in lower case."""

@@ -30,7 +30,8 @@ class Adam(Optimizer):
         epsilon: a number >= 0, added to the root; 0 makes NaN of a weight without gradient.
         amsgrad: never let a step grow because ``v`` shrinks.
         weight_decay: see ``Optimizer``.
-        name: see ``Optimizer``.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+            adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
     def __init__(
@@ -41,10 +42,30 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         *,
         name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            name=name,
+            adaptive_clip=adaptive_clip,
+            nonfinite=nonfinite,
+        )
         self.beta_1 = self._check("beta_1", beta_1, at_least=0, below=1)
         self.beta_2 = self._check("beta_2", beta_2, at_least=0, below=1)
         self.epsilon = self._check("epsilon", epsilon, at_least=0)
@@ -91,7 +112,8 @@ class AdamW(Adam):
         beta_2: see ``Adam``.
         epsilon: see ``Adam``.
         amsgrad: see ``Adam``.
-        name: see ``Optimizer``.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+            adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
     def __init__(
@@ -102,9 +124,33 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         *,
         name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
     ) -> None:
         # Adam allows None; here it would silently be Adam.
         self._check("weight_decay", weight_decay, at_least=0)
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, name=name)
+        super().__init__(
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            name=name,
+            adaptive_clip=adaptive_clip,
+            nonfinite=nonfinite,
+        )

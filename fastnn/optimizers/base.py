@@ -1,16 +1,21 @@
-"""What all optimizers share: the learning rate, weight decay, the count of steps, the config."""
+"""What all optimizers share: learning rate, decay, clipping, averaging, count of steps, config."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn._checks import check_real
+from fastnn._checks import check_choice, check_flag, check_integer, check_real
 from fastnn.optimizers import schedules
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.variables import Variable
+
+NONFINITE = ("raise", "skip", "propagate")
+"""What can be done about a gradient that is not finite."""
 
 
 class Optimizer(ABC):
@@ -19,32 +24,88 @@ class Optimizer(ABC):
     A subclass says which kernel updates a weight, which arrays of the weight's shape the kernel
     keeps (``slots``), and which numbers it takes at a step (``scalars``).
 
+    At most one of the four ways to clip may be given; each takes a number > 0. Keras, which has the
+    first three, takes a number <= 0 for none.
+
     Args:
         learning_rate: a number >= 0, or a ``LearningRateSchedule``. Keras's third choice, a
             function without arguments, does not exist here.
         weight_decay: None, or a number >= 0; before each step every weight loses
             ``learning_rate * weight_decay`` of itself (Loshchilov & Hutter 2019).
+        clipnorm: the gradient of each weight is scaled down to this L2 norm where it exceeds it.
+        clipvalue: each element of a gradient is clipped to [-clipvalue, clipvalue].
+        global_clipnorm: all gradients are scaled down together to this L2 norm, taken over all of
+            them, where they exceed it (Pascanu et al. 2013).
+        use_ema: keep an exponential moving average of each trainable weight, which takes the
+            weight's place at the end of ``fit``.
+        ema_momentum: the share of the average that a step keeps, in [0, 1]; the first average is
+            the weight after the first step.
+        ema_overwrite_frequency: None, or after every how many steps (an integer >= 1) the average
+            takes the weight's place in the midst of training.
         name: the optimizer's name; by default its class's, in lower case.
+        adaptive_clip: the clipping factor lambda of adaptive gradient clipping (Brock et al. 2021,
+            eq. 3; they use 0.01): the gradient of each unit is scaled down to lambda times the norm
+            of the unit's weights where it exceeds that. Keras has no such argument.
+        nonfinite: what to do about a gradient with an element that is not finite: ``"raise"``
+            before any weight is touched, ``"skip"`` the step, or ``"propagate"`` it, as Keras does,
+            which has no such argument.
 
     Attributes:
-        iterations: steps done so far.
+        iterations (int): steps done so far.
+        weight_decay (float | None): see above, as all that follow.
+        clipnorm (float | None)
+        clipvalue (float | None)
+        global_clipnorm (float | None)
+        adaptive_clip (float | None)
+        use_ema (bool)
+        ema_momentum (float)
+        ema_overwrite_frequency (int | None)
+        nonfinite (str)
 
     Raises:
-        TypeError, ValueError: an argument is not a number, or out of its bounds.
+        TypeError, ValueError: an argument is not what it must be, or several clip.
     """
 
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule,
         weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        *,
         name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
     ) -> None:
-        self.name = type(self).__name__.lower() if name is None else name
+        owner = type(self).__name__
+        self.name = owner.lower() if name is None else name
         self.iterations = 0
         self._learning_rate = self._checked_learning_rate(learning_rate)
-        self.weight_decay = (
-            None if weight_decay is None else self._check("weight_decay", weight_decay, at_least=0)
+        self.weight_decay = self._check_optional("weight_decay", weight_decay, at_least=0)
+        self.clipnorm = self._check_optional("clipnorm", clipnorm, above=0)
+        self.clipvalue = self._check_optional("clipvalue", clipvalue, above=0)
+        self.global_clipnorm = self._check_optional("global_clipnorm", global_clipnorm, above=0)
+        self.adaptive_clip = self._check_optional("adaptive_clip", adaptive_clip, above=0)
+        clips = ("clipnorm", "clipvalue", "global_clipnorm", "adaptive_clip")
+        given = [f"{clip}={getattr(self, clip):g}" for clip in clips if getattr(self, clip)]
+        if len(given) > 1:
+            raise ValueError(
+                f"{owner}: at most one of {', '.join(clips)} may be given, got {', '.join(given)}"
+            )
+        self.use_ema = check_flag(owner, "use_ema", use_ema)
+        self.ema_momentum = self._check("ema_momentum", ema_momentum, at_least=0, at_most=1)
+        self.ema_overwrite_frequency = (
+            None
+            if ema_overwrite_frequency is None
+            else check_integer(
+                owner, "ema_overwrite_frequency", ema_overwrite_frequency, at_least=1
+            )
         )
+        self.nonfinite = check_choice(owner, "nonfinite", nonfinite, NONFINITE)
 
     @property
     @abstractmethod
@@ -54,7 +115,20 @@ class Optimizer(ABC):
     @property
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
-        """Names of the arrays of a weight's shape, zero at first, that the kernel keeps."""
+        """Names of the arrays of a weight's shape that the kernel keeps."""
+
+    @property
+    def initial_values(self) -> Mapping[str, float]:
+        """First values of the slots that do not begin at zero, by the slot's name."""
+        return {}
+
+    def kernel_for(self, variable: Variable) -> str:
+        """The kernel that updates this weight; for most optimizers the same for all."""
+        return self.kernel
+
+    def slots_for(self, variable: Variable) -> tuple[str, ...]:
+        """The slots of this weight; for most optimizers the same for all."""
+        return self.slots
 
     @abstractmethod
     def scalars(
@@ -121,6 +195,14 @@ class Optimizer(ABC):
             "name": self.name,
             "learning_rate": rate if isinstance(rate, float) else schedules.serialize(rate),
             "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "clipvalue": self.clipvalue,
+            "global_clipnorm": self.global_clipnorm,
+            "adaptive_clip": self.adaptive_clip,
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            "nonfinite": self.nonfinite,
         }
 
     @classmethod
@@ -136,6 +218,9 @@ class Optimizer(ABC):
 
     def _check(self, argument: str, value: object, **limits: float) -> float:
         return check_real(type(self).__name__, argument, value, **limits)
+
+    def _check_optional(self, argument: str, value: object, **limits: float) -> float | None:
+        return None if value is None else self._check(argument, value, **limits)
 
     def _checked_learning_rate(
         self, learning_rate: float | LearningRateSchedule

@@ -31,7 +31,8 @@ class RMSprop(Optimizer):
         epsilon: a number >= 0, added under the root.
         centered: divide by the standard deviation, not by the root of the mean square.
         weight_decay: see ``Optimizer``.
-        name: see ``Optimizer``.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+            adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
     def __init__(
@@ -42,10 +43,30 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         *,
         name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            name=name,
+            adaptive_clip=adaptive_clip,
+            nonfinite=nonfinite,
+        )
         self.rho = self._check("rho", rho, at_least=0, below=1)
         self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
         self.epsilon = self._check("epsilon", epsilon, at_least=0)

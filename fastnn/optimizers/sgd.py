@@ -23,7 +23,8 @@ class SGD(Optimizer):
         momentum: in [0, 1].
         nesterov: look ahead; means nothing without momentum.
         weight_decay: see ``Optimizer``.
-        name: see ``Optimizer``.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+            adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
     def __init__(
@@ -32,10 +33,30 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         *,
         name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            name=name,
+            adaptive_clip=adaptive_clip,
+            nonfinite=nonfinite,
+        )
         self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
         self.nesterov = check_flag(type(self).__name__, "nesterov", nesterov)
 

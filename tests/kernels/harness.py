@@ -147,6 +147,17 @@ def kernel_block(w: Buffer) -> int:
     return w.array.shape[1] * BLOCK
 
 
+def update_op(gradient: Buffer, w: Buffer, slots: Sequence[Buffer], **settings: Any) -> Op:
+    """The optimizer's step on a packed weight, a block of columns at a time."""
+    assert w.array is not None
+    blocks, rows = w.array.shape[:2]
+    named = {f"slot_{i}": slot for i, slot in enumerate(slots)}
+    return make_op(
+        "update", gradient=gradient, w=w, **named, **{"blocks": blocks, "rows": rows, "group": 1},
+        **settings,
+    )  # fmt: skip
+
+
 def by_any_team(compute: Callable[[int], Sequence[Array]]) -> list[Array]:
     """What ``compute(threads)`` returns, which must be the same to the last bit for any team."""
     first = list(compute(THREADS[0]))
@@ -208,5 +219,6 @@ __all__ = [
     "kernel_block",
     "make_op",
     "read_weight",
+    "update_op",
     "weight",
 ]

@@ -24,6 +24,7 @@ from kernels.harness import (
     kernel_block,
     make_op,
     read_weight,
+    update_op,
     weight,
 )
 
@@ -93,7 +94,8 @@ class Problem:
         bias = weight(self.b if accumulate else np.zeros_like(self.b))
         op = make_op(
             "dense_backward_weights", x=self.batch.blocks(self.x), dz=self.batch.blocks(self.dz),
-            kernel=kernel, bias=bias, **self.sizes(kernel), optimizer=-1, accumulate=accumulate,
+            kernel=weight(self.w), bias=weight(self.b), kernel_gradient=kernel, bias_gradient=bias,
+            **self.sizes(kernel), unfinished=True, accumulate=accumulate,
         )  # fmt: skip
         self.batch.run(op, threads=threads)
         return [read_weight(kernel, self.w.shape), read_weight(bias, self.b.shape)]
@@ -114,13 +116,13 @@ class Problem:
                            **named, **self.sizes(tensors["kernel"]))]  # fmt: skip
         else:
             sums = {"kernel": weight(0 * self.w), "bias": weight(0 * self.b)}
-            ops = [make_op("dense_backward_weights", x=x, dz=dz, optimizer=-1, **sums,
+            named = {f"{role}_gradient": buffer for role, buffer in sums.items()}
+            ops = [make_op("dense_backward_weights", x=x, dz=dz, **tensors, **named,
                            **self.sizes(tensors["kernel"]))]  # fmt: skip
             ops += [
-                make_op("update", gradient=sums[role], w=tensors[role], slot_0=slots[role][0],
-                        slot_1=slots[role][1], size=tensors[role].array.size, optimizer=optimizer)
+                update_op(sums[role], tensors[role], slots[role], optimizer=optimizer)
                 for role in tensors
-            ]  # fmt: skip
+            ]
         self.batch.run(*ops, threads=threads, scalars=scalars)
         shapes = {"kernel": self.w.shape, "bias": self.b.shape}
         return [

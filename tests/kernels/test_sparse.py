@@ -79,6 +79,8 @@ class Problem:
                         optimizer=optimizer, **self.settings(kernel))  # fmt: skip
         if stepped:
             operands |= {f"{role}_slot_0": slot for role, slot in slots.items()}
+        else:
+            operands |= {"kernel_gradient": kernel, "bias_gradient": bias}
         x = self.batch.unwritten(self.inputs)
         if sparse:
             columns, room = self.columns(self.nonzeros)

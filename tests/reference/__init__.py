@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reference import cases_fit, cases_layers, cases_losses, cases_optimizers
+from reference import cases_fit, cases_layers, cases_losses, cases_norms, cases_optimizers
 from reference.protocol import CASES, Run, execute
 
 __all__ = ["Reference", "Run", "execute", "select"]
 
-_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit)
+_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms)
 
 
 def select(prefixes: list[str]) -> list[str]:
@@ -22,14 +22,21 @@ def select(prefixes: list[str]) -> list[str]:
 
 
 class Reference:
-    """The recorded results: see ``make_keras_reference.py`` for the file."""
+    """The recorded results: see ``make_keras_reference.py`` for the files."""
 
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as arrays:
-            index = json.loads(str(arrays["index"]))
-            self._vectors = arrays["float32"], arrays["float64"]
-        self.origin: dict[str, str] = index["origin"]
-        self._cases = index["cases"]
+    def __init__(self, *paths: Path) -> None:
+        self.origins: list[dict[str, str]] = []
+        self._cases: dict[str, dict] = {}
+        self._vectors: dict[str, tuple[NDArray, NDArray]] = {}
+        for path in paths:
+            with np.load(path) as arrays:
+                index = json.loads(str(arrays["index"]))
+                vectors = arrays["float32"], arrays["float64"]
+            twice = index["cases"].keys() & self._cases.keys()
+            assert not twice, f"{path} repeats {sorted(twice)}"
+            self.origins.append(index["origin"])
+            self._cases |= index["cases"]
+            self._vectors |= dict.fromkeys(index["cases"], vectors)
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +52,7 @@ class Reference:
         return {
             key: tuple(
                 vector[offset : offset + int(np.prod(shape))].reshape(shape)
-                for vector in self._vectors
+                for vector in self._vectors[name]
             )
             for key, (offset, shape) in self._cases[name]["results"].items()
         }

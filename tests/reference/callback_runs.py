@@ -5,12 +5,14 @@ The same code drives Keras's callbacks (``make_callbacks.py``) and fastnn's (``t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 NAN = float("nan")
 
-STREAMS: dict[str, list[float]] = {
+STREAMS: dict[str, list[float | None]] = {
     "falls": [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1],
     "rises": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
     "flat": [0.5] * 12,
@@ -20,6 +22,8 @@ STREAMS: dict[str, list[float]] = {
     "nan later": [0.9, 0.8, NAN, 0.7, NAN, NAN, NAN, 0.6],
     "nan first": [NAN, 0.8, 0.7, 0.6, 0.5],
     "infinite": [float("inf"), 0.8, float("-inf"), 0.6, 0.5],
+    # None: an epoch without this log.
+    "missing": [None, 0.9, None, 0.8, None, None, 0.85, 0.86, None, 0.87],
 }
 
 EARLY_STOPPING: list[dict[str, Any]] = [
@@ -35,6 +39,9 @@ EARLY_STOPPING: list[dict[str, Any]] = [
     {"patience": 2, "start_from_epoch": 4, "restore_best_weights": True},
     {"patience": 0, "start_from_epoch": 3, "baseline": 0.45, "mode": "max"},
     {"patience": 50, "restore_best_weights": True},
+    {"patience": 2, "baseline": 0.6, "mode": "max", "restore_best_weights": True},
+    {"patience": 1, "start_from_epoch": 2, "min_delta": 0.05, "restore_best_weights": True},
+    {"patience": 2, "start_from_epoch": 50, "restore_best_weights": True},
 ]
 
 REDUCE_LR: list[dict[str, Any]] = [
@@ -45,6 +52,8 @@ REDUCE_LR: list[dict[str, Any]] = [
     {"patience": 1, "factor": 0.5, "min_lr": 0.03125},
     {"patience": 2, "mode": "max", "factor": 0.5, "cooldown": 1},
     {"patience": 1, "min_delta": 0.1, "factor": 0.5},
+    {"patience": 1, "factor": 0.5, "min_lr": 0.1},
+    {"patience": 0, "factor": 0.5, "cooldown": 3, "min_delta": 0},
 ]
 
 FILEPATH = "{epoch:02d}-{val_loss:.3f}"
@@ -58,6 +67,23 @@ CHECKPOINT: list[dict[str, Any]] = [
     {"save_best_only": True, "save_weights_only": True},
     {"save_freq": 4},
     {"save_freq": 5, "save_best_only": True, "mode": "min"},
+    {"filepath": "best", "save_best_only": True},
+    {"filepath": "{epoch}-{batch:03d}", "save_freq": 2, "save_weights_only": True},
+]
+
+SCHEDULER: list[dict[str, Any]] = [{"schedule": "halve"}, {"schedule": "of the epoch alone"}]
+
+SCHEDULES: dict[str, Any] = {
+    "halve": lambda epoch, rate: rate / 2,
+    "of the epoch alone": lambda epoch: 0.3 / (epoch + 1),
+}
+
+CSV: list[dict[str, Any]] = [
+    {},
+    {"separator": ";"},
+    {"append": True},
+    {"append": True, "filename": "exists.csv"},
+    {"filename": "exists.csv"},
 ]
 
 BATCHES_PER_EPOCH = 3
@@ -104,36 +130,77 @@ def cases() -> Iterator[tuple[str, dict[str, Any], str]]:
         ("EarlyStopping", EARLY_STOPPING),
         ("ReduceLROnPlateau", REDUCE_LR),
         ("ModelCheckpoint", CHECKPOINT),
+        ("LearningRateScheduler", SCHEDULER),
+        ("TerminateOnNaN", [{}, {"raise_error": True}]),
+        ("CSVLogger", CSV),
     ):
+        path = {"ModelCheckpoint": {"filepath": FILEPATH}, "CSVLogger": {"filename": "new.csv"}}
         for config in configs:
+            full = path.get(name, {}) | config
             for stream in STREAMS:
-                filepath = {"filepath": FILEPATH} if name == "ModelCheckpoint" else {}
-                yield name, filepath | config, stream
+                # A file name can't have a log that isn't there.
+                if stream != "missing" or full.get("filepath") != FILEPATH:
+                    yield name, full, stream
 
 
-def run(callback: Any, stream: list[float]) -> dict[str, Any]:
+def arguments(name: str, config: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The callback's arguments: what JSON can't hold, and files in ``directory``."""
+    if name == "LearningRateScheduler":
+        return {"schedule": SCHEDULES[config["schedule"]]}
+    if name == "CSVLogger":
+        path = directory / config["filename"]
+        if path.name == "exists.csv":
+            path.write_text("epoch,old\n0,1.5\n")
+        return config | {"filename": str(path)}
+    return dict(config)
+
+
+def run(callback: Any, stream: list[float | None]) -> dict[str, Any]:
     """Train a fake model on ``stream``, the values of ``val_loss``, as ``fit`` would.
 
     Returns:
-        Counters and learning rate after each epoch, and the weights and the saves at the end.
+        Counters and learning rate after each epoch; names of the last logs, weights, saves, a CSV
+        file and an error at the end.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of missing logs
+        return _run(callback, stream)
+
+
+def _run(callback: Any, stream: list[float | None]) -> dict[str, Any]:
     model = FakeModel()
     callback.set_model(model)
     callback.on_train_begin({})
     counters = [name for name in ("wait", "cooldown_counter") if hasattr(callback, name)]
-    after: dict[str, list[Any]] = {name: [] for name in ["learning_rate", "best", *counters]}
+    if hasattr(callback, "best"):
+        counters.append("best")
+    after: dict[str, list[Any]] = {name: [] for name in ["learning_rate", *counters]}
+    end: dict[str, Any] = {}
+    batches = 0
     for epoch, value in enumerate(stream):
+        logs = {"loss": 1.0} if value is None else {"loss": value, "val_loss": value}
         callback.on_epoch_begin(epoch, {})
         for batch in range(BATCHES_PER_EPOCH):
             callback.on_train_batch_begin(batch, {})
-            callback.on_train_batch_end(batch, {"loss": value, "val_loss": value})
+            batches += 1
+            try:
+                callback.on_train_batch_end(batch, dict(logs))
+            except RuntimeError:
+                end["error in batch"] = batches
+            if model.stop_training or "error in batch" in end:
+                break
+        if "error in batch" in end:
+            break
         model.weights = epoch + 1
-        callback.on_epoch_end(epoch, {"val_loss": value})
+        callback.on_epoch_end(epoch, logs)
         after["learning_rate"].append(model.optimizer.learning_rate)
-        for name in ["best", *counters]:
+        end["logs"] = list(logs)
+        for name in counters:
             after[name].append(getattr(callback, name))
         if model.stop_training:
             break
     callback.on_train_end({})
-    end = {"stopped_epoch": getattr(callback, "stopped_epoch", None)}
-    return {**after, **end, "weights": model.weights, "saved": model.saved}
+    if hasattr(callback, "filename"):
+        end["file"] = Path(callback.filename).read_bytes().decode()
+    end["stopped_epoch"] = getattr(callback, "stopped_epoch", None)
+    return {**after, **end, "batches": batches, "weights": model.weights, "saved": model.saved}

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from callback_runs import STREAMS, cases, run
+from callback_runs import STREAMS, arguments, cases, run
 
 # On this backend Keras compares in float64; in float32 ties would depend on rounding.
 os.environ["KERAS_BACKEND"] = "numpy"
 
 
-def keras_callback(name: str, config: dict[str, Any]) -> Any:
+def keras_callback(name: str, config: dict[str, Any], directory: Path) -> Any:
     """Keras's callback of this name; a checkpoint's path gets the suffix that Keras demands."""
     from keras import callbacks
 
-    config = dict(config)
+    config = arguments(name, config, directory)
     if name == "ModelCheckpoint":
         config["filepath"] += ".weights.h5" if config.get("save_weights_only") else ".keras"
     return getattr(callbacks, name)(**config)
@@ -31,15 +32,11 @@ def main() -> None:
     """Write the file."""
     import keras
 
-    recorded = [
-        {
-            "class_name": name,
-            "config": config,
-            "stream": stream,
-            "result": run(keras_callback(name, config), STREAMS[stream]),
-        }
-        for name, config, stream in cases()
-    ]
+    recorded = []
+    for name, config, stream in cases():
+        with TemporaryDirectory() as directory:
+            result = run(keras_callback(name, config, Path(directory)), STREAMS[stream])
+        recorded.append({"class_name": name, "config": config, "stream": stream, "result": result})
     lines = ",\n".join(json.dumps(each) for each in recorded)
     path = Path(__file__).with_name("callbacks.json")
     origin = {"keras": keras.__version__}

@@ -1,0 +1,26 @@
+"""The package's own exceptions. All else is a TypeError or a ValueError."""
+
+from __future__ import annotations
+
+
+class NonFiniteGradientError(FloatingPointError, ValueError):
+    """A gradient has an infinity or NaN; training stopped before it touched a weight.
+
+    Attributes:
+        weight: The weight where a gradient first was not finite: "dense/kernel".
+        step: Steps that the optimizer had done before.
+        batch: The batch's number in its epoch, from 0.
+    """
+
+    def __init__(self, weight: str, step: int, batch: int) -> None:
+        self.weight, self.step, self.batch = weight, step, batch
+        super().__init__(weight, step, batch)
+
+    def __str__(self) -> str:
+        layer, _, name = self.weight.rpartition("/")
+        return (
+            f"layer {layer!r}: the gradient of its {name} is not finite at step {self.step}, batch "
+            f"{self.batch} of the epoch; no weight was changed. Values of that batch are too large "
+            "or the steps before it were: scale the inputs, lower the learning rate, or clip "
+            "gradients. An optimizer with nonfinite='skip' leaves such steps out"
+        )

@@ -1,0 +1,24 @@
+"""What is done to a stretch of a gradient before the optimizer has it."""
+
+from libc.stdint cimport int64_t
+
+from fastnn.kernels.csrc cimport FNN_BLOCK
+from fastnn.kernels.op cimport Step
+
+# Constraints of a weight; 0 for none.
+cdef enum:
+    NON_NEGATIVE = 1
+    MAX_NORM = 2
+    UNIT_NORM = 3
+
+
+cdef inline void finish(const Step *step, int64_t rows, float l1, float l2, float clipvalue, const float *w,
+                        float *gradient, float *squares) noexcept nogil:
+    """A rectangle (rows, 16): the regularizer's part comes in; its squares are taken, before clipping by
+    value hides an infinity."""
+    if l1 != 0 or l2 != 0:
+        step.k.regularize(rows * FNN_BLOCK, l1, l2, w, gradient)
+    if squares != NULL:
+        step.k.squares(rows, gradient, squares)
+    if clipvalue > 0:
+        step.k.clip(rows * FNN_BLOCK, -clipvalue, clipvalue, gradient)

@@ -1,0 +1,416 @@
+"""Gradients between backward and update: are they finite, how long are they, what makes them shorter; and
+the update of what has a stored gradient.
+
+Design
+- A weight gradient that goes straight into its update is never seen as a whole. That it is finite follows
+  from its factors: |x' dz| <= rows * max|x| * max|dz|. The maxima (`magnitude`) cost a look at the
+  activations; `guard_factors` multiplies them. Where that proves nothing, the engine stops before the
+  step's updates, and the step is run again by a program that stores the gradients.
+- Stored gradients come with the squares of each column of each panel of rows; `square_sums` adds them up,
+  in their order, to a weight's squared norm, and `guard` finds from the norms what is not finite and how
+  much the global norm is to be clipped.
+- A guard is worked out by every member for itself, from what all wrote before the wait: no other wait is
+  needed for the team to agree.
+"""
+
+from libc.math cimport isfinite, sqrt
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_sparse
+from fastnn.kernels.gradients cimport NON_NEGATIVE, UNIT_NORM, finish
+from fastnn.kernels.op cimport FAILED, NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, smaller, take
+
+cdef extern from "math.h" nogil:
+    double INFINITY
+    double NAN
+
+cdef enum:
+    # Rows of a block that are updated at a time: gradient, weight and slots stay in the first-level cache.
+    UPDATE_ROWS = 96
+
+# Far enough below the largest float32 to leave room for the rounding of long sums and for regularizers.
+cdef double SURELY_FINITE = 1e30
+
+
+cdef inline float number_of(int32_t magnitude) noexcept nogil:
+    cdef float x
+    memcpy(&x, &magnitude, sizeof(x))
+    return x
+
+
+cdef void magnitude(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The largest |x| of each unit of rows, as its bits."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef int32_t *out = <int32_t *> op.t[1]              # OUT (units,)
+    cdef int32_t most, found
+    cdef int64_t r0, r1, r, j
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    r = r0
+    while r < r1:
+        most = 0
+        for j in range(blocks_of(op.d[0])):
+            found = step.k.magnitude(smaller(ROW_UNIT, r1 - r) * FNN_BLOCK, x + j * step.stride + r * FNN_BLOCK)
+            if found > most:
+                most = found
+        out[r // ROW_UNIT] = most
+        r += ROW_UNIT
+
+
+cdef void magnitude_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`magnitude` of the batch's rows of nonzeros."""
+    cdef int32_t *out = <int32_t *> op.t[0]              # OUT (units,)
+    cdef const fnn_sparse *x = step.sources[op.d[0]].sparse
+    cdef const float *value
+    cdef int32_t bits, most
+    cdef int64_t r0, r1, r, k
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    most = 0
+    for r in range(r0, r1):
+        if r % ROW_UNIT == 0:
+            most = 0
+        value = x.value + x.start[step.order[r]]
+        for k in range(x.granule[step.order[r] * (x.granules + 1) + x.granules]):
+            memcpy(&bits, value + k, sizeof(bits))
+            bits &= 0x7fffffff
+            if bits > most:
+                most = bits
+        out[r // ROW_UNIT] = most
+
+
+cdef inline float largest(const int32_t *magnitudes, const int64_t *where, int64_t units) noexcept nogil:
+    """Of the entries where[0] .. where[0] + where[1], of which each has its units of rows; 1 for none."""
+    cdef int32_t most = 0
+    cdef int64_t entry, u
+    if where[1] == 0:
+        return 1.0
+    for entry in range(where[0], where[0] + where[1]):
+        for u in range(units):
+            if magnitudes[entry * where[2] + u] > most:
+                most = magnitudes[entry * where[2] + u]
+    return number_of(most)
+
+
+cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Halts the step unless all products x' dz are surely finite."""
+    cdef const int32_t *magnitudes = <const int32_t *> op.t[0]   # IN (entries, units)
+    cdef const int64_t *factors = <const int64_t *> op.t[1]      # IN (products, 2, 3): see `largest`
+    cdef int64_t p, units = parts(step.rows, ROW_UNIT)
+    cdef double bound
+    if step.failed[0]:
+        step.verdict.state = FAILED
+        return
+    for p in range(op.d[0]):
+        bound = <double> largest(magnitudes, factors + 6 * p, units) * step.rows
+        bound *= largest(magnitudes, factors + 6 * p + 3, units)
+        if not bound < SURELY_FINITE:
+            step.verdict.state = UNPROVEN
+            step.verdict.where = p
+            return
+
+
+cdef void finish_gradient(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`finish` for a gradient that was stored without it."""
+    cdef float *gradient = <float *> op.t[0]             # IN OUT (blocks, rows, 16)
+    cdef const float *w = <const float *> op.t[1]        # IN likewise
+    cdef float *squares = <float *> op.t[2]              # OUT (blocks, panels, 16)
+    cdef int64_t rows = op.d[1], panel = op.d[2], panels = parts(rows, panel), task, j, r
+    cdef int turn = 0
+    while True:
+        task = take(step, op.d[0] * panels, i, n, &turn)
+        if task < 0:
+            break
+        j, r = task // panels, task % panels * panel
+        finish(step, smaller(panel, rows - r), op.f[0], op.f[1], op.f[2], w + (j * rows + r) * FNN_BLOCK,
+               gradient + (j * rows + r) * FNN_BLOCK, squares + task * FNN_BLOCK if squares != NULL else NULL)
+
+
+cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """A gradient's squared norm, in float64; NaN if it has a number that is not finite. By one member.
+
+    Squares overflow long before the gradient does: then it is gone through once more.
+    """
+    cdef const float *squares = <const float *> op.t[0]  # IN (count,)
+    cdef const float *gradient = <const float *> op.t[1] # IN (size,)
+    cdef double *norm = <double *> op.t[2]               # OUT
+    cdef double total = 0.0
+    cdef int64_t k
+    if i != op.d[2] % n:
+        return
+    for k in range(op.d[0]):
+        total += squares[k]
+    if not isfinite(total):
+        total = 0.0
+        for k in range(op.d[1]):
+            total += NAN if not isfinite(gradient[k]) else <double> gradient[k] * gradient[k]
+    norm[0] = total
+
+
+cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Halts the step if a norm is not finite (d[1]); else settles the scale for the global norm f[0]."""
+    cdef const double *norms = <const double *> op.t[0]  # IN (d[0],), squared
+    cdef double total = 0.0
+    cdef int64_t v
+    if step.failed[0]:
+        step.verdict.state = FAILED
+        return
+    for v in range(op.d[0]):
+        if op.d[1] and not isfinite(norms[v]):
+            step.verdict.state = NONFINITE
+            step.verdict.where = v
+            return
+        total += norms[v]
+    if op.f[0] > 0 and not sqrt(total) <= op.f[0]:
+        step.verdict.scale = <float> (op.f[0] / sqrt(total))
+
+
+cdef inline void column_norms(const Step *step, int64_t rows, const float *x, double *norms) noexcept nogil:
+    """norms (16,) += the squares of each column of x (rows, 16)"""
+    cdef int64_t r = 0, c
+    # aligned: a vector is stored to it
+    cdef float *sums = step.scratch + UPDATE_ROWS * FNN_BLOCK
+    while r < rows:
+        step.k.squares(smaller(FNN_CHUNK, rows - r), x + r * FNN_BLOCK, sums)
+        for c in range(FNN_BLOCK):
+            norms[c] += sums[c]
+        r += FNN_CHUNK
+
+
+cdef inline void norms_of_units(const Step *step, bint whole, int64_t rows, int64_t blocks, const float *x,
+                                double *norms) noexcept nogil:
+    """Of each column; or the one norm of all, for each column."""
+    cdef int64_t j, c
+    cdef double total = 0.0
+    for c in range(FNN_BLOCK):
+        norms[c] = 0.0
+    for j in range(blocks):
+        column_norms(step, rows, x + j * rows * FNN_BLOCK, norms)
+    if whole:
+        for c in range(FNN_BLOCK):
+            total += norms[c]
+        for c in range(FNN_BLOCK):
+            norms[c] = total
+    for c in range(FNN_BLOCK):
+        norms[c] = sqrt(norms[c])
+
+
+cdef inline void prepare_clip(const Op *op, const Step *step, const float *gradient, const float *w,
+                              int64_t blocks, float *factors) noexcept nogil:
+    """Factors (16,) of a unit's columns: the global norm's, the weight's own, or each unit's.
+
+    Settings: d[1] rows, d[5] whole, f[0] clipnorm, f[1] adaptive_clip; t[6] the squared norm.
+    """
+    cdef const double *norm = <const double *> op.t[6]
+    cdef double of_gradient[FNN_BLOCK]
+    cdef double of_weight[FNN_BLOCK]
+    cdef float factor = step.verdict.scale
+    cdef int64_t c
+    if op.f[1] > 0:
+        norms_of_units(step, op.d[5], op.d[1], blocks, gradient, of_gradient)
+        norms_of_units(step, op.d[5], op.d[1], blocks, w, of_weight)
+        for c in range(FNN_BLOCK):
+            factors[c] = adaptive_factor(op.f[1], of_gradient[c], of_weight[c])
+        return
+    if op.f[0] > 0 and not sqrt(norm[0]) <= op.f[0]:
+        factor = <float> (op.f[0] / sqrt(norm[0]))
+    for c in range(FNN_BLOCK):
+        factors[c] = factor
+
+
+cdef void clip_gradient(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """A stored gradient is clipped where it lies, for an update that is not element by element."""
+    cdef float *gradient = <float *> op.t[0]              # IN OUT (blocks, rows, 16)
+    cdef const float *w = <const float *> op.t[1]         # IN likewise
+    cdef int64_t rows = op.d[1], at, j
+    cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
+    cdef int turn = 0
+    while True:
+        j = take(step, op.d[0], i, n, &turn)
+        if j < 0:
+            break
+        at = j * rows * FNN_BLOCK
+        prepare_clip(op, step, gradient + at, w + at, 1, factors)
+        step.k.scale_columns(rows, factors, gradient + at, gradient + at)
+
+
+cdef void update(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """w takes the optimizer's step by a stored gradient: clipped; then averaged, then constrained.
+
+    A task is a block of columns, or a whole vector, since clipping by units and constraints look at its
+    norm. Settings: see the op's row.
+    """
+    cdef const float *gradient = <const float *> op.t[0]  # IN (blocks, rows, 16), or NULL: the step is done
+    cdef float *w = <float *> op.t[1]                     # IN OUT likewise, as the slots t[2], t[3], t[4]
+    cdef float *average = <float *> op.t[5]               # IN OUT likewise, or NULL
+    cdef int64_t rows = op.d[1], group = op.d[2]
+    cdef float *part = step.scratch
+    cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
+    cdef bint clips = op.f[0] > 0 or op.f[1] > 0 or step.verdict.scale != 1.0
+    cdef float *slots[3]
+    cdef int64_t task, at, r, j, s, m, blocks
+    cdef const float *g
+    cdef int turn = 0
+    while True:
+        task = take(step, parts(op.d[0], group), i, n, &turn)
+        if task < 0:
+            break
+        blocks = smaller(group, op.d[0] - task * group)
+        at = task * group * rows * FNN_BLOCK
+        if clips and gradient != NULL:
+            prepare_clip(op, step, gradient + at, w + at, blocks, factors)
+        for j in range(task * group, task * group + blocks):
+            r = 0
+            while r < rows:
+                m = smaller(UPDATE_ROWS, rows - r)
+                at = (j * rows + r) * FNN_BLOCK
+                if gradient != NULL:
+                    g = gradient + at
+                    if clips:
+                        step.k.scale_columns(m, factors, g, part)
+                        g = part
+                    for s in range(3):
+                        slots[s] = <float *> op.t[2 + s]
+                        if slots[s] != NULL:
+                            slots[s] += at
+                    step.k.update[op.d[3]](m * FNN_BLOCK, step.scalars, g, w + at, slots[0], slots[1], slots[2])
+                if average != NULL:
+                    step.k.average(m * FNN_BLOCK, op.f[3] if step.number > 0 else 0.0, w + at, average + at)
+                    if op.d[6] > 0 and (step.number + 1) % op.d[6] == 0:
+                        memcpy(w + at, average + at, m * FNN_BLOCK * sizeof(float))
+                r += UPDATE_ROWS
+        if op.d[4]:
+            constrain_units(op.d[4], op.f[2], op.d[5], step, rows, blocks, w + task * group * rows * FNN_BLOCK)
+
+
+cdef inline float adaptive_factor(double clipping, double of_gradient, double of_weight) noexcept nogil:
+    """Brock et al. 2021, equation 3, with its epsilon 1e-3."""
+    cdef double most = clipping * (of_weight if of_weight > 1e-3 else 1e-3)
+    return 1.0 if of_gradient <= most else <float> (most / of_gradient)
+
+
+cdef inline float norm_factor(int64_t kind, double most, double norm) noexcept nogil:
+    """Keras 3's MaxNorm and UnitNorm, with its epsilon."""
+    cdef double wanted = 1.0 if kind == UNIT_NORM else norm if norm < most else most
+    return <float> (wanted / (1e-7 + norm))
+
+
+cdef void constrain_units(int64_t kind, double most, bint whole, const Step *step, int64_t rows, int64_t blocks,
+                          float *w) noexcept nogil:
+    cdef double norms[FNN_BLOCK]
+    cdef float *factors = step.scratch + (UPDATE_ROWS + 2) * FNN_BLOCK
+    cdef int64_t c, j
+    if kind == NON_NEGATIVE:
+        step.k.clip(blocks * rows * FNN_BLOCK, 0.0, <float> INFINITY, w)
+        return
+    norms_of_units(step, whole, rows, blocks, w, norms)
+    for c in range(FNN_BLOCK):
+        factors[c] = norm_factor(kind, most, norms[c])
+    for j in range(blocks):
+        step.k.scale_columns(rows, factors, w + j * rows * FNN_BLOCK, w + j * rows * FNN_BLOCK)
+
+
+cdef void constrain_rows(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Constraints by the norm of each row of a kernel, or (d[4]) of the whole of it: by one member."""
+    cdef float *w = <float *> op.t[0]                     # IN OUT (blocks, rows + padding, 16)
+    cdef int64_t blocks = op.d[0], rows = op.d[1], stored = op.d[2], r, r0, r1
+    cdef double total
+    cdef float factor
+    if op.d[4]:
+        if i > 0:
+            return
+        r0, r1 = 0, 1
+    else:
+        share(rows, 1, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        total = row_squares(w, r, rows if op.d[4] else r + 1, blocks, stored)
+        factor = norm_factor(op.d[3], op.f[0], sqrt(total))
+        scale_rows(w, r, rows if op.d[4] else r + 1, blocks, stored, factor)
+
+
+cdef double row_squares(const float *w, int64_t r0, int64_t r1, int64_t blocks, int64_t stored) noexcept nogil:
+    cdef double total = 0.0
+    cdef int64_t r, j, c
+    for r in range(r0, r1):
+        for j in range(blocks):
+            for c in range(FNN_BLOCK):
+                total += <double> w[(j * stored + r) * FNN_BLOCK + c] * w[(j * stored + r) * FNN_BLOCK + c]
+    return total
+
+
+cdef void scale_rows(float *w, int64_t r0, int64_t r1, int64_t blocks, int64_t stored, float factor) noexcept nogil:
+    cdef int64_t r, j, c
+    for r in range(r0, r1):
+        for j in range(blocks):
+            for c in range(FNN_BLOCK):
+                w[(j * stored + r) * FNN_BLOCK + c] *= factor
+
+
+cdef void penalty(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """What a regularizer asks for a weight: a sum for each column, in float32 over chunks of rows."""
+    cdef const float *w = <const float *> op.t[0]         # IN (blocks, rows, 16)
+    cdef double *sums = <double *> op.t[1]                # OUT (blocks,)
+    cdef int64_t rows = op.d[1], j, r, c
+    cdef float *part = step.scratch
+    cdef int turn = 0
+    while True:
+        j = take(step, op.d[0], i, n, &turn)
+        if j < 0:
+            break
+        sums[j] = 0.0
+        r = 0
+        while r < rows:
+            step.k.penalty(smaller(FNN_CHUNK, rows - r), op.f[0], op.f[1], w + (j * rows + r) * FNN_BLOCK, part)
+            for c in range(FNN_BLOCK):
+                sums[j] += part[c]
+            r += FNN_CHUNK
+
+
+cdef void sum_penalties(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """sums[d[0]] += the penalties, once for each row: as the losses are, it is divided by rows."""
+    cdef const double *penalties = <const double *> op.t[0]  # IN (d[1],)
+    cdef double total = 0.0
+    cdef int64_t j
+    if i == 0:
+        for j in range(op.d[1]):
+            total += penalties[j]
+        step.sums[op.d[0]] += total * step.rows
+
+
+cdef void regularize_activity(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Each row's share of l1 |y| + l2 y^2, and its gradient by the batch's mean added to dy."""
+    cdef const float *y = <const float *> op.t[0]         # IN (rows, features)
+    cdef float *dy = <float *> op.t[1]                    # OUT (rows, features) or NULL
+    cdef float *row_values = <float *> op.t[2]            # OUT (rows,)
+    cdef float *part = step.scratch
+    cdef int64_t features = op.d[0], r0, r1, r, j, c
+    cdef double total
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        total = 0.0
+        for j in range(blocks_of(features)):
+            step.k.penalty(1, op.f[0], op.f[1], y + j * step.stride + r * FNN_BLOCK, part)
+            for c in range(FNN_BLOCK):
+                total += part[c]
+            if dy != NULL:
+                if not op.d[1]:
+                    for c in range(FNN_BLOCK):
+                        dy[j * step.stride + r * FNN_BLOCK + c] = 0.0
+                step.k.regularize(FNN_BLOCK, op.f[0] / <float> step.rows, op.f[1] / <float> step.rows,
+                                  y + j * step.stride + r * FNN_BLOCK, dy + j * step.stride + r * FNN_BLOCK)
+        row_values[r] = <float> total
+
+
+KERNELS = {
+    "magnitude": <size_t> &magnitude,
+    "magnitude_sparse": <size_t> &magnitude_sparse,
+    "guard_factors": <size_t> &guard_factors,
+    "finish_gradient": <size_t> &finish_gradient,
+    "square_sums": <size_t> &square_sums,
+    "guard": <size_t> &guard,
+    "clip_gradient": <size_t> &clip_gradient,
+    "update": <size_t> &update,
+    "constrain_rows": <size_t> &constrain_rows,
+    "penalty": <size_t> &penalty,
+    "sum_penalties": <size_t> &sum_penalties,
+    "regularize_activity": <size_t> &regularize_activity,
+}

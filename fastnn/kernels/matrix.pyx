@@ -1,0 +1,198 @@
+"""Matrices packed as weights are, for Muon: its momentum, the Newton-Schulz steps, its update.
+
+Design
+- A matrix (rows, columns) lies in blocks of 16 columns (`layout.py`), which is also how a batch of
+  activations lies. So the register tiles multiply it as it is: x'x as the gradient of a weight, x p as the
+  forward product.
+- A symmetric matrix of n columns is kept as (n16, n16), n16 the next multiple of 16, its padding zero: the
+  tiles on one side of the diagonal are computed whole, and turned round into the other side. Both sides
+  have the same bits as if computed, for the products commute.
+- The last row of the storage, there where `rows` is even, is neither read nor written.
+- The sum of squares is float64, a sum for each of the tasks, whose size is fixed; every member adds them in order.
+"""
+
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
+from fastnn.kernels.op cimport Op, Step, blocks_of, blocks_of_task, parts, smaller, take
+
+cdef enum:
+    # As in dense.pyx: what stays in the first- and second-level cache while a product goes on.
+    PRODUCT_CHUNK = 256
+    ROW_PANEL = 96
+    # Rows of a block in one task of a loop over elements.
+    STRIP = 256
+    # A tile of the symmetric product: so many blocks by so many.
+    GROUP = 4
+    GROUP_ROWS = 64
+
+
+cdef inline int64_t packed_block(int64_t rows) noexcept nogil:
+    """Floats from block to block of a packed matrix."""
+    return (rows | 1) * FNN_BLOCK
+
+
+cdef inline bint take_strip(const Op *op, const Step *step, int i, int n, int *turn, int64_t *task, int64_t *at,
+                            int64_t *count) noexcept nogil:
+    """The next strip of a matrix (d[0] rows, d[1] columns): its number, where it begins, floats in it."""
+    cdef int64_t rows = op.d[0]
+    cdef int64_t strips = parts(rows, STRIP)
+    cdef int64_t r
+    task[0] = take(step, strips * blocks_of(op.d[1]), i, n, turn)
+    if task[0] < 0:
+        return False
+    r = task[0] % strips * STRIP
+    at[0] = task[0] // strips * packed_block(rows) + r * FNN_BLOCK
+    count[0] = smaller(STRIP, rows - r) * FNN_BLOCK
+    return True
+
+
+cdef void muon_momentum(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """m = mu m + g; x = g + mu m (nesterov) or m; squares: of x, summed for each strip."""
+    cdef const float *gradient = <const float *> op.t[0]  # IN (rows, columns)
+    cdef float *m = <float *> op.t[1]                     # IN, OUT (rows, columns)
+    cdef float *x = <float *> op.t[2]                     # OUT (rows, columns)
+    cdef double *squares = <double *> op.t[3]             # OUT (strips,)
+    cdef float mu = step.scalars[op.d[2] + 2]
+    cdef int64_t task, at, count
+    cdef int turn = 0
+    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+        step.k.axpby(count, 1.0, gradient + at, mu, m + at)
+        memcpy(x + at, m + at, count * sizeof(float))
+        if op.d[3]:
+            step.k.axpby(count, 1.0, gradient + at, mu, x + at)
+        squares[task] = step.k.sum_squares(count, x + at)
+
+
+cdef void muon_normalize(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """x /= |x| + epsilon, with the Frobenius norm"""
+    cdef const double *squares = <const double *> op.t[0]  # IN (strips,)
+    cdef float *x = <float *> op.t[1]                      # IN, OUT (rows, columns)
+    cdef double total = 0.0
+    cdef float factor
+    cdef int64_t task, at, count
+    cdef int turn = 0
+    for task in range(parts(op.d[0], STRIP) * blocks_of(op.d[1])):
+        total += squares[task]
+    factor = <float> (1.0 / (sqrt(total) + op.f[0]))
+    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+        step.k.affine(count, factor, 0.0, x + at, x + at)
+
+
+cdef void muon_update(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """w loses its decay, then scale * learning rate * x"""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
+    cdef float *w = <float *> op.t[1]                    # IN, OUT (rows, columns)
+    cdef float rate = step.scalars[op.d[2]] * op.f[0]
+    cdef float keep = <float> 1.0 - step.scalars[op.d[2] + 1]
+    cdef int64_t task, at, count
+    cdef int turn = 0
+    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+        step.k.axpby(count, -rate, x + at, keep, w + at)
+
+
+cdef void gram(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y = constant I + linear x + square x'x; x is symmetric, kept as y is, unless `linear` is 0."""
+    cdef int64_t groups = parts(blocks_of(op.d[1]), GROUP)
+    cdef int64_t task, q
+    cdef int turn = 0
+    while True:
+        task = take(step, groups * (groups + 1) // 2, i, n, &turn)
+        if task < 0:
+            break
+        q = 0
+        while task > q:
+            q += 1
+            task -= q
+        gram_tile(op, step, task, q)
+
+
+cdef void gram_tile(const Op *op, const Step *step, int64_t row_group, int64_t group) noexcept nogil:
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
+    cdef float *y = <float *> op.t[1]                    # OUT (columns, columns), rounded up to blocks
+    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef int64_t blocks = blocks_of(columns)
+    cdef int64_t x_block = packed_block(rows), y_block = packed_block(blocks * FNN_BLOCK)
+    cdef int64_t p0 = row_group * GROUP, q0 = group * GROUP
+    cdef int64_t p1 = smaller(p0 + GROUP, blocks), q1 = smaller(q0 + GROUP, blocks)
+    cdef int64_t r = 0, p, q, lane
+    cdef float *tile = step.scratch
+    cdef float *part
+    while r < rows:
+        step.k.product_transposed((p1 - p0) * FNN_BLOCK, q1 - q0, smaller(FNN_CHUNK, rows - r),
+                                  x + p0 * x_block + r * FNN_BLOCK, x_block,
+                                  x + q0 * x_block + r * FNN_BLOCK, x_block,
+                                  tile, GROUP_ROWS * FNN_BLOCK, r > 0)
+        r += FNN_CHUNK
+    for q in range(q0, q1):
+        for p in range(p0, smaller(p1, q + 1)):
+            part = tile + ((q - q0) * GROUP_ROWS + (p - p0) * FNN_BLOCK) * FNN_BLOCK
+            if op.f[1] != 0:
+                step.k.axpby(FNN_BLOCK * FNN_BLOCK, op.f[1], x + q * x_block + p * FNN_BLOCK * FNN_BLOCK,
+                             op.f[2], part)
+            else:
+                step.k.affine(FNN_BLOCK * FNN_BLOCK, op.f[2], 0.0, part, part)
+            if p == q:
+                for lane in range(smaller(FNN_BLOCK, columns - p * FNN_BLOCK)):
+                    part[lane * FNN_BLOCK + lane] += op.f[0]
+            memcpy(y + q * y_block + p * FNN_BLOCK * FNN_BLOCK, part, FNN_BLOCK * FNN_BLOCK * sizeof(float))
+            if p < q:
+                step.k.transpose(FNN_BLOCK, part, y + p * y_block + q * FNN_BLOCK * FNN_BLOCK)
+
+
+cdef void matrix_product(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y = x p"""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
+    cdef const float *p = <const float *> op.t[1]        # IN (columns, columns), rounded up to blocks
+    cdef float *y = <float *> op.t[2]                    # OUT (rows, columns)
+    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef int64_t blocks = blocks_of(columns), panels = parts(rows, ROW_PANEL)
+    cdef int64_t x_block = packed_block(rows), p_block = packed_block(blocks * FNN_BLOCK)
+    cdef int64_t group = blocks_of_task(blocks, panels, n)
+    cdef int64_t task, j, r, k
+    cdef int turn = 0
+    while True:
+        task = take(step, panels * parts(blocks, group), i, n, &turn)
+        if task < 0:
+            break
+        j = task // panels * group
+        r = task % panels * ROW_PANEL
+        k = 0
+        while k < columns:
+            step.k.product(smaller(ROW_PANEL, rows - r), smaller(group, blocks - j),
+                           smaller(PRODUCT_CHUNK, columns - k),
+                           x + (k // FNN_BLOCK) * x_block + r * FNN_BLOCK, x_block,
+                           p + j * p_block + k * FNN_BLOCK, p_block,
+                           y + j * x_block + r * FNN_BLOCK, x_block, k > 0)
+            k += PRODUCT_CHUNK
+
+
+cdef void transpose_matrix(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
+    cdef float *y = <float *> op.t[1]                    # OUT (columns, rows)
+    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef int64_t x_block = packed_block(rows), y_block = packed_block(columns)
+    cdef int64_t b, j
+    cdef int turn = 0
+    while True:
+        b = take(step, blocks_of(rows), i, n, &turn)
+        if b < 0:
+            break
+        for j in range(blocks_of(columns)):
+            # by way of scratch: the last tile may have more rows than y
+            step.k.transpose(smaller(FNN_BLOCK, rows - b * FNN_BLOCK),
+                             x + j * x_block + b * FNN_BLOCK * FNN_BLOCK, step.scratch)
+            memcpy(y + b * y_block + j * FNN_BLOCK * FNN_BLOCK, step.scratch,
+                   smaller(FNN_BLOCK, columns - j * FNN_BLOCK) * FNN_BLOCK * sizeof(float))
+
+
+KERNELS = {
+    "muon_momentum": <size_t> &muon_momentum,
+    "muon_normalize": <size_t> &muon_normalize,
+    "muon_update": <size_t> &muon_update,
+    "gram": <size_t> &gram,
+    "matrix_product": <size_t> &matrix_product,
+    "transpose_matrix": <size_t> &transpose_matrix,
+}

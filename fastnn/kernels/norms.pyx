@@ -1,0 +1,315 @@
+"""Normalization: over the batch (BatchNormalization) and over the features (LayerNormalization).
+
+Design
+- Statistics over the batch belong to a block of 16 features: a member of the team takes blocks, and
+  goes over one's rows while they are in cache. Statistics over the features belong to a row: a member
+  takes rows, sixteen at a time.
+- Neither depends on the team: see csrc/norms.inc.c for the order of sums, and for the statistics' form.
+- The activation that follows is applied to what is in cache.
+- The gradient of a batch-normalized block is turned round at once for the product with W' that reads it.
+"""
+
+from libc.math cimport sqrtf
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_ROW_STATISTICS, FNN_STATISTICS
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, take
+
+
+cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline void scale_of(const float *gamma, const float *variance, float epsilon,
+                          float *scale) noexcept nogil:
+    """scale (16,) = gamma / sqrt(variance + epsilon)"""
+    cdef int lane
+    for lane in range(FNN_BLOCK):
+        scale[lane] = (1 if gamma == NULL else gamma[lane]) / sqrtf(variance[lane] + epsilon)
+
+
+cdef void normalize_block(const Step *step, const float *x, const float *pivot, const float *scale,
+                          const float *shift, float *z, float *y, int64_t rows, int activation,
+                          const float *params) noexcept nogil:
+    """y = f((x - pivot) * scale + shift) for rows of a block; z is kept where the derivative reads it."""
+    cdef float *linear = y if z == NULL else z
+    cdef int64_t r = 0, m, at
+    while r < rows:
+        m = smaller(FNN_CHUNK, rows - r)
+        at = r * FNN_BLOCK
+        step.k.scale_rows(m, pivot, scale, shift, x + at, linear + at)
+        if activation != 0 or z != NULL:
+            step.k.activation[activation](m * FNN_BLOCK, params, linear + at, y + at)
+        r += m
+
+
+cdef void batchnorm_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y = f(gamma * (x - mean) / sqrt(variance + epsilon) + beta), the mean and variance the batch's."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef const float *gamma = <const float *> op.t[1]    # IN (features,) or NULL
+    cdef const float *beta = <const float *> op.t[2]     # IN (features,) or NULL
+    cdef float *statistics = <float *> op.t[3]           # OUT (blocks, FNN_STATISTICS, 16)
+    cdef float *z = <float *> op.t[4]                    # OUT (rows, features) or NULL
+    cdef float *y = <float *> op.t[5]                    # OUT (rows, features)
+    cdef const float *pivot
+    cdef const float *offset
+    cdef const float *rstd
+    cdef float *scale = step.scratch
+    cdef float *shift = step.scratch + FNN_BLOCK
+    cdef int64_t blocks = blocks_of(op.d[0])
+    cdef int64_t j, at, f
+    cdef int lane, turn = 0
+    while True:
+        j = take(step, blocks, i, n, &turn)
+        if j < 0:
+            break
+        at, f = j * step.stride, j * FNN_BLOCK
+        pivot = statistics + j * FNN_STATISTICS * FNN_BLOCK
+        offset = pivot + FNN_BLOCK
+        rstd = pivot + 3 * FNN_BLOCK
+        step.k.batch_statistics(step.rows, op.f[0], x + at, statistics + j * FNN_STATISTICS * FNN_BLOCK)
+        for lane in range(FNN_BLOCK):
+            scale[lane] = rstd[lane] * (1 if gamma == NULL else gamma[f + lane])
+            shift[lane] = (0 if beta == NULL else beta[f + lane]) - offset[lane] * scale[lane]
+        normalize_block(step, x + at, pivot, scale, shift, z + at if z != NULL else NULL, y + at,
+                        step.rows, <int> op.d[1], op.f + 1)
+
+
+cdef void batchnorm_update_moving(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """moving = moving * momentum + of the batch * (1 - momentum), the variance the biased one."""
+    cdef const float *statistics = <const float *> op.t[0]  # IN (blocks, FNN_STATISTICS, 16)
+    cdef float *moving_mean = <float *> op.t[1]          # INOUT (features,)
+    cdef float *moving_variance = <float *> op.t[2]      # INOUT (features,)
+    cdef const float *block
+    cdef float mean
+    cdef int64_t begin, end, f, lane
+    share(op.d[0], FNN_BLOCK, i, n, &begin, &end)
+    for f in range(begin, end):
+        lane = f % FNN_BLOCK
+        block = statistics + f // FNN_BLOCK * FNN_STATISTICS * FNN_BLOCK
+        mean = block[lane] + block[FNN_BLOCK + lane]
+        moving_mean[f] = moving_mean[f] * op.f[0] + mean * op.f[1]
+        moving_variance[f] = moving_variance[f] * op.f[0] + block[2 * FNN_BLOCK + lane] * op.f[1]
+
+
+cdef void batchnorm_inference(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`batchnorm_forward` with the moving mean and variance."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef const float *gamma = <const float *> op.t[1]    # IN (features,) or NULL
+    cdef const float *beta = <const float *> op.t[2]     # IN (features,) or NULL
+    cdef const float *mean = <const float *> op.t[3]     # IN (features,)
+    cdef const float *variance = <const float *> op.t[4]  # IN (features,)
+    cdef float *z = <float *> op.t[5]                    # OUT (rows, features) or NULL
+    cdef float *y = <float *> op.t[6]                    # OUT (rows, features)
+    cdef float *scale = step.scratch
+    cdef float *shift = step.scratch + FNN_BLOCK
+    cdef int64_t r0, r1, j, at, f
+    cdef int lane
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        at, f = j * step.stride + r0 * FNN_BLOCK, j * FNN_BLOCK
+        scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
+        for lane in range(FNN_BLOCK):
+            shift[lane] = 0 if beta == NULL else beta[f + lane]
+        normalize_block(step, x + at, mean + f, scale, shift, z + at if z != NULL else NULL, y + at,
+                        r1 - r0, <int> op.d[1], op.f + 1)
+
+
+cdef inline void put_gradient(const Step *step, const float *gradient, bint accumulate,
+                              float *to) noexcept nogil:
+    """16 numbers of a weight's gradient."""
+    if to == NULL:
+        return
+    if accumulate:
+        step.k.add(FNN_BLOCK, gradient, to)
+    else:
+        memcpy(to, gradient, FNN_BLOCK * sizeof(float))
+
+
+cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dz = dy f'(z); d_beta = sum of dz; d_gamma = sum of dz x_hat;
+    dx [+]= gamma * rstd * (dz - d_beta / rows - x_hat * d_gamma / rows)."""
+    cdef const float *dy = <const float *> op.t[0]       # IN (rows, features)
+    cdef const float *x = <const float *> op.t[1]        # IN (rows, features)
+    cdef const float *z = <const float *> op.t[2]        # IN (rows, features) or NULL
+    cdef const float *y = <const float *> op.t[3]        # IN (rows, features) or NULL
+    cdef const float *gamma = <const float *> op.t[4]    # IN (features,) or NULL
+    cdef const float *statistics = <const float *> op.t[5]  # IN (blocks, FNN_STATISTICS, 16)
+    cdef float *dx = <float *> op.t[6]                   # OUT (rows, features) or NULL
+    cdef float *dx_t = <float *> op.t[7]                 # OUT dx, transposed, or NULL
+    cdef float *d_gamma = <float *> op.t[8]              # OUT (features,) or NULL
+    cdef float *d_beta = <float *> op.t[9]               # OUT (features,) or NULL
+    cdef int activation = <int> op.d[1]
+    cdef bint accumulate = op.d[2]
+    cdef float *sums = step.scratch                      # of dz; of dz (x - pivot), then of dz x_hat
+    cdef float *products = step.scratch + FNN_BLOCK
+    cdef float *scale = step.scratch + 2 * FNN_BLOCK
+    cdef float *shift = step.scratch + 3 * FNN_BLOCK
+    cdef float *slope = step.scratch + 4 * FNN_BLOCK
+    # Where dz goes: where dx will be, if nothing is there yet.
+    cdef float *aside = step.scratch + 5 * FNN_BLOCK
+    cdef bint keeps_dz = dx != NULL and not accumulate
+    cdef int64_t blocks = blocks_of(op.d[0])
+    cdef int64_t j, f, r, m, at
+    cdef const float *pivot
+    cdef const float *offset
+    cdef const float *rstd
+    cdef const float *dz
+    cdef float *to
+    cdef float rows = step.rows
+    cdef int lane, turn = 0
+    while True:
+        j = take(step, blocks, i, n, &turn)
+        if j < 0:
+            break
+        f = j * FNN_BLOCK
+        pivot = statistics + j * FNN_STATISTICS * FNN_BLOCK
+        offset = pivot + FNN_BLOCK
+        rstd = pivot + 3 * FNN_BLOCK
+        r = 0
+        while r < step.rows:
+            m = smaller(FNN_CHUNK, step.rows - r)
+            at = j * step.stride + r * FNN_BLOCK
+            dz = dy + at
+            if activation != 0:
+                to = dx + at if keeps_dz else aside
+                step.k.activation_backward[activation](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL,
+                                                       y + at, dy + at, to)
+                dz = to
+            step.k.batch_sums(m, r > 0, pivot, x + at, dz, sums)
+            r += m
+        for lane in range(FNN_BLOCK):
+            products[lane] = (products[lane] - offset[lane] * sums[lane]) * rstd[lane]
+        put_gradient(step, products, op.d[3], d_gamma + f if d_gamma != NULL else NULL)
+        put_gradient(step, sums, op.d[4], d_beta + f if d_beta != NULL else NULL)
+        if dx == NULL:
+            continue
+        for lane in range(FNN_BLOCK):
+            scale[lane] = rstd[lane] * (1 if gamma == NULL else gamma[f + lane])
+            slope[lane] = products[lane] / rows * rstd[lane]
+            shift[lane] = sums[lane] / rows - slope[lane] * offset[lane]
+        r = 0
+        while r < step.rows:
+            m = smaller(FNN_CHUNK, step.rows - r)
+            at = j * step.stride + r * FNN_BLOCK
+            dz = dy + at
+            if activation != 0:
+                dz = dx + at
+                if accumulate:
+                    step.k.activation_backward[activation](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL,
+                                                           y + at, dy + at, aside)
+                    dz = aside
+            step.k.batch_gradient(m, accumulate, pivot, scale, shift, slope, x + at, dz, dx + at)
+            r += m
+        if dx_t == NULL:
+            continue
+        r = 0
+        while r < step.rows:
+            step.k.transpose(smaller(ROW_UNIT, step.rows - r), dx + j * step.stride + r * FNN_BLOCK,
+                             dx_t + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
+            r += ROW_UNIT
+
+
+cdef void batchnorm_inference_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dx [+]= dz * gamma / sqrt(moving variance + epsilon)"""
+    cdef const float *dz = <const float *> op.t[0]       # IN (rows, features)
+    cdef const float *gamma = <const float *> op.t[1]    # IN (features,) or NULL
+    cdef const float *variance = <const float *> op.t[2]  # IN (features,)
+    cdef float *dx = <float *> op.t[3]                   # OUT (rows, features)
+    cdef float *scale = step.scratch
+    cdef float *zeros = step.scratch + FNN_BLOCK
+    cdef int64_t r0, r1, j, at, f
+    cdef int lane
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for lane in range(FNN_BLOCK):
+        zeros[lane] = 0
+    for j in range(blocks_of(op.d[0])):
+        at, f = j * step.stride + r0 * FNN_BLOCK, j * FNN_BLOCK
+        scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
+        step.k.batch_gradient(r1 - r0, <int> op.d[1], zeros, scale, zeros, zeros, dz + at, dz + at, dx + at)
+
+
+cdef void layernorm_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y = f(gamma * (x - mean) / sqrt(variance + epsilon) + beta), mean and variance of each row."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef const float *gamma = <const float *> op.t[1]    # IN (features,) or NULL
+    cdef const float *beta = <const float *> op.t[2]     # IN (features,) or NULL
+    cdef float *statistics = <float *> op.t[3]           # OUT (rows / 16, FNN_ROW_STATISTICS, 16) or NULL
+    cdef float *z = <float *> op.t[4]                    # OUT (rows, features) or NULL
+    cdef float *y = <float *> op.t[5]                    # OUT (rows, features)
+    cdef int64_t features = op.d[0]
+    cdef int activation = <int> op.d[1]
+    cdef float *linear = y if z == NULL else z
+    cdef float *of_rows
+    cdef int64_t r0, r1, r, m, j, at
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    r = r0
+    while r < r1:
+        m = smaller(ROW_UNIT, r1 - r)
+        at = r * FNN_BLOCK
+        of_rows = step.scratch
+        if statistics != NULL:
+            of_rows = statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK
+        step.k.row_statistics(m, features, step.stride, op.f[0], x + at, of_rows)
+        step.k.normalize_rows(m, features, step.stride, gamma, beta, of_rows, x + at, linear + at)
+        if activation != 0 or z != NULL:
+            for j in range(blocks_of(features)):
+                step.k.activation[activation](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
+                at += step.stride
+        r += m
+
+
+cdef void layernorm_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dx [+]= rstd * (g - mean of g - x_hat * mean of g x_hat), g = gamma dz, means over the features"""
+    cdef const float *dz = <const float *> op.t[0]       # IN (rows, features)
+    cdef const float *x = <const float *> op.t[1]        # IN (rows, features)
+    cdef const float *gamma = <const float *> op.t[2]    # IN (features,) or NULL
+    cdef const float *statistics = <const float *> op.t[3]  # IN (rows / 16, FNN_ROW_STATISTICS, 16)
+    cdef float *dx = <float *> op.t[4]                   # OUT (rows, features)
+    cdef int64_t r0, r1, r, at
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    r = r0
+    while r < r1:
+        at = r * FNN_BLOCK
+        step.k.normalize_rows_backward(smaller(ROW_UNIT, r1 - r), op.d[0], step.stride, <int> op.d[1], gamma,
+                                       statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK,
+                                       x + at, dz + at, dx + at)
+        r += ROW_UNIT
+
+
+cdef void layernorm_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """d_beta = sum of dz over the batch, d_gamma = sum of dz x_hat."""
+    cdef const float *dz = <const float *> op.t[0]       # IN (rows, features)
+    cdef const float *x = <const float *> op.t[1]        # IN (rows, features)
+    cdef const float *statistics = <const float *> op.t[2]  # IN (rows / 16, FNN_ROW_STATISTICS, 16)
+    cdef float *d_gamma = <float *> op.t[3]              # OUT (features,) or NULL
+    cdef float *d_beta = <float *> op.t[4]               # OUT (features,) or NULL
+    cdef int64_t blocks = blocks_of(op.d[0])
+    cdef int64_t j, r, at
+    cdef int turn = 0
+    while True:
+        j = take(step, blocks, i, n, &turn)
+        if j < 0:
+            break
+        r = 0
+        while r < step.rows:
+            at = j * step.stride + r * FNN_BLOCK
+            step.k.row_sums(smaller(FNN_CHUNK, step.rows - r), r > 0,
+                            statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK, x + at, dz + at,
+                            step.scratch)
+            r += FNN_CHUNK
+        put_gradient(step, step.scratch, op.d[2], d_beta + j * FNN_BLOCK if d_beta != NULL else NULL)
+        put_gradient(step, step.scratch + FNN_BLOCK, op.d[1], d_gamma + j * FNN_BLOCK if d_gamma != NULL else NULL)
+
+
+KERNELS = {
+    "batchnorm_forward": <size_t> &batchnorm_forward,
+    "batchnorm_update_moving": <size_t> &batchnorm_update_moving,
+    "batchnorm_inference": <size_t> &batchnorm_inference,
+    "batchnorm_backward": <size_t> &batchnorm_backward,
+    "batchnorm_inference_backward": <size_t> &batchnorm_inference_backward,
+    "layernorm_forward": <size_t> &layernorm_forward,
+    "layernorm_backward": <size_t> &layernorm_backward,
+    "layernorm_backward_weights": <size_t> &layernorm_backward_weights,
+}

@@ -1,0 +1,210 @@
+"""A program in the making: what the nodes add their ops to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.kernels.dense import PANEL
+from fastnn.kernels.layout import aligned_zeros
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.program import Buffer, Buffers, Op, make_op
+from fastnn.lowering.proof import ONE, Proof
+from fastnn.optimizers.muon import Muon
+from fastnn.variables import Variable
+
+
+@dataclass
+class Updates:
+    """The optimizer as lowering sees it.
+
+    Attributes:
+        kernels: The kernel of each variable.
+        slots: The slots of each variable.
+        averages: The moving average of each variable, if such are kept.
+        halts: A step stops before its updates if a gradient is not finite.
+        clipnorm, clipvalue, global_clipnorm, adaptive_clip: As an optimizer takes them; 0 for none.
+        apply: Update the weights; else only store the gradients.
+        muon: The optimizer, if it has weights of the kernel "muon".
+    """
+
+    kernels: Mapping[Variable, str]
+    slots: Mapping[Variable, Sequence[NDArray[np.float32]]]
+    averages: Mapping[Variable, NDArray[np.float32]] = field(default_factory=dict)
+    ema_momentum: float = 0.0
+    overwrite_every: int = 0
+    halts: bool = False
+    clipnorm: float = 0.0
+    clipvalue: float = 0.0
+    global_clipnorm: float = 0.0
+    adaptive_clip: float = 0.0
+    apply: bool = True
+    muon: Muon | None = None
+
+
+@dataclass
+class Gradient:
+    """d(loss) / d(value); once ``through`` the activation that made the value, / d(its input)."""
+
+    buffer: Buffer
+    through: bool = False
+
+
+@dataclass
+class WeightProduct:
+    """A Dense layer's weight gradient, which is still to be computed: x' dz."""
+
+    kernel: Variable
+    bias: Variable | None
+    x: Value
+    dz: Buffer
+
+
+@dataclass
+class Builder:
+    """Ops, and the buffers that they meet in.
+
+    Attributes:
+        updates: To train; None to evaluate or predict.
+        sparse: Inputs that come as nonzeros: input number -> nonzeros of the longest row.
+        values: Where each value lies, once its node has been lowered.
+        nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
+        gradients: Of values, as far as they have been summed up.
+        transposed: Gradients that also lie in blocks of 16 rows, and where.
+        products: Weight gradients to be computed when all input gradients are there.
+        stored: Gradients that are stored as a whole.
+        after_guard: What else to do once it is known that all gradients are finite.
+        proof: That gradients which are not stored are finite.
+        sums: Names of what a step adds to.
+    """
+
+    trace: Trace
+    capacity: int
+    updates: Updates | None
+    sparse: Mapping[int, int]
+    stores: bool = False
+    """All weight gradients are stored before the first update."""
+    ops: list[Op] = field(default_factory=list)
+    sums: list[str] = field(default_factory=list)
+    values: dict[Value, Buffer] = field(default_factory=dict)
+    nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
+    gradients: dict[Value, Gradient] = field(default_factory=dict)
+    transposed: dict[Buffer, Buffer] = field(default_factory=dict)
+    products: list[WeightProduct] = field(default_factory=list)
+    stored: dict[Variable, Buffer] = field(default_factory=dict)
+    after_guard: list[Callable[[], None]] = field(default_factory=list)
+    row_values: list[tuple[Buffer, int, bool]] = field(default_factory=list)
+    """What to sum over rows, into which sum, and whether it is the batch's value that each row
+    counts once."""
+
+    def __post_init__(self) -> None:
+        self.buffers = Buffers(self.capacity)
+        self.of_variable: dict[Variable, Buffer] = {}
+        self.proof: Proof | None = None
+        if self.updates is not None and self.updates.halts and not self.stores:
+            entries = sum(3 + -(-node.output.features // PANEL) for node in self.trace.nodes)
+            self.proof = Proof(self.capacity, entries)
+        self.proved: set[Variable] = set()
+        """Weights whose stored gradients nobody need look at."""
+        self.norms: NDArray[np.float64] = np.zeros(0)
+        self.penalties: Buffer | None = None
+        self.needs_gradient: set[Value] = set()
+        for node in self.trace.nodes:
+            if any(v.trainable for v in node.variables()) or any(
+                value in self.needs_gradient for value in node.inputs
+            ):
+                self.needs_gradient.add(node.output)
+
+    @property
+    def training(self) -> bool:
+        """Whether the program trains."""
+        return self.updates is not None
+
+    def emit(self, name: str, **operands: Buffer | float | None) -> None:
+        """Add an op."""
+        self.ops.append(make_op(name, **operands))
+
+    def weight(self, variable: Variable | None) -> Buffer | None:
+        """The variable's own storage."""
+        if variable is None:
+            return None
+        if variable not in self.of_variable:
+            self.of_variable[variable] = Buffers.of_array(variable.path, variable.storage)
+        return self.of_variable[variable]
+
+    def activation(self, value: Value) -> Buffer:
+        """Room for a value, which from now on lies there."""
+        self.values[value] = self.buffers.activation(value.name, value.features)
+        return self.values[value]
+
+    def affine(
+        self,
+        x: Buffer,
+        y: Buffer,
+        features: int,
+        scale: float = 1.0,
+        offset: float = 0.0,
+        accumulate: bool = False,
+    ) -> None:
+        """y [+]= scale * x + offset"""
+        self.emit(
+            "affine", x=x, y=y, features=features, scale=scale, offset=offset, accumulate=accumulate
+        )
+
+    def contribution(self, value: Value, buffer: Buffer | None = None) -> tuple[Buffer, bool]:
+        """Where a gradient of ``value`` goes, and whether it is added to what is there."""
+        if value in self.gradients:
+            into = self.gradients[value].buffer
+            if self.proof is not None:
+                self.proof.forget(into)
+            return into, True
+        buffer = buffer or self.buffers.activation(f"d_{value.name}", value.features)
+        self.gradients[value] = Gradient(buffer)
+        return buffer, False
+
+    def store_gradient(self, variable: Variable) -> tuple[Buffer, bool]:
+        """Where the gradient of a small weight goes, and whether it is added to what is there.
+
+        It is packed as the weight is; its padding must stay 0, since the update reads it.
+        """
+        if variable in self.stored:
+            return self.stored[variable], True
+        # Not in the arena: nobody writes the padding.
+        gradient = aligned_zeros(variable.storage.shape)
+        self.stored[variable] = Buffers.of_array(f"d_{variable.path}", gradient)
+        return self.stored[variable], False
+
+    def prove_sums(self, variables: Iterable[Variable], dy: Buffer, features: int) -> None:
+        """Have it proved that the gradients of these weights are finite: sums over rows of dy, or
+        of its products with numbers that are about 1."""
+        if self.proof is not None:
+            self.proved.update(variables)
+            self.prove(None, dy, features)
+
+    def prove(self, x: Value | None, dz: Buffer, features: int) -> None:
+        """Have it proved that x' dz, or the sum of dz over rows, is finite, before any update."""
+        if self.proof is None:
+            return
+        of_x = ONE if x is None else self.proof.entry(x)
+        if of_x is None:
+            assert x is not None
+            room = self.proof.room(x)
+            if x in self.nonzeros:
+                self.emit("magnitude_sparse", magnitudes=room, source=self.nonzeros[x][0])
+            else:
+                self.emit("magnitude", x=self.values[x], magnitudes=room, features=x.features)
+            of_x = self.proof.entry(x)
+        if self.proof.entry(dz) is None:
+            self.emit("magnitude", x=dz, magnitudes=self.proof.room(dz), features=features)
+        of_dz = self.proof.entry(dz)
+        assert of_x is not None and of_dz is not None
+        self.proof.product(of_x, of_dz)
+
+    def add_sum(self, name: str, rows: Buffer, times_rows: bool = False) -> None:
+        """Have the rows' values summed when the step ends; several may go by one name."""
+        if name not in self.sums:
+            self.sums.append(name)
+        self.row_values.append((rows, self.sums.index(name), times_rows))

@@ -1,0 +1,88 @@
+"""What lowering works on: values, and the nodes that make them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastnn.layers.base import Layer
+from fastnn.variables import Variable
+
+if TYPE_CHECKING:
+    from fastnn.lowering.builder import Builder, Gradient
+
+
+@dataclass(eq=False)
+class Value:
+    """(rows, features), made by ``maker``; ``readers`` are the nodes that read it.
+
+    penalty: l1 and l2 of what is added to the loss for its size.
+    """
+
+    name: str
+    features: int
+    maker: Node | None = None
+    readers: list[Node] = field(default_factory=list)
+    is_output: bool = False
+    penalty: tuple[float, float] | None = None
+
+
+@dataclass(eq=False)
+class Node(ABC):
+    """One computation. A subclass says which, and adds its ops to the program."""
+
+    name: str
+    inputs: list[Value]
+    output: Value
+
+    def variables(self) -> list[Variable]:
+        """The weights that it reads."""
+        return []
+
+    @abstractmethod
+    def forward(self, builder: Builder) -> None:
+        """Add the ops that make ``builder.values[self.output]``."""
+
+    @abstractmethod
+    def backward(self, builder: Builder, dy: Gradient) -> None:
+        """Add the ops that make the gradients of the inputs that need one, and of the weights.
+
+        Args:
+            dy: d(loss) / d(output), whole: all who contribute to it have been here.
+        """
+
+
+@dataclass
+class Trace:
+    """Nodes in an order in which each comes after those it reads, and the model's outputs."""
+
+    nodes: list[Node] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+
+    def add(
+        self,
+        kind: Callable[..., Node],
+        layer: Layer,
+        inputs: list[Value],
+        features: int,
+        **settings: Any,
+    ) -> Value:
+        output = Value(layer.name, features)
+        node = kind(layer.name, inputs, output, **settings)
+        output.maker = node
+        for value in inputs:
+            value.readers.append(node)
+        self.nodes.append(node)
+        return output
+
+    def only_for(self, value: Value, node: Node) -> bool:
+        """Whether nothing but ``node`` looks at the value."""
+        return value.readers == [node] and not value.is_output and value.penalty is None
+
+    def remove(self, node: Node) -> None:
+        """Take out a node whose output nobody reads any more."""
+        self.nodes.remove(node)
+        for value in node.inputs:
+            value.readers.remove(node)

@@ -1,0 +1,21 @@
+"""The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
+
+from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
+from fastnn.lowering.nodes.inputs import InputNode
+from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
+from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
+
+__all__ = [
+    "ActivatedNode",
+    "ActivationNode",
+    "AddNode",
+    "AffineNode",
+    "BatchNormalizationNode",
+    "ConcatenateNode",
+    "DenseNode",
+    "InputNode",
+    "LayerNormalizationNode",
+    "SoftmaxNode",
+]

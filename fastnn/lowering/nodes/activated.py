@@ -1,0 +1,44 @@
+"""Nodes that end in an activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastnn.activations import Activation
+from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
+from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.graph import Node
+from fastnn.lowering.nodes.elementwise import activation_params
+from fastnn.lowering.program import Buffer
+
+
+@dataclass(eq=False)
+class ActivatedNode(Node):
+    """f(z), where a subclass makes z.
+
+    A reader that makes the whole gradient of the output may take it through f at once:
+    ``Gradient.through``.
+    """
+
+    activation: Activation
+    z: Buffer | None = field(default=None, init=False)
+    """Where z lies, if the activation's derivative reads it."""
+
+    def room_for_z(self, builder: Builder) -> Buffer | None:
+        """Set ``z``, if it is to be kept."""
+        if builder.training and self.activation.kind in READS_INPUT:
+            self.z = builder.buffers.activation(f"{self.output.name}/z", self.output.features)
+        return self.z
+
+    def gradient_of_z(self, builder: Builder, dy: Gradient) -> Buffer:
+        """Add the op that makes d(loss) / d(z), unless dy is that already."""
+        if self.activation.kind == "linear" or dy.through:
+            return dy.buffer
+        output = self.output
+        dz = builder.buffers.activation(f"d_{output.name}/z", output.features)
+        builder.emit(
+            "activation_backward", z=self.z, y=builder.values[output], dy=dy.buffer, dz=dz,
+            features=output.features, kind=ACTIVATIONS[self.activation.kind],
+            **activation_params(self.activation),
+        )  # fmt: skip
+        return dz

@@ -1,0 +1,88 @@
+"""f(x W + b)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastnn.activations import Activation
+from fastnn.kernels.codes import ACTIVATIONS
+from fastnn.kernels.dense import PANEL
+from fastnn.kernels.layout import BLOCK
+from fastnn.lowering.builder import Builder, Gradient, WeightProduct
+from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.elementwise import activation_params
+from fastnn.lowering.program import Buffer
+from fastnn.variables import Variable
+
+
+@dataclass(eq=False)
+class DenseNode(ActivatedNode):
+    """f(x W + b)"""
+
+    kernel: Variable
+    bias: Variable | None
+
+    def variables(self) -> list[Variable]:
+        return [self.kernel] if self.bias is None else [self.kernel, self.bias]
+
+    def forward(self, builder: Builder) -> None:
+        y = builder.activation(self.output)
+        operands = dict(
+            kernel=builder.weight(self.kernel), bias=builder.weight(self.bias), y=y,
+            z=self.room_for_z(builder), **self._settings(builder),
+            activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
+        )  # fmt: skip
+        x = self.inputs[0]
+        if x in builder.nonzeros:
+            builder.emit("dense_forward_sparse", source=builder.nonzeros[x][0], **operands)
+        else:
+            builder.emit("dense_forward", x=builder.values[x], **operands)
+
+    def backward(self, builder: Builder, dy: Gradient) -> None:
+        x = self.inputs[0]
+        dz = self.gradient_of_z(builder, dy)
+        if self.kernel.trainable:
+            builder.products.append(WeightProduct(self.kernel, self.bias, x, dz))
+        if x in builder.needs_gradient:
+            self._backward_input(builder, dz)
+        if self.kernel.trainable:
+            # Only now: the team has waited for dz.
+            builder.prove(x, dz, self.output.features)
+
+    def _backward_input(self, builder: Builder, dz: Buffer) -> None:
+        x, features = self.inputs[0], self.output.features
+        dz_t = builder.transposed.get(dz)
+        if dz_t is None:
+            dz_t = builder.buffers.transposed(f"d_{self.output.name}/transposed", features)
+            builder.emit("transpose", x=dz, y=dz_t, features=features)
+        dx, accumulate = builder.contribution(x)
+        # Where this is the whole gradient of x, it passes the activation that made x at once.
+        maker = x.maker
+        through, x_z = Activation("linear"), None
+        if (
+            isinstance(maker, ActivatedNode)
+            and x.readers == [self]
+            and not (x.is_output or accumulate)
+        ):
+            through, x_z = maker.activation, maker.z
+            builder.gradients[x].through = True
+        magnitudes = None
+        if builder.proof is not None and not accumulate:
+            magnitudes = builder.proof.room(dx, -(-x.features // PANEL))
+        builder.emit(
+            "dense_backward_input", dz_t=dz_t, kernel=builder.weight(self.kernel), dx=dx, x_z=x_z,
+            x=builder.values[x] if through.kind != "linear" else None, **self._settings(builder),
+            activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
+            units_of_rows=builder.proof.units if builder.proof else 0, **activation_params(through),
+        )  # fmt: skip
+
+    def _settings(self, builder: Builder) -> dict[str, int]:
+        units = self.output.features
+        return {
+            "inputs": self.inputs[0].features,
+            "units": units,
+            "kernel_block": self.kernel.storage.shape[1] * BLOCK,
+            # One block of columns is too little to share: the team shares the rows, and goes on to
+            # the loss without waiting.
+            "by_rows": int(units <= BLOCK and builder.capacity >= 2 * BLOCK),
+        }

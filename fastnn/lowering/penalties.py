@@ -1,0 +1,59 @@
+"""Ops of what regularizers add to the loss.
+
+A weight's penalty has its gradient where the weight's gradient is finished (``updates.py``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.lowering.builder import Builder
+from fastnn.lowering.graph import Trace
+from fastnn.lowering.program import Buffers
+from fastnn.regularizers import Regularizer
+from fastnn.variables import Variable
+
+PENALTY = "penalty"
+"""The sum that they add to."""
+
+
+def is_penalized(trace: Trace) -> bool:
+    """Whether a weight or an activation has a regularizer."""
+    return bool(_regularized(trace)) or any(node.output.penalty for node in trace.nodes)
+
+
+def penalize(builder: Builder) -> None:
+    """Of activations, with their gradients, and of weights, before the step changes them."""
+    for node in builder.trace.nodes:
+        y = node.output
+        if y.penalty is None:
+            continue
+        rows = builder.buffers.values(f"{y.name}/penalty")
+        dy, accumulate = None, False
+        if builder.training and y in builder.needs_gradient:
+            dy, accumulate = builder.contribution(y)
+        builder.emit(
+            "regularize_activity", y=builder.values[y], dy=dy, row_values=rows,
+            features=y.features, accumulate=accumulate, l1=y.penalty[0], l2=y.penalty[1],
+        )  # fmt: skip
+        builder.add_sum(PENALTY, rows)
+    regularized = _regularized(builder.trace)
+    penalties = np.zeros(sum(variable.storage.shape[0] for variable, _ in regularized))
+    at = 0
+    for variable, regularizer in regularized:
+        blocks, rows = variable.storage.shape[:2]
+        builder.emit(
+            "penalty", w=builder.weight(variable), blocks=blocks, rows=rows,
+            penalties=Buffers.of_array("penalties", penalties[at : at + blocks]),
+            l1=regularizer.l1, l2=regularizer.l2,
+        )  # fmt: skip
+        at += blocks
+    if regularized:
+        builder.penalties = Buffers.of_array("penalties", penalties)
+        if PENALTY not in builder.sums:
+            builder.sums.append(PENALTY)
+
+
+def _regularized(trace: Trace) -> list[tuple[Variable, Regularizer]]:
+    variables = dict.fromkeys(v for node in trace.nodes for v in node.variables())
+    return [(v, v.regularizer) for v in variables if v.regularizer is not None]

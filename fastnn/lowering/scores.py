@@ -1,0 +1,138 @@
+"""Ops of losses and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fastnn.kernels.codes import LOSSES, METRICS
+from fastnn.lowering.builder import Builder
+from fastnn.lowering.graph import Value
+from fastnn.lowering.nodes import InputNode
+from fastnn.lowering.objective import LossKernel, Objective, loss_kernel, metric_kernel
+from fastnn.lowering.program import Buffer
+from fastnn.metrics import LossMetric, Metric
+
+_Target = dict[str, Buffer]
+
+
+def score(
+    builder: Builder, objectives: Sequence[Objective], logits: Mapping[Value, Value | None]
+) -> None:
+    """Hold the outputs to their objectives; the losses' gradients are where backward begins.
+
+    Args:
+        logits: Of the outputs whose loss is computed from them.
+    """
+    source = sum(isinstance(node, InputNode) for node in builder.trace.nodes)
+    outputs = builder.trace.outputs
+    targets: list[_Target] = []
+    for output, objective in zip(outputs, objectives, strict=False):
+        targets.append(_target(builder, output, objective, source))
+        source += objective.has_target
+    for number, (output, objective) in enumerate(zip(outputs, objectives, strict=False)):
+        weights = None
+        if objective.weighted:
+            weights = builder.buffers.values(f"{output.name}/weights")
+            builder.emit("gather_values", y=weights, source=source)
+            source += 1
+        target = targets[number]
+        if objective.loss is not None:
+            _loss(builder, number, output, objective, target, weights, logits.get(output))
+        for m, metric in enumerate(objective.metrics):
+            _metric(builder, f"{number}/metric_{m}", metric, output, target)
+        for m, metric in enumerate(objective.weighted_metrics):
+            _metric(builder, f"{number}/weighted_metric_{m}", metric, output, target, weights)
+        if objective.weighted_metrics:
+            assert weights is not None
+            builder.add_sum(f"{number}/weights", weights)
+
+
+def _target(builder: Builder, output: Value, objective: Objective, source: int) -> _Target:
+    if not objective.has_target:
+        return {}
+    if objective.takes_labels:
+        labels = builder.buffers.values(f"{output.name}/labels")
+        builder.emit("gather_values", y=labels, source=source)
+        return {"labels": labels}
+    y_true = builder.buffers.activation(f"{output.name}/y_true", output.features)
+    builder.emit("gather", y=y_true, features=output.features, source=source, scale=1.0)
+    return {"y_true": y_true}
+
+
+def _loss(
+    builder: Builder,
+    number: int,
+    output: Value,
+    objective: Objective,
+    target: _Target,
+    weights: Buffer | None,
+    logits: Value | None,
+) -> None:
+    assert objective.loss is not None
+    kernel = loss_kernel(objective.loss, from_logits=True if logits else None)
+    scored = logits or output
+    probabilities = None
+    if kernel.writes_probabilities:
+        probabilities = builder.buffers.activation(output.name, output.features)
+        if logits:
+            builder.values[output] = probabilities
+    gradient = None
+    if builder.training and scored in builder.needs_gradient:
+        gradient = builder.buffers.activation(f"d_{scored.name}", scored.features)
+    is_sum = objective.loss.reduction == "sum"
+    rows = _rows(builder, f"{number}/loss", times_rows=is_sum)
+    _emit_loss(
+        builder, kernel, scored, rows, target, probabilities=probabilities, weights=weights,
+        d_y_pred=gradient, scale=objective.loss_weight, mean=not is_sum,
+    )  # fmt: skip
+    if gradient is not None:
+        into, accumulate = builder.contribution(scored, gradient)
+        if accumulate:
+            builder.affine(gradient, into, scored.features, accumulate=True)
+
+
+def _metric(
+    builder: Builder,
+    name: str,
+    metric: Metric,
+    output: Value,
+    target: _Target,
+    weights: Buffer | None = None,
+) -> None:
+    rows = _rows(builder, name)
+    if isinstance(metric, LossMetric):
+        kernel = loss_kernel(metric)
+        probabilities = None
+        if kernel.writes_probabilities:
+            probabilities = builder.buffers.activation(f"{metric.name}/p", output.features)
+        _emit_loss(
+            builder, kernel, output, rows, target, probabilities=probabilities, weights=weights,
+            scale=1.0, mean=True,
+        )  # fmt: skip
+    else:
+        kind, params = metric_kernel(metric)
+        builder.emit(
+            "metric", y_pred=builder.values[output], row_values=rows, weights=weights,
+            features=output.features, kind=METRICS[kind], param_0=params[0], **target,
+        )  # fmt: skip
+
+
+def _emit_loss(
+    builder: Builder,
+    kernel: LossKernel,
+    value: Value,
+    rows: Buffer,
+    target: _Target,
+    **operands: Buffer | float | None,
+) -> None:
+    params = {f"param_{i}": p for i, p in enumerate(kernel.params)}
+    builder.emit(
+        "loss", y_pred=builder.values[value], row_values=rows, features=value.features,
+        kind=LOSSES[kernel.kind], **operands, **target, **params,
+    )  # fmt: skip
+
+
+def _rows(builder: Builder, name: str, times_rows: bool = False) -> Buffer:
+    buffer = builder.buffers.values(name)
+    builder.add_sum(name, buffer, times_rows)
+    return buffer

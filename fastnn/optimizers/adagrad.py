@@ -1,0 +1,96 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.optimizers.base import Optimizer, rows
+from fastnn.optimizers.schedules import LearningRateSchedule
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi et al. 2011); arguments and arithmetic are Keras 3's.
+
+    ::
+
+        a += g * g
+        w -= lr * g / sqrt(a + epsilon)
+
+    Args:
+        learning_rate: a number >= 0 or a schedule. Keras's default is small for Adagrad; the paper
+            has 1.
+        initial_accumulator_value: what ``a`` begins with, a number >= 0.
+        epsilon: a number >= 0, added under the root; 0 makes NaN of a weight without gradient if
+            ``a`` begins with 0, too.
+        weight_decay: see ``Optimizer``.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name,
+            adaptive_clip, nonfinite: see ``Optimizer``.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        *,
+        name: str | None = None,
+        adaptive_clip: float | None = None,
+        nonfinite: str = "raise",
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            name=name,
+            adaptive_clip=adaptive_clip,
+            nonfinite=nonfinite,
+        )
+        self.initial_accumulator_value = self._check(
+            "initial_accumulator_value", initial_accumulator_value, at_least=0
+        )
+        self.epsilon = self._check("epsilon", epsilon, at_least=0)
+
+    @property
+    def kernel(self) -> str:
+        """``adagrad``."""
+        return "adagrad"
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """``accumulator`` (a)."""
+        return ("accumulator",)
+
+    @property
+    def initial_values(self) -> Mapping[str, float]:
+        """``accumulator`` begins with ``initial_accumulator_value``."""
+        return {"accumulator": self.initial_accumulator_value}
+
+    def scalars(
+        self, iterations: NDArray[np.int64], learning_rate: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Rows of learning rate, weight decay and epsilon."""
+        return rows(learning_rate, self._decay(learning_rate), self.epsilon)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "initial_accumulator_value": self.initial_accumulator_value,
+            "epsilon": self.epsilon,
+        }
