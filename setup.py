@@ -107,6 +107,7 @@ NAMES = [
     "fastnn.kernels.objective",
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
+    "fastnn.kernels.python",
     "fastnn.engine.executable",
 ]
 

@@ -9,6 +9,7 @@ from fastnn.layers.dense import Dense
 from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
 from fastnn.layers.residual import Residual
@@ -26,6 +27,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "NumPyLayer",
     "ReLU",
     "Rescaling",
     "Reshape",

@@ -25,6 +25,7 @@ from fastnn.lowering.nodes import (
     DenseNode,
     InputNode,
     LayerNormalizationNode,
+    NumPyNode,
     SoftmaxNode,
 )
 
@@ -122,6 +123,11 @@ def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], featu
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
         activation=Activation("linear"),
     )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(NumPyNode, layer, inputs, features, numpy_layer=layer)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

@@ -6,6 +6,7 @@ from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, Softma
 from fastnn.lowering.nodes.inputs import InputNode
 from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
+from fastnn.lowering.nodes.python import NumPyNode
 
 __all__ = [
     "ActivatedNode",
@@ -17,5 +18,6 @@ __all__ = [
     "DenseNode",
     "InputNode",
     "LayerNormalizationNode",
+    "NumPyNode",
     "SoftmaxNode",
 ]
