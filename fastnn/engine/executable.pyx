@@ -29,7 +29,7 @@ from fastnn.kernels.op cimport (
     Step, Verdict,
 )
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, matrix, norms, objective
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -54,8 +54,8 @@ cdef extern from "<pthread.h>" nogil:
                        void (*child)() noexcept nogil)
 
 KERNELS = {
-    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **norms.KERNELS,
-    **objective.KERNELS,
+    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
+    **norms.KERNELS, **objective.KERNELS,
 }
 
 cdef enum:

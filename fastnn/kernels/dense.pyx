@@ -15,7 +15,9 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
 from fastnn.kernels.gradients cimport finish
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, blocks_of_task, parts, share, smaller, take
+from fastnn.kernels.op cimport (
+    ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
+)
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -39,19 +41,19 @@ PANEL = ROW_PANEL
 PANEL_SPARSE = SPARSE_PANEL
 
 
-cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,
-                              int64_t row_begin, int64_t row_end, int64_t j,
-                              int activation, const float *params) noexcept nogil:
+cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z,
+                              int64_t row_begin, int64_t row_end, int64_t j) noexcept nogil:
     """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
     cdef int64_t at = j * step.stride + row_begin * FNN_BLOCK
-    cdef int64_t n = (row_end - row_begin) * FNN_BLOCK
+    cdef int64_t rows = row_end - row_begin
     cdef float *sums = y + at
     if z != NULL:
         sums = z + at
     if bias != NULL:
-        step.k.add_bias(row_end - row_begin, bias + j * FNN_BLOCK, sums)
-    if activation != 0 or z != NULL:
-        step.k.activation[activation](n, params, sums, y + at)
+        step.k.add_bias(rows, bias + j * FNN_BLOCK, sums)
+    if op.d[3] != 0 or z != NULL:
+        step.k.activation[op.d[3]](rows * FNN_BLOCK, op.f, sums, y + at)
+    drop_activated(op, step, 5, rows, row_begin, j, y + at)
 
 
 cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -93,7 +95,7 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
                        sums + j0 * stride + r0 * FNN_BLOCK, stride, k > 0)
         k += PRODUCT_CHUNK
     for j in range(j0, j1):
-        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
+        bias_and_activation(op, step, bias, y, z, r0, r1, j)
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -125,11 +127,11 @@ cdef void dense_forward_sparse_part(const Op *op, const Step *step, int64_t r0, 
     cdef int64_t kernel_block = op.d[2]
     cdef float *sums = y if z == NULL else z
     cdef int64_t j
-    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[5]].sparse, j1 - j0,
+    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[8]].sparse, j1 - j0,
                           kernel + j0 * kernel_block, kernel_block,
                           sums + j0 * step.stride + r0 * FNN_BLOCK, step.stride)
     for j in range(j0, j1):
-        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
+        bias_and_activation(op, step, bias, y, z, r0, r1, j)
 
 
 cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
