@@ -256,6 +256,14 @@ cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int ro
         step.k.clip(n, 0.0, <float> INFINITY, w)
 
 
+cdef inline void drop_tile(const Op *op, const Step *step, int64_t first, int64_t at, int64_t rows,
+                           float *gradient) noexcept nogil:
+    """Of a kernel with what was dropped in the forward pass: the gradient of W from that of the copy."""
+    cdef const float *dropped = <const float *> op.t[first + 2 * OF_WEIGHT]
+    if dropped != NULL:
+        step.k.drop_gradient(rows * FNN_BLOCK, op.f[5], dropped + at, gradient)
+
+
 cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz,
                          int64_t j0, int64_t j1) noexcept nogil:
     cdef int64_t j, r
@@ -275,6 +283,7 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
     cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
     cdef int64_t stride = step.stride
     cdef int64_t panels = parts(inputs, ROW_PANEL)
+    cdef float *tile
     cdef int64_t group = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
     cdef int64_t task, k, m, j0, j1, j, r
     cdef int turn = 0
@@ -294,8 +303,9 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
                                       step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
-                      step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK)
+            tile = step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK
+            drop_tile(op, step, 2, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[2 + OF_WEIGHT] != NULL:
             hand_over_bias(op, step, 2 + OF_WEIGHT, dz, j0, j1)
 
@@ -341,6 +351,7 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
     cdef int64_t panels = parts(inputs, SPARSE_PANEL)
     cdef int64_t task, k, m, j0, j1, j, r
     cdef fnn_columns x
+    cdef float *tile
     cdef int turn = 0
     while True:
         task = take(step, panels * parts(blocks, SPARSE_BLOCKS), i, n, &turn)
@@ -357,8 +368,9 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
                                              step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
-                      step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK)
+            tile = step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK
+            drop_tile(op, step, 4, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[4 + OF_WEIGHT] != NULL:
             hand_over_bias(op, step, 4 + OF_WEIGHT, dz, j0, j1)
 

@@ -43,7 +43,7 @@ _GRADIENT = (
     "inputs", "units", "kernel_block", "optimizer", "accumulate", "unfinished",
     "kernel_non_negative", "bias_non_negative",
 )  # fmt: skip
-_REGULARIZERS = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue")
+_OF_GRADIENT = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue", "kept_scale")
 _UPDATED = {
     "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
     "norm": READ,
@@ -147,11 +147,12 @@ OPS: dict[str, OpSpec] = {
         ("features", "accumulate_gamma", "accumulate_beta"), by_rows=False,
     ),
     "dense_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, **_WEIGHT}, _GRADIENT, _REGULARIZERS, by_rows=False
+        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,
+        by_rows=False,
     ),
     "dense_backward_weights_sparse": OpSpec(
-        {**_NONZEROS, "dz": READ, **_WEIGHT},
-        (*_GRADIENT, "capacity"), _REGULARIZERS, by_rows=False,
+        {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
+        (*_GRADIENT, "capacity"), _OF_GRADIENT, by_rows=False,
     ),
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),
