@@ -108,6 +108,7 @@ NAMES = [
     "fastnn.kernels.objective",
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
+    "fastnn.kernels.python",
     "fastnn.engine.executable",
 ]
 

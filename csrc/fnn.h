@@ -146,7 +146,6 @@ typedef struct {
     void (*add)(int64_t n, const float *x, float *y);
     void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
     void (*axpby)(int64_t n, float a, const float *x, float b, float *y); /* y = a x + b y */
-    double (*sum_squares)(int64_t n, const float *x);
     void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
     void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
                                                    const float *y, const float *dy, float *dz);

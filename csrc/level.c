@@ -40,7 +40,6 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .scale_columns = scale_columns,
     .average = average,
     .axpby = axpby,
-    .sum_squares = sum_squares,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),

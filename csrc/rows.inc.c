@@ -33,17 +33,6 @@ static void axpby(int64_t n, float a, const float *x, float b, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = a * x[i] + b * y[i];
 }
 
-/* In float64, where a square of a float32 is exact, and in 16 chains: the same bits at every level. n is a
- * multiple of 16. */
-static double sum_squares(int64_t n, const float *x) {
-    double chain[BLOCK] = {0};
-    double sum = 0;
-    for (int64_t i = 0; i < n; i += BLOCK)
-        for (int l = 0; l < BLOCK; l++) chain[l] += (double)x[i + l] * (double)x[i + l];
-    for (int l = 0; l < BLOCK; l++) sum += chain[l];
-    return sum;
-}
-
 #define GATHER(name, type)                                                                          \
     static void name(int64_t features, const void *row, float scale, float offset, int64_t stride,  \
                      float *y) {                                                                    \

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn._checks import check_choice, check_flag, check_real
 from fastnn._registry import resolve
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
@@ -296,16 +293,20 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
-LossFunction = Callable[[Any, Any], "tuple[float, ArrayLike]"]
+LossFunction = Callable[[Any, Any], "tuple[ArrayLike, ArrayLike]"]
 
 
 class CallableLoss(Loss):
     """Any ``function(y_true, y_pred) -> (loss, d_loss/d_y_pred)``, called for each batch.
 
-    The function gets NumPy arrays: the batch's rows of the targets, and float32 predictions
-    (batch, outputs). It gives the loss of the batch, one number, usually a mean over its rows, and
-    the gradient of that number for each prediction, (batch, outputs). Keras would differentiate
-    the function itself. Training comes back to Python for each batch.
+    The function gets NumPy arrays that it can't write to and must not keep: ``y_pred``, float32 of
+    shape (batch, outputs), and ``y_true``, labels (batch,) int32 where integers of shape (N,) or
+    (N, 1) came for an output with several columns, else float32 of ``y_pred``'s shape.
+
+    It returns the loss, either one number, the mean over the batch's rows, or (batch,), one number
+    a row; and the gradient of the batch's mean loss, of ``y_pred``'s shape. ``sample_weight`` and
+    ``class_weight`` are factors of the rows' losses and gradients, for which the loss must be one
+    number a row. Keras would differentiate the function itself.
 
     Args:
         function: the function; a model with it can't be saved, only its weights.
@@ -325,31 +326,42 @@ class CallableLoss(Loss):
         super().__init__(str(own) if name is None else name)
         self.function = function
 
-    def compute(self, y_true: Any, y_pred: NDArray[Any]) -> tuple[float, NDArray[np.float32]]:
-        """The loss of a batch and its gradient, of ``y_pred``'s shape, checked.
+    def compute(
+        self,
+        y_true: NDArray[Any],
+        y_pred: NDArray[np.float32],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What the function says of a batch: the loss, () or (batch,), and its gradient, checked.
+
+        Args:
+            weights: (batch,), factors of the rows.
 
         Raises:
-            TypeError: the function gives something else than a number and an array.
-            ValueError: the gradient has another shape than ``y_pred``.
+            ValueError: it returns something else; something that is not finite where the
+                predictions are; or one number for a batch whose rows have weights.
         """
         result = self.function(y_true, y_pred)
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"loss {self.name!r}: the function must give (loss, d_loss/d_y_pred), got "
+            raise ValueError(
+                f"loss {self.name!r} must return (loss, d_loss/d_y_pred), got "
                 f"{type(result).__name__}"
             )
-        loss = result[0].item() if isinstance(result[0], np.ndarray) else result[0]
-        if not isinstance(loss, Real):
-            raise TypeError(
-                f"loss {self.name!r}: the loss must be a number, got {type(loss).__name__}"
-            )
-        gradient = np.asarray(result[1], np.float32)
-        if gradient.shape != np.shape(y_pred):
-            raise ValueError(
-                f"loss {self.name!r}: d_loss/d_y_pred must have the predictions' shape "
-                f"{np.shape(y_pred)}, got {gradient.shape}"
-            )
-        return float(loss), gradient
+        loss, gradient = map(np.asarray, result)
+        _check_numbers(self, "a loss", loss, ((), y_pred.shape[:1]))
+        _check_numbers(self, "a gradient", gradient, (y_pred.shape,))
+        for what, array in (("a loss", loss), ("a gradient", gradient)):
+            # With predictions that are not finite it is not the function's fault.
+            if not np.isfinite(array).all() and np.isfinite(y_pred).all():
+                raise ValueError(f"loss {self.name!r} returned {what} that is not finite")
+        if weights is not None and not (weights == 1).all():
+            if loss.ndim == 0:
+                raise ValueError(
+                    f"loss {self.name!r} returned one number for the batch: with sample_weight or "
+                    f"class_weight it must return one for each row, shape {y_pred.shape[:1]}"
+                )
+            loss, gradient = loss * weights, gradient * weights[:, None]
+        return loss, gradient
 
     def get_config(self) -> dict[str, Any]:
         """Always a ValueError: a function can't be written into a file."""
@@ -360,6 +372,17 @@ class CallableLoss(Loss):
 
     def __repr__(self) -> str:
         return f"CallableLoss({self.function!r}, name={self.name!r})"
+
+
+def _check_numbers(
+    loss: Loss, what: str, array: NDArray[Any], shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    if array.dtype.kind not in "biuf" or array.shape not in shapes:
+        wanted = " or ".join(map(str, shapes))
+        raise ValueError(
+            f"loss {loss.name!r} must return {what} of shape {wanted}, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
 
 
 def _check_axis(loss: Loss, axis: int) -> None:

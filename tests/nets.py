@@ -21,12 +21,15 @@ def mlp(widths: list[int], hidden: Any = "relu", output: Any = "softmax", seed: 
 
 
 def set_seeded_weights(model: Any, seed: int = 0) -> Any:
-    """Give every weight of ``model`` seeded values: Glorot's range, biases within 0.1."""
+    """Give every weight of ``model`` seeded values: Glorot's range, biases within 0.1, factors
+    and variances within 0.1 of 1."""
     random = np.random.default_rng(seed)
     weights = []
-    for old in model.get_weights():
-        limit = np.sqrt(6 / sum(old.shape)) if old.ndim == 2 else 0.1
-        weights.append(random.uniform(-limit, limit, old.shape).astype(np.float32))
+    for variable in model.weights:
+        limit = np.sqrt(6 / sum(variable.shape)) if len(variable.shape) == 2 else 0.1
+        middle = float(variable.name in ("gamma", "moving_variance"))
+        values = middle + random.uniform(-limit, limit, variable.shape)
+        weights.append(values.astype(np.float32))
     model.set_weights(weights)
     return model
 

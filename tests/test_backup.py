@@ -45,6 +45,7 @@ def train(model: Any, *hooks: callbacks.Callback, **settings: Any) -> Any:
 OPTIMIZERS = {
     "sgd": lambda: optimizers.SGD(0.1, momentum=0.9),
     "adam": lambda: optimizers.Adam(0.01),
+    "averages": lambda: optimizers.AdamW(0.01, use_ema=True, global_clipnorm=0.5),
     "schedule": lambda: optimizers.RMSprop(schedules.ExponentialDecay(0.01, 5, 0.9)),
 }
 

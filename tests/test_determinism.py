@@ -83,6 +83,18 @@ def residual(x: np.ndarray) -> Any:
     )
 
 
+def normalized(x: np.ndarray) -> Any:
+    """Batch and layer normalization, fused and not."""
+    inputs = layers.Input(x.shape[1:])
+    h = layers.Activation("relu")(layers.BatchNormalization()(layers.Dense(130)(inputs)))
+    h = layers.Activation("gelu")(layers.LayerNormalization()(layers.Dense(50)(h)))
+    f = layers.Activation("silu")(layers.BatchNormalization()(h))
+    h = layers.LayerNormalization()(layers.Add()([h, f, layers.Dense(50)(f)]))
+    return compiled(
+        set_seeded_weights(fnn.Model(inputs, layers.Dense(10, activation="softmax")(h))), "adam"
+    )
+
+
 # name: (data, model, batch size)
 NETS: dict[str, tuple[Callable[[], Data], Callable[[np.ndarray], Any], int]] = {
     "mnist-uint8-784-64-10-batch-32": (mnist_uint8, net([64]), 32),
@@ -100,11 +112,15 @@ NETS: dict[str, tuple[Callable[[], Data], Callable[[np.ndarray], Any], int]] = {
     "momentum-batch-32": (
         wide_targets, net([70], optimizer=lambda: optimizers.SGD(0.1, momentum=0.9)), 32,
     ),
+    "muon-batch-32": (wide_targets, net([70, 90], optimizer="muon"), 32),
     "rmsprop-batch-32": (wide_targets, net([70], optimizer="rmsprop"), 32),
     "adamw-amsgrad-batch-32": (
         wide_targets, net([70], optimizer=lambda: optimizers.AdamW(amsgrad=True)), 32,
     ),
     "residual-concatenate-batch-29": (wide_targets, residual, 29),
+    "normalized-batch-29": (wide_targets, normalized, 29),
+    "normalized-784-batch-300": (dense, normalized, 300),
+    "normalized-mnist-batch-64": (mnist_float32, normalized, 64),
 }  # fmt: skip
 
 

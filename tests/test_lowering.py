@@ -337,11 +337,27 @@ def evaluate(model: Any, weights: dict[str, Any], xs: list[Any]) -> list[Any]:
             values[node.output] = sum(inputs)
         elif isinstance(layer, layers.Concatenate):
             values[node.output] = np.concatenate(inputs, axis=1)
+        elif isinstance(layer, layers.BatchNormalization | layers.LayerNormalization):
+            values[node.output] = normalize(layer, weights, inputs[0])
         elif isinstance(layer, layers.Rescaling):
             values[node.output] = inputs[0] * layer.scale + layer.offset
         else:
             values[node.output] = activate(layer.activation, inputs[0])
     return [values[t] for t in model.outputs]
+
+
+def normalize(layer: Any, weights: dict[str, Any], x: Any) -> Any:
+    """As in training."""
+    if isinstance(layer, layers.LayerNormalization):
+        mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
+    elif layer.trainable:
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+    else:
+        mean, variance = weights[layer.moving_mean.path], weights[layer.moving_variance.path]
+    y = (x - mean) / np.sqrt(variance + layer.epsilon)
+    if layer.gamma is not None:
+        y = y * weights[layer.gamma.path]
+    return y if layer.beta is None else y + weights[layer.beta.path]
 
 
 def activate(activation: Any, z: Any) -> Any:
@@ -372,6 +388,8 @@ def check_gradients(model: Any, rows: int = 19, loss_weights: list[float] | None
     np.testing.assert_allclose(np.ravel(total)[0], loss(before), rtol=64 * U)
     trainable = {v.path for v in model.trainable_weights}
     for variable in model.weights:
+        if variable.name.startswith("moving_"):
+            continue
         value = before[variable.path]
         gradient = np.zeros_like(value)
         for i in np.ndindex(value.shape) if variable.path in trainable else ():
@@ -468,6 +486,57 @@ def test_concatenate(widths: tuple[int, ...]) -> None:
     x = layers.Input((4,))
     parts = [layers.Dense(w, activation="softsign")(x) for w in widths]
     check_gradients(fnn.Model(x, layers.Dense(2)(layers.Concatenate()([*parts, parts[0], x]))))
+
+
+NORMS = [layers.BatchNormalization, layers.LayerNormalization]
+
+
+@pytest.mark.parametrize("rows", [5, 33, 140])
+@pytest.mark.parametrize("activation", ["linear", "tanh", "gelu"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_normalization_between_dense_layers(norm: Any, activation: str, rows: int) -> None:
+    x = layers.Input((5,))
+    h = layers.Activation(activation)(norm()(layers.Dense(18)(x)))
+    h = layers.Activation(activation)(norm(scale=False)(layers.Dense(7, activation="tanh")(h)))
+    check_gradients(fnn.Model(x, layers.Dense(3)(h)), rows)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("norm", NORMS)
+def test_normalization_of_what_others_read(norm: Any, trainable: bool) -> None:
+    """Gradients are added to what is there, and stay as they are where they are read elsewhere."""
+    x = layers.Input((5,))
+    h = layers.Dense(18)(x)
+    for activation in ("gelu", "tanh"):
+        f = layers.Activation(activation)(norm(trainable=trainable)(h))
+        h = layers.Add()([h, f, norm(center=False, trainable=trainable)(layers.Dense(18)(f))])
+    model = fnn.Model(x, [layers.Dense(3)(h), norm(trainable=trainable)(h)])
+    check_gradients(model, loss_weights=[1.0, 0.5])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_shared_normalization(norm: Any) -> None:
+    a, b = layers.Input((6,)), layers.Input((6,))
+    shared = norm()
+    joined = layers.Concatenate()([shared(layers.Dense(6)(a)), shared(shared(b))])
+    check_gradients(fnn.Model([a, b], layers.Dense(2)(joined)))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_normalization_before_any_weight(norm: Any) -> None:
+    x = layers.Input((5,))
+    check_gradients(fnn.Model(x, layers.Dense(2)(norm()(layers.Activation("tanh")(x)))))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_normalized_sigmoid_gives_its_logits_to_the_loss(norm: Any) -> None:
+    model = fnn.Sequential(
+        [layers.Input((5,)), layers.Dense(3), norm(), layers.Activation("sigmoid")]
+    )
+    program = training_program(model, losses.BinaryCrossentropy())
+    assert counts(program)["activation_backward"] == 0
+    (loss,) = find(program, "loss")
+    assert loss["probabilities"] is not None
 
 
 def test_gradients_pass_layers_that_stay_as_they_are() -> None:

@@ -173,6 +173,16 @@ def test_inside_of_a_residual() -> None:
     assert np.var(X[:500] @ inner[0].kernel.numpy()) == pytest.approx(1, abs=0.1)
 
 
+def test_after_a_residual() -> None:
+    residual = layers.Residual([lsuv_layer(32, "relu"), layers.Dense(16)])
+    model = fnn.Sequential([layers.Input((9,)), residual, lsuv_layer(4, "softmax")])
+    model.compile(optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    model.fit(X, Y, verbose=0)
+    assert variances(model, X[: lsuv.ROWS]) == pytest.approx([1], abs=0.1)
+    inner = residual.layers[0].get_weights()[0]
+    assert np.var(X[: lsuv.ROWS].astype(np.float64) @ inner) == pytest.approx(1, abs=0.1)
+
+
 def test_no_variance_no_scale() -> None:
     model = deep()
     before = model.get_weights()

@@ -156,8 +156,23 @@ def test_non_finite_weights_come_back(tmp_path: Path) -> None:
         optimizers.AdamW(0.01, weight_decay=0.1),
         optimizers.RMSprop(0.01, momentum=0.5, centered=True),
         optimizers.Adam(optimizers.schedules.ExponentialDecay(0.1, 3, 0.5)),
+        optimizers.Adagrad(0.1),
+        optimizers.Nadam(0.01),
+        optimizers.Lion(0.001),
+        optimizers.Muon(0.01),
     ],
-    ids=["sgd", "nesterov", "amsgrad", "adamw", "rmsprop", "schedule"],
+    ids=[
+        "sgd",
+        "nesterov",
+        "amsgrad",
+        "adamw",
+        "rmsprop",
+        "schedule",
+        "adagrad",
+        "nadam",
+        "lion",
+        "muon",
+    ],
 )
 def test_training_goes_on_with_the_same_bits(optimizer: Any, tmp_path: Path) -> None:
     model = compiled(optimizer=optimizer, metrics=["accuracy"])

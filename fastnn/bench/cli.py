@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import sys
 import tempfile
@@ -11,11 +12,25 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from fastnn.bench import data, machine, peers, predict, race, report, rows, sweep, threads, timing
+from fastnn.bench import (
+    data,
+    machine,
+    peak,
+    peers,
+    predict,
+    race,
+    remedies,
+    report,
+    rows,
+    suites,
+    sweep,
+    threads,
+    timing,
+)
 from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
 
-_NETS = ("784-512-10", "784-512-512-10")
+_NETS = suites.SUITES["plain"].nets
 _BATCHES = (32, 128, 512)
 
 
@@ -26,11 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = commands.add_parser("race", help="training epochs of MNIST, in turn")
     _common(command, peers.TRAINERS, turns=7)
     command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
-    command.add_argument("--nets", type=_words, default=_NETS, help="e.g. 784-512-10,784-64-10")
+    command.add_argument(
+        "--suite", choices=suites.SUITES, default="plain", help="plain nets, or with BatchNorm, ..."
+    )
+    command.add_argument("--nets", type=_words, help="e.g. 784-512-10,784-64-10; the suite's")
     command.add_argument("--batches", type=_numbers, default=_BATCHES)
     command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
     command.add_argument("--threads", type=_number, default=2)
-    command.add_argument("--peak", type=float, help="FMA peak of those threads, GFLOP/s")
+
+    command = commands.add_parser("remedies", help="cost of BatchNorm, clipping and dropout")
+    _common(command, ("fastnn",), turns=7)
+    command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
+    command.add_argument("--nets", type=_words, default=suites.SUITES["remedies"].nets)
+    command.add_argument("--batches", type=_numbers, default=_BATCHES)
+    command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
+    command.add_argument("--threads", type=_number, default=2)
 
     command = commands.add_parser("sweep", help="batch by width, short epochs")
     _common(command, ("fastnn", *peers.REFERENCES), turns=3)
@@ -73,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastnn-bench-")))
         described = machine.describe()
         try:
-            entrants = timing.enter(stack, list(itertools.product(names, counts)))
+            crew = list(itertools.product(names, counts)) * _COPIES.get(options.benchmark, 1)
+            entrants = timing.enter(stack, crew)
             results, table = _RUN[options.benchmark](options, entrants, folder)
         except EntrantError as error:
             print(error, file=sys.stderr)
@@ -99,9 +125,21 @@ _Found = tuple[list[dict[str, Any]], str]
 
 
 def _race(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
+    suite = suites.SUITES[options.suite]
+    plain = _jobs(
+        folder, options.cases, options.nets or suite.nets, options.batches, (options.rows,)
+    )
+    jobs = [dataclasses.replace(job, **fields) for fields in suite.remedies for job in plain]
+    with ExitStack() as stack:
+        meters = timing.enter(stack, [(name, options.threads) for name in peak.RATES])
+        results = race.run(entrants, meters, jobs, options.turns, _say)
+    return results, race.table(results)
+
+
+def _remedies(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
     jobs = _jobs(folder, options.cases, options.nets, options.batches, (options.rows,))
-    results = race.run(entrants, jobs, options.turns, _say)
-    return results, race.table(results, options.peak)
+    results = remedies.run(entrants, jobs, options.turns, _say)
+    return results, remedies.table(results)
 
 
 def _sweep(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
@@ -129,8 +167,17 @@ def _rows(options: argparse.Namespace, entrants: list[Entrant], folder: Path) ->
     return results, rows.table(results)
 
 
-_RUN = {"race": _race, "sweep": _sweep, "predict": _predict, "threads": _threads, "rows": _rows}
+_RUN = {
+    "race": _race,
+    "remedies": _remedies,
+    "sweep": _sweep,
+    "predict": _predict,
+    "threads": _threads,
+    "rows": _rows,
+}
 _ABLE = {**dict.fromkeys(_RUN, peers.TRAINERS), "predict": peers.PREDICTORS}
+_COPIES = {"remedies": len(suites.COSTS)}
+"""Where it is not one, how many workers a library has."""
 
 
 def _jobs(

@@ -62,6 +62,16 @@ class Entrant:
         """Start anew with a job: its data and starting weights."""
         self._ask("prepare", **dataclasses.asdict(job))
 
+    def lacks(self, job: Job) -> list[str]:
+        """What the job has and this library cannot do."""
+        found: list[str] = self._ask("lacks", **dataclasses.asdict(job))["lacks"]
+        return found
+
+    def skips_zeros(self) -> bool:
+        """Whether it leaves out the products with zeros of the job's inputs."""
+        found: bool = self._ask("skips_zeros")["skips_zeros"]
+        return found
+
     def losses(self, count: int) -> list[float]:
         """Losses of the first ``count`` batches in order."""
         found: list[float] = self._ask("losses", count=count)["losses"]
@@ -81,6 +91,11 @@ class Entrant:
         """Median seconds of a call that predicts ``rows`` rows."""
         seconds: float = self._ask("predict", rows=rows, calls=calls)["seconds"]
         return seconds
+
+    def product_rate(self) -> float:
+        """Best rate of its float32 products, GFLOP/s; see ``fastnn.bench.peak``."""
+        found: float = self._ask("product_rate")["gflops"]
+        return found
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -25,7 +25,7 @@ def check(entrants: Sequence[Entrant], job: Job) -> None:
         EntrantError: a probability is off by more than ``_TOLERANCE``.
     """
     x = np.load(job.x, mmap_mode="r")[:_CHECKED_ROWS]
-    wanted = reference.probabilities(job.widths, x)
+    wanted = reference.Net(job).probabilities(x)
     for entrant in entrants:
         entrant.prepare(job)
         worst = float(np.abs(entrant.probabilities(_CHECKED_ROWS) - wanted).max())

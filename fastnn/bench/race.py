@@ -3,46 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from fastnn.bench import reference, report, timing
+from fastnn.bench import checks, report, timing
 from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
-
-CHECKED_STEPS = 12
-TOLERANCE = 1e-4
-EPOCH_TOLERANCE = 0.1
-
-
-def check(entrants: Sequence[Entrant], job: Job) -> None:
-    """Hold every entrant to the same work before it is timed.
-
-    Same starting weights, same unshuffled batches: over a dozen steps the losses must follow those
-    of float64 NumPy to ``TOLERANCE`` of them on average.
-
-    Raises:
-        EntrantError: an entrant's do not.
-    """
-    # On average, because among millions of pre-activations one in float32 may round to the other
-    # side of ReLU's corner, which moves a single loss of any library by some 1e-4.
-    steps = min(CHECKED_STEPS, job.rows // job.batch)
-    rows = steps * job.batch
-    x, y = np.load(job.x, mmap_mode="r")[:rows], np.load(job.y)[:rows]
-    wanted = np.array(reference.losses(job.widths, job.batch, x, y, steps))
-    for entrant in entrants:
-        entrant.prepare(job)
-        losses = np.array(entrant.losses(steps))
-        deviation = float(np.mean(np.abs(losses / wanted - 1)))
-        if not deviation <= TOLERANCE:
-            raise EntrantError(
-                f"{entrant.name}: {steps} losses differ from float64 NumPy's by {deviation:.2g} of"
-                f" them on average, so it does another job and cannot race: {losses.tolist()}"
-                f" instead of {wanted.tolist()}"
-            )
 
 
 def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[str, Any]]:
@@ -76,21 +42,6 @@ def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[
     return found
 
 
-def check_epochs(entrants: dict[str, dict[str, Any]]) -> None:
-    """The timed epochs must be the same work too, as far as different shuffles let one see.
-
-    Raises:
-        EntrantError: an entrant's loss over its first epoch is off the median of all.
-    """
-    wanted = statistics.median(found["first_epoch_loss"] for found in entrants.values())
-    for name, found in entrants.items():
-        loss = found["first_epoch_loss"]
-        if not abs(loss / wanted - 1) <= EPOCH_TOLERANCE:
-            raise EntrantError(
-                f"{name}: the first epoch's loss is {loss:.4g}, the others' {wanted:.4g}"
-            )
-
-
 def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
     """Add ``versus_reference`` to each entrant: how many times as fast as the faster of PyTorch
     and JAX it is, over paired turns. Returns the reference's name."""
@@ -105,51 +56,90 @@ def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
 
 def run(
     entrants: Sequence[Entrant],
+    meters: Sequence[Entrant],
     jobs: Sequence[Job],
     turns: int,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Check and race each job; one row of results for each."""
+    """Check and race each job; one row of results for each.
+
+    Args:
+        entrants: Those that cannot do a job are left out of its row.
+        meters: Workers that measure the best rate of products; see ``fastnn.bench.peak``.
+    """
     rows = []
     for job in jobs:
-        title = f"{job.data} {job.net} batch {job.batch}"
-        say(f"{title}: checking losses")
-        check(entrants, job)
-        say(f"{title}: racing")
-        found = epochs(entrants, job, turns)
-        check_epochs(found)
+        lacks = {entrant.name: entrant.lacks(job) for entrant in entrants}
+        able = [entrant for entrant in entrants if not lacks[entrant.name]]
+        if not able:
+            raise EntrantError(f"{job.title}: no entrant can do it")
+        say(f"{job.title}: checking losses")
+        checks.check(able, job)
+        say(f"{job.title}: racing")
+        rates = {meter.name: meter.product_rate() for meter in meters}
+        found = epochs(able, job, turns)
+        checks.check_epochs(found)
+        for entrant in able:
+            found[entrant.name]["skips_zeros"] = entrant.skips_zeros()
         rows.append(
             {
                 "data": job.data,
                 "net": job.net,
+                "remedies": list(job.remedies.values()),
                 "batch": job.batch,
                 "flops_per_step": job.flops,
+                "product_gflops": rates,
                 "reference": rank(found),
                 "entrants": found,
+                "left_out": {name: lacking for name, lacking in lacks.items() if lacking},
             }
         )
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]], peak: float | None) -> str:
-    """Median step times in microseconds, and fastnn's speed against the fastest reference.
-
-    peak: float32 FMA peak of the threads used, GFLOP/s; adds fastnn's share of it.
-    """
-    names = list(rows[0]["entrants"])
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Median step times in microseconds, fastnn's speed against the fastest reference, whether it
+    skipped zeros, and, where it did not, its share of the best rate of products; then who was left
+    out, and what that rate is."""
+    names = list(dict.fromkeys(n for row in rows for n in (*row["entrants"], *row["left_out"])))
     fastnn = "fastnn" in names
-    head = ["data", "net", "batch", *(f"{name}, us" for name in names)]
-    head += ["fastnn is faster"] * fastnn
-    head += ["share of FMA peak"] * (fastnn and peak is not None)
+    remedies = any(row["remedies"] for row in rows)
+    head = ["data", "net", *["with"] * remedies, "batch", *(f"{name}, us" for name in names)]
+    head += ["fastnn is faster", "zeros", "share of peak"] * fastnn
     lines = []
     for row in rows:
-        own = row["entrants"].get("fastnn")
-        line = [row["data"], row["net"], str(row["batch"])]
-        line += [f"{row['entrants'][name]['step_us']['median']:.0f}" for name in names]
-        if own is not None:
-            line.append(report.ratio(own.get("versus_reference"), row["reference"]))
-            if peak is not None:
-                gflops = row["flops_per_step"] / own["step_us"]["median"] / 1e3
-                line.append(f"{gflops / peak:.0%}")
+        line = [row["data"], row["net"], *[", ".join(row["remedies"])] * remedies]
+        line.append(str(row["batch"]))
+        for name in names:
+            found = row["entrants"].get(name)
+            line.append("-" if found is None else f"{found['step_us']['median']:.0f}")
+        if fastnn:
+            line += _of_fastnn(row)
         lines.append(line)
-    return report.markdown(head, lines)
+    return "\n\n".join([report.markdown(head, lines), *_notes(rows)])
+
+
+def _of_fastnn(row: dict[str, Any]) -> list[str]:
+    own = row["entrants"]["fastnn"]
+    versus = report.ratio(own.get("versus_reference"), row["reference"])
+    if own["skips_zeros"]:
+        return [versus, "skipped", "-"]
+    gflops = row["flops_per_step"] / own["step_us"]["median"] / 1e3
+    return [versus, "multiplied", f"{gflops / max(row['product_gflops'].values()):.0%}"]
+
+
+def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    notes = []
+    lacking = {name: what for row in rows for name, what in row["left_out"].items()}
+    if lacking:
+        reasons = (f"{name} (has no {', '.join(what)})" for name, what in lacking.items())
+        notes.append(f"Left out where there is a dash: {'; '.join(reasons)}.")
+    if any(not row["entrants"].get("fastnn", {"skips_zeros": True})["skips_zeros"] for row in rows):
+        rates = [max(row["product_gflops"].items(), key=lambda item: item[1]) for row in rows]
+        low, high = min(rate for _, rate in rates), max(rate for _, rate in rates)
+        sources = sorted({source for source, _ in rates})
+        notes.append(
+            "Peak: the best rate of float32 products measured before each row, "
+            f"{low:.0f}..{high:.0f} GFLOP/s ({' or '.join(sources)}, operands in cache)."
+        )
+    return notes

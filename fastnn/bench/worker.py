@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.bench import machine, peers
+from fastnn.bench import machine, peak, peers
 from fastnn.bench.peers.base import Job, Peer, Trainer
 
 
@@ -25,6 +25,7 @@ class Worker:
     """The commands. Each returns what the JSON answer holds."""
 
     def __init__(self, name: str, threads: int) -> None:
+        self._name = name
         self._threads = threads
         self._class = peers.load(name)
         self._peer: Peer | None = None
@@ -37,10 +38,20 @@ class Worker:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
-        wanted = Job(**{**job, "widths": tuple(job["widths"])})
+        wanted = _job(job)
         x, y = _arrays(wanted.x, wanted.y, wanted.mapped)
         self._peer = self._class(wanted, self._threads, x[: wanted.rows], y[: wanted.rows])
         return {}
+
+    def lacks(self, **job: Any) -> dict[str, Any]:
+        return {"lacks": self._class.lacks(_job(job))}
+
+    def skips_zeros(self) -> dict[str, Any]:
+        assert self._peer is not None
+        return {"skips_zeros": self._peer.skips_zeros()}
+
+    def product_rate(self) -> dict[str, Any]:
+        return {"gflops": peak.RATES[self._name](self._threads)}
 
     def losses(self, count: int) -> dict[str, Any]:
         return {"losses": self._trainer.losses(count)}
@@ -73,6 +84,10 @@ class Worker:
     def _trainer(self) -> Trainer:
         assert isinstance(self._peer, Trainer)
         return self._peer
+
+
+def _job(fields: dict[str, Any]) -> Job:
+    return Job(**{**fields, "widths": tuple(fields["widths"])})
 
 
 @functools.lru_cache(maxsize=1)

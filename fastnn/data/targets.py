@@ -12,6 +12,12 @@ from fastnn._checks import check_real
 from fastnn.data.arrays import as_numbers, as_rows, check_finite
 
 
+def are_labels(value: Any) -> bool:
+    """Whether ``value`` is an integer a row, for an output that has several columns."""
+    array = np.asarray(value)
+    return array.dtype.kind in "iub" and (array.ndim == 1 or array.shape[1:] == (1,))
+
+
 def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
     """Integer labels (N,) or (N, 1) within 0 .. classes - 1, as int32 of shape (N,).
 

@@ -10,6 +10,8 @@ Design
   read after the barrier that ends the step: a slow member still finds the verdict of its own step.
 - A guard among the ops may find that the step must not go on. All members find the same and leave out the
   rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
+- A function of the user's may fail. The guard before the updates tells all members, which then leave out
+  the rest of the step; the run ends with that step and raises the exception.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -28,8 +30,9 @@ from fastnn.kernels.op cimport (
     MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, UNPROVEN, Kernel, Op, Queue, Source,
     Step, Verdict,
 )
+from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -55,7 +58,7 @@ cdef extern from "<pthread.h>" nogil:
 
 KERNELS = {
     **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
-    **norms.KERNELS, **objective.KERNELS,
+    **norms.KERNELS, **objective.KERNELS, **python.KERNELS,
 }
 
 cdef enum:
@@ -80,7 +83,7 @@ cdef struct Run:
     bint skip              # a batch of which a gradient is not finite is left out
     int64_t skipped_steps  # OUT
     int64_t skipped_rows   # OUT
-    int failed
+    int failed             # a function raised an exception; only member 0 looks within a step
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
@@ -114,9 +117,9 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef Verdict verdict
     cdef bint halted
     cdef uint64_t float_mode = fnn_flush_denormals()
-    step.scratch = run.scratch + i * SCRATCH
+    step.float_mode = float_mode
     step.verdict = &verdict
-    step.failed = &run.failed
+    step.scratch = run.scratch + i * SCRATCH
     while at < run.last:
         queues = run.queues + (number & 1) * run.n_ops * run.n_threads
         next_queues = run.queues + ((number + 1) & 1) * run.n_ops * run.n_threads
@@ -143,12 +146,12 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         if i == 0:
             if halted:
                 run.verdict = verdict
-            else:
+            elif not run.failed:
                 run.done = at
                 if verdict.state != PROCEED:
                     run.skipped_steps += 1
                     run.skipped_rows += step.rows
-            run.stop[number & 1] = halted or now() > run.deadline
+            run.stop[number & 1] = halted or run.failed or now() > run.deadline
         fnn_wait(&run.barrier, n)
         if run.stop[number & 1]:
             break
@@ -198,7 +201,7 @@ cdef class Executable:
     cdef Op *ops
     cdef fnn_sparse sparse[MAX_SOURCES]
     cdef readonly object program
-    cdef object arena, tensors, scratch
+    cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
     cdef int64_t stride
@@ -218,6 +221,8 @@ cdef class Executable:
         self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
         # keeps every array alive whose address an op holds
         self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
+        # likewise the functions
+        self.calls = []
         self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
         if self.ops == NULL:
             raise MemoryError()
@@ -229,6 +234,10 @@ cdef class Executable:
             op.run = <Kernel> <size_t> KERNELS[row.name]
             op.wait = row.wait
             op.closing = row.spec.closing
+            if row.function is not None:
+                call = Call(row.function, row.arguments, self.arena, self.capacity)
+                self.calls.append(call)
+                op.t[len(row.tensors)] = <void *> call
             for i, buffer in enumerate(row.tensors):
                 if buffer is None:
                     op.t[i] = NULL
@@ -268,6 +277,8 @@ cdef class Executable:
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
         counter: an object whose `iterations` grows by the batches that ran.
+
+        Raises what a function of the user's raised; its batch does not count.
         """
         cdef Run run
         cdef Source table[MAX_SOURCES]
@@ -281,6 +292,7 @@ cdef class Executable:
             raise ValueError(f"rows {first} to {last} are not within the order of {order.shape[0]}")
         if first == last:
             return first
+        cdef list failures = []
         memset(&run, 0, sizeof(run))
         for i, source in enumerate(sources):
             table[i] = self.source(i, source)
@@ -297,6 +309,8 @@ cdef class Executable:
         run.step.sources = table
         run.step.sums = &sums[0] if sums.shape[0] else NULL
         run.step.outputs = written
+        run.step.failed = &run.failed
+        run.step.failures = <void *> failures
         run.scratch = <float *> address(self.scratch)
         run.order = &order[0]
         run.first, run.last, run.batch_size = first, last, batch_size
@@ -321,6 +335,8 @@ cdef class Executable:
         if counter is not None:
             # Here, since a signal's handler may raise as soon as Python's bytecode goes on.
             counter.iterations += (run.done - first + batch_size - 1) // batch_size
+        if failures:
+            raise failures.pop()
         return run.done
 
     cdef Source source(self, int i, source) except *:

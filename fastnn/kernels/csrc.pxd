@@ -85,7 +85,6 @@ cdef extern from "fnn.h" nogil:
         void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y) noexcept nogil
         void (*average)(int64_t n, float momentum, const float *w, float *average) noexcept nogil
         void (*axpby)(int64_t n, float a, const float *x, float b, float *y) noexcept nogil
-        double (*sum_squares)(int64_t n, const float *x) noexcept nogil
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update

@@ -19,7 +19,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_sparse
 from fastnn.kernels.gradients cimport NON_NEGATIVE, UNIT_NORM, finish
-from fastnn.kernels.op cimport FAILED, NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.op cimport NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, smaller, take
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -97,9 +97,6 @@ cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept n
     cdef const int64_t *factors = <const int64_t *> op.t[1]      # IN (products, 2, 3): see `largest`
     cdef int64_t p, units = parts(step.rows, ROW_UNIT)
     cdef double bound
-    if step.failed[0]:
-        step.verdict.state = FAILED
-        return
     for p in range(op.d[0]):
         bound = <double> largest(magnitudes, factors + 6 * p, units) * step.rows
         bound *= largest(magnitudes, factors + 6 * p + 3, units)
@@ -151,9 +148,6 @@ cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const double *norms = <const double *> op.t[0]  # IN (d[0],), squared
     cdef double total = 0.0
     cdef int64_t v
-    if step.failed[0]:
-        step.verdict.state = FAILED
-        return
     for v in range(op.d[0]):
         if op.d[1] and not isfinite(norms[v]):
             step.verdict.state = NONFINITE

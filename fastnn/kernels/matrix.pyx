@@ -8,7 +8,7 @@ Design
   tiles on one side of the diagonal are computed whole, and turned round into the other side. Both sides
   have the same bits as if computed, for the products commute.
 - The last row of the storage, there where `rows` is even, is neither read nor written.
-- The sum of squares is float64, a sum for each of the tasks, whose size is fixed; every member adds them in order.
+- Squares are summed column by column of a strip, and from there on in float64: by every member, in order.
 """
 
 from libc.math cimport sqrt
@@ -22,8 +22,8 @@ cdef enum:
     # As in dense.pyx: what stays in the first- and second-level cache while a product goes on.
     PRODUCT_CHUNK = 256
     ROW_PANEL = 96
-    # Rows of a block in one task of a loop over elements.
-    STRIP = 256
+    # Rows of a block in one task of a loop over elements, and in one chain of squares.
+    STRIP = 128
     # A tile of the symmetric product: so many blocks by so many.
     GROUP = 4
     GROUP_ROWS = 64
@@ -56,14 +56,18 @@ cdef void muon_momentum(const Op *op, const Step *step, int i, int n) noexcept n
     cdef float *x = <float *> op.t[2]                     # OUT (rows, columns)
     cdef double *squares = <double *> op.t[3]             # OUT (strips,)
     cdef float mu = step.scalars[op.d[2] + 2]
-    cdef int64_t task, at, count
+    cdef float *sums = step.scratch
+    cdef int64_t task, at, count, c
     cdef int turn = 0
     while take_strip(op, step, i, n, &turn, &task, &at, &count):
         step.k.axpby(count, 1.0, gradient + at, mu, m + at)
         memcpy(x + at, m + at, count * sizeof(float))
         if op.d[3]:
             step.k.axpby(count, 1.0, gradient + at, mu, x + at)
-        squares[task] = step.k.sum_squares(count, x + at)
+        step.k.squares(count // FNN_BLOCK, x + at, sums)
+        squares[task] = 0.0
+        for c in range(FNN_BLOCK):
+            squares[task] += sums[c]
 
 
 cdef void muon_normalize(const Op *op, const Step *step, int i, int n) noexcept nogil:

@@ -56,7 +56,9 @@ ctypedef struct Step:
     float *scratch         # this member's own
     Queue *queues          # of this op, one for each member
     Verdict *verdict       # this member's own
-    const int *failed      # whether a function of the user's raised an exception
+    int *failed            # whether a function of the user's raised an exception; member 0 writes
+    void *failures         # a Python list for it
+    uint64_t float_mode    # of this member's thread before the run
     float **outputs        # where predictions go, an array for each output of the model
 
 cdef struct Op

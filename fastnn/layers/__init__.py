@@ -10,6 +10,7 @@ from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
 from fastnn.layers.residual import Residual
@@ -29,6 +30,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "NumPyLayer",
     "ReLU",
     "Rescaling",
     "Reshape",

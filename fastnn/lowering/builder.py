@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.kernels.dense import PANEL
-from fastnn.kernels.layout import aligned_zeros
+from fastnn.kernels.layout import BLOCK, aligned_zeros
 from fastnn.lowering.graph import Trace, Value
-from fastnn.lowering.program import Buffer, Buffers, Op, make_op
+from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
 from fastnn.lowering.proof import ONE, Proof
 from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
@@ -103,6 +103,10 @@ class Builder:
     row_values: list[tuple[Buffer, int, bool]] = field(default_factory=list)
     """What to sum over rows, into which sum, and whether it is the batch's value that each row
     counts once."""
+    unpacked: dict[Value | Variable, Buffer] = field(default_factory=dict)
+    """Copies in C order, for functions in Python."""
+    failed: Buffer | None = None
+    """Where functions in Python may fail: what they write and the guard of the updates reads."""
 
     def __post_init__(self) -> None:
         self.buffers = Buffers(self.capacity)
@@ -220,3 +224,55 @@ class Builder:
         if name not in self.sums:
             self.sums.append(name)
         self.row_values.append((rows, self.sums.index(name), times_rows))
+
+    # Functions in Python
+
+    def call(self, function: Callable[..., None], *arguments: Argument) -> None:
+        """Call a function with arrays: of the batch's rows, or whole."""
+        if self.failed is None:
+            self.failed = Buffers.raw("failed", 4)
+        op = make_op("call", failed=self.failed)
+        op.function, op.arguments = function, arguments
+        self.ops.append(op)
+
+    def unpack(self, x: Buffer, name: str, features: int) -> Buffer:
+        """A copy (rows, features) in C order."""
+        y = self.buffers.rows(f"{name}/rows", features)
+        self.emit("unpack", x=x, y=y, features=features, by_rows=True)
+        return y
+
+    def unpack_value(self, value: Value) -> Buffer:
+        """A copy (rows, features) in C order, made once."""
+        if value not in self.unpacked:
+            self.unpacked[value] = self.unpack(self.values[value], value.name, value.features)
+        return self.unpacked[value]
+
+    def unpack_weight(self, variable: Variable) -> Buffer:
+        """The variable in C order: a copy made once; a vector lies so anyway."""
+        weight = self.weight(variable)
+        assert weight is not None
+        if len(variable.shape) == 1:
+            return weight
+        if variable not in self.unpacked:
+            y = Buffers.raw(f"{variable.path}/rows", 4 * variable.size)
+            self.emit("unpack", x=weight, y=y, **_of_weight(variable))
+            self.unpacked[variable] = y
+        return self.unpacked[variable]
+
+    def pack_gradient(self, x: Buffer, variable: Variable) -> None:
+        """Store the gradient of ``variable``, which ``x`` holds in C order."""
+        y, accumulate = self.store_gradient(variable)
+        self.emit("pack", x=x, y=y, accumulate=accumulate, **_of_weight(variable))
+
+    def pack(self, x: Buffer, y: Buffer, features: int, accumulate: bool = False) -> None:
+        """y [+]= x, which is (rows, features) in C order."""
+        self.emit("pack", x=x, y=y, features=features, by_rows=True, accumulate=accumulate)
+
+
+def _of_weight(variable: Variable) -> dict[str, int]:
+    """A weight's settings for ``pack`` and ``unpack``."""
+    return {
+        "rows": 1 if len(variable.shape) == 1 else variable.shape[0],
+        "features": variable.shape[-1],
+        "stride": variable.storage.shape[1] * BLOCK,
+    }

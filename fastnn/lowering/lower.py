@@ -75,6 +75,8 @@ def lower(
     if updates is not None:
         for node in reversed(trace.nodes):
             _backward(builder, node)
+        if builder.failed is not None:
+            builder.emit("guard_calls", failed=builder.failed)
         update(builder)
     for buffer, number, times_rows in builder.row_values:
         builder.emit("sum_rows", values=buffer, sum=number, times_rows=times_rows)

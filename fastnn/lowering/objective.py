@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fastnn.losses import Loss
 from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.nodes import ActivatedNode, ActivationNode, SoftmaxNode
-from fastnn.metrics import LossMetric, Metric
+from fastnn.metrics import EpochMetric, LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}
+_EITHER = {"callable", "epoch"}
 _CATEGORICAL = {"sparse_categorical_crossentropy", "categorical_crossentropy"}
 
 
@@ -20,6 +21,7 @@ class Objective:
 
     weighted: the loss of each row, and its weighted metrics, are multiplied by a weight that comes
     with the data.
+    labels: whether the target that came is one integer a row, where loss and metrics take both.
     """
 
     loss: Loss | None
@@ -27,6 +29,7 @@ class Objective:
     weighted_metrics: Sequence[Metric] = ()
     loss_weight: float = 1.0
     weighted: bool = False
+    labels: bool | None = None
 
     @property
     def takes_weights(self) -> bool:
@@ -41,22 +44,28 @@ class Objective:
         return [*self.metrics, *self.weighted_metrics]
 
     @property
-    def takes_labels(self) -> bool:
-        """Whether the target is one integer a row; else it has the output's shape.
+    def has_epoch_metrics(self) -> bool:
+        """Whether all predictions of an epoch must be kept."""
+        return any(isinstance(metric, EpochMetric) for metric in self.all_metrics)
+
+    @property
+    def takes_labels(self) -> bool | None:
+        """Whether the target is one integer a row; else it has the output's shape. None where only
+        the target can tell.
 
         Raises:
             ValueError: One of loss and metrics wants labels and another does not.
         """
         wanted: dict[bool, str] = {}
         for item in (self.loss, *self.all_metrics):
-            if item is not None:
+            if item is not None and item.kind not in _EITHER:
                 wanted[item.kind in _SPARSE] = item.name
         if len(wanted) == 2:
             raise ValueError(
                 f"{wanted[True]!r} takes integer labels, but {wanted[False]!r} takes targets of "
                 "the output's shape: use loss and metrics of one sort"
             )
-        return wanted.get(True) is not None
+        return True in wanted if wanted else self.labels
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,16 @@ OPS: dict[str, OpSpec] = {
         {"statistics": READ, "moving_mean": BOTH, "moving_variance": BOTH},
         ("features",), ("momentum", "one_minus_momentum"), by_rows=False,
     ),
+    # functions in Python
+    "unpack": OpSpec(
+        {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride"), by_rows="setting"
+    ),
+    "pack": OpSpec(
+        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
+        by_rows="setting",
+    ),
+    "call": OpSpec({"failed": WRITE}, by_rows=False),
+    "guard_calls": OpSpec({"failed": READ}, by_rows=False),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,23 @@ class Buffer:
 
 
 @dataclass
+class Argument:
+    """An argument of a function: memory as an array in C order, of ``shape``; or with as many rows
+    of this shape as the batch has."""
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    writes: bool = False
+    by_rows: bool = True
+    dtype: type = np.float32
+
+
+@dataclass
 class Op:
-    """An op with its operands, in the order of its row in the table."""
+    """An op with its operands, in the order of its row in the table.
+
+    function: Of a ``call``, in Python, with what it is called with.
+    """
 
     name: str
     tensors: list[Buffer | None]
@@ -40,6 +55,8 @@ class Op:
     numbers: list[float]
     wait: bool = False
     """The whole team waits for its last member before this op."""
+    function: Callable[..., None] | None = None
+    arguments: Sequence[Argument] = ()
 
     @property
     def spec(self) -> OpSpec:
@@ -56,6 +73,8 @@ class Op:
         for buffer, mode in zip(self.tensors, self.spec.tensors.values(), strict=True):
             if buffer is not None:
                 yield buffer, "w" in mode
+        for argument in self.arguments:
+            yield argument.buffer, argument.writes
 
     def __str__(self) -> str:
         operands = [
@@ -63,6 +82,7 @@ class Op:
             for name, buffer in zip(self.spec.tensors, self.tensors, strict=True)
             if buffer is not None
         ]
+        operands += [argument.buffer.name for argument in self.arguments]
         settings = [
             f"{name}={value:g}"
             for names, values in (
@@ -126,6 +146,10 @@ class Buffers:
     def values(self, name: str) -> Buffer:
         """(rows,) of 4 bytes each."""
         return self.raw(name, 4 * self.capacity)
+
+    def rows(self, name: str, features: int) -> Buffer:
+        """(rows, features) of 4 bytes each in C order, for functions in Python."""
+        return self.raw(name, 4 * self.capacity * features)
 
     @staticmethod
     def raw(name: str, n_bytes: int) -> Buffer:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastnn.kernels.codes import LOSSES, METRICS
+from fastnn.losses import CallableLoss
 from fastnn.lowering.builder import Builder
 from fastnn.lowering.graph import Value
 from fastnn.lowering.nodes import InputNode
 from fastnn.lowering.objective import LossKernel, Objective, loss_kernel, metric_kernel
-from fastnn.lowering.program import Buffer
-from fastnn.metrics import LossMetric, Metric
+from fastnn.lowering.program import Argument, Buffer
+from fastnn.metrics import EpochMetric, LossMetric, Metric
 
 _Target = dict[str, Buffer]
 
@@ -26,6 +31,7 @@ def score(
     source = sum(isinstance(node, InputNode) for node in builder.trace.nodes)
     outputs = builder.trace.outputs
     targets: list[_Target] = []
+    kept = 0
     for output, objective in zip(outputs, objectives, strict=False):
         targets.append(_target(builder, output, objective, source))
         source += objective.has_target
@@ -36,7 +42,9 @@ def score(
             builder.emit("gather_values", y=weights, source=source)
             source += 1
         target = targets[number]
-        if objective.loss is not None:
+        if isinstance(objective.loss, CallableLoss):
+            _callable_loss(builder, number, output, objective, objective.loss, target, weights)
+        elif objective.loss is not None:
             _loss(builder, number, output, objective, target, weights, logits.get(output))
         for m, metric in enumerate(objective.metrics):
             _metric(builder, f"{number}/metric_{m}", metric, output, target)
@@ -45,6 +53,9 @@ def score(
         if objective.weighted_metrics:
             assert weights is not None
             builder.add_sum(f"{number}/weights", weights)
+        if objective.has_epoch_metrics:
+            builder.emit("scatter", x=builder.values[output], features=output.features, output=kept)
+            kept += 1
 
 
 def _target(builder: Builder, output: Value, objective: Objective, source: int) -> _Target:
@@ -91,6 +102,45 @@ def _loss(
             builder.affine(gradient, into, scored.features, accumulate=True)
 
 
+def _callable_loss(
+    builder: Builder,
+    number: int,
+    output: Value,
+    objective: Objective,
+    loss: CallableLoss,
+    target: _Target,
+    weights: Buffer | None,
+) -> None:
+    scale = objective.loss_weight
+    columns = (output.features,)
+    rows = _rows(builder, f"{number}/loss")
+    y_pred = Argument(builder.unpack_value(output), columns)
+    if "labels" in target:
+        y_true = Argument(target["labels"], (), dtype=np.int32)
+    else:
+        name = f"{output.name}/y_true"
+        y_true = Argument(builder.unpack(target["y_true"], name, output.features), columns)
+    arguments = {"row_values": Argument(rows, (), writes=True), "y_true": y_true, "y_pred": y_pred}
+    if weights is not None:
+        arguments["weights"] = Argument(weights, ())
+    gradient = None
+    if builder.training and output in builder.needs_gradient:
+        gradient = builder.buffers.rows(f"d_{output.name}/rows", output.features)
+        arguments["d_y_pred"] = Argument(gradient, columns, writes=True)
+
+    def compute(*arrays: NDArray[Any]) -> None:
+        found = dict(zip(arguments, arrays, strict=True))
+        value, slope = loss.compute(found["y_true"], found["y_pred"], found.get("weights"))
+        found["row_values"][...] = value
+        if "d_y_pred" in found:
+            np.multiply(slope, scale, out=found["d_y_pred"], casting="same_kind")
+
+    builder.call(compute, *arguments.values())
+    if gradient is not None:
+        into, accumulate = builder.contribution(output)
+        builder.pack(gradient, into, output.features, accumulate)
+
+
 def _metric(
     builder: Builder,
     name: str,
@@ -99,6 +149,8 @@ def _metric(
     target: _Target,
     weights: Buffer | None = None,
 ) -> None:
+    if isinstance(metric, EpochMetric):
+        return
     rows = _rows(builder, name)
     if isinstance(metric, LossMetric):
         kernel = loss_kernel(metric)

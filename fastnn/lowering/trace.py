@@ -28,6 +28,7 @@ from fastnn.lowering.nodes import (
     GaussianNoiseNode,
     InputNode,
     LayerNormalizationNode,
+    NumPyNode,
     SoftmaxNode,
 )
 from fastnn.lowering.randomness import Mask
@@ -146,6 +147,11 @@ def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], features: 
         GaussianNoiseNode, layer, inputs, features,
         stream=trace.stream(layer.seed), stddev=layer.stddev,
     )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
+    return trace.add(NumPyNode, layer, inputs, features, numpy_layer=layer)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

@@ -142,10 +142,10 @@ def _accuracy(
 ) -> Metric:
     if output_shape is not None and output_shape[-1] == 1:
         return BinaryAccuracy(name)
-    if loss is None:
+    if loss is None or isinstance(loss, losses.CallableLoss):
         raise ValueError(
-            f"metric {name!r} needs the output's loss to know the labels' form; without a loss "
-            "say 'sparse_categorical_accuracy' or 'categorical_accuracy'"
+            f"metric {name!r} needs the output's loss to know the labels' form; without one that "
+            "tells, say 'sparse_categorical_accuracy' or 'categorical_accuracy'"
         )
     if loss.kind == losses.SparseCategoricalCrossentropy.kind:
         return SparseCategoricalAccuracy(name)

@@ -67,8 +67,8 @@ def evaluate_checked(
     progress = Progress(model, callbacks, "test")
     if isinstance(data, Dataset):
         rows = _rows(data, batch_size, steps)
-        # Where nobody hears of a batch and no loss depends on it, batches are the cache's affair.
-        if not progress.hears_batches and not model._sums_losses():
+        # Where nobody hears of a batch and no loss depends on them, batches are the cache's affair.
+        if not progress.hears_batches and not model._losses_need_batches():
             batch_size = min(rows, ROWS_AT_A_TIME)
         progress.run(data, np.arange(rows), batch_size)
     else:

@@ -114,7 +114,8 @@ class Executables:
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
-            capacity, tuple(o.weighted for o in objectives), updates and updates.apply, store,
+            capacity, tuple((o.weighted, o.labels) for o in objectives),
+            updates and updates.apply, store,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
             tuple(node.layer.trainable for node in self._model.nodes),
         )  # fmt: skip
@@ -196,8 +197,8 @@ def run_batches(
     one_by_one: bool = False,
     before: Callable[[int], None] | None = None,
     after: Callable[[int, int], bool] | None = None,
-) -> None:
-    """Run all batches of ``order``.
+) -> int:
+    """Run all batches of ``order``; returns how many of its rows were reached.
 
     Args:
         one_by_one: Come back to Python after each batch.
@@ -245,9 +246,10 @@ def run_batches(
             )
             batches, at = batches + 1, min(n_rows, at + batch_size)
         if after is not None and after(batches, at - skipped_rows):
-            return
+            break
         if wrong is not None:
             raise wrong
+    return at
 
 
 def _first_bad(program: Program) -> str:

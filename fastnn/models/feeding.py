@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnn.data.arrays import as_rows, check_same_length
 from fastnn.data.dataset import Dataset
 from fastnn.data.sparse import as_sparse_rows, is_sparse
-from fastnn.data.targets import as_labels, as_targets, as_weights, class_weights
+from fastnn.data.targets import are_labels, as_labels, as_targets, as_weights, class_weights
 from fastnn.engine.sources import SparseRows
 
 if TYPE_CHECKING:
@@ -109,7 +109,10 @@ def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective)
     if value is None:
         raise ValueError(f"{name} is missing: output {output.name!r} has a loss or metrics")
     shape = _extents(output)
-    if objective.takes_labels:
+    takes_labels = objective.takes_labels
+    if takes_labels is None:
+        takes_labels = shape[-1] > 1 and are_labels(value)
+    if takes_labels:
         return as_labels(value, name, shape[-1])
     return as_targets(value, name, shape)
 

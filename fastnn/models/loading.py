@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+from fastnn import _registry
 from fastnn._registry import resolve
 from fastnn.models import container
 from fastnn.models.model import Model
@@ -15,14 +17,20 @@ CLASSES: dict[str, type[Model]] = {"Model": Model, "Sequential": Sequential}
 """What a file may be a model of."""
 
 
-def load_model(filepath: str | os.PathLike[str], *, compile: bool = True) -> Model:
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, type] | None = None,
+    compile: bool = True,
+) -> Model:
     """The model that ``Model.save`` wrote to ``filepath``.
 
     Loading never runs code from a file: it holds tensors and JSON, and only fastnn's own classes
-    can be named in it.
+    and those of ``custom_objects`` can be named in it.
 
     Args:
         filepath: the file.
+        custom_objects: classes of your own by name, ``{"MyLayer": MyLayer}``. (Keras takes
+            functions too.)
         compile: compile the model as it was, and let training go on where it was left.
 
     Returns:
@@ -30,14 +38,16 @@ def load_model(filepath: str | os.PathLike[str], *, compile: bool = True) -> Mod
 
     Raises:
         OSError: there is no such file, or it can't be read.
+        TypeError: ``custom_objects`` is no dict of classes.
         ValueError: the file is truncated or malformed, names an unknown class, lacks a tensor, or
             has one of another shape; the message names the fault.
     """
     content = container.read(filepath)
     try:
-        model = _restored(content)
-        if compile and "compile" in content.configs:
-            _compile(model, content)
+        with _registry.custom_objects(custom_objects or {}):
+            model = _restored(content)
+            if compile and "compile" in content.configs:
+                _compile(model, content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(filepath)}: {error}") from error
     return model

@@ -51,6 +51,8 @@ def run_pass(
                 batch_size, objectives, updates, dataset.longest_rows, store=True
             ),
         )  # fmt: skip
+    signature = model._executables.signature
+    predictions = totals.collector.room(len(order), signature.outputs)
     rows_before = totals.rows
     after: Callable[[int, int], bool] | None = hooks.pop("after", None)
 
@@ -61,11 +63,12 @@ def run_pass(
     with model._executables.lend(
         batch_size, objectives, updates, dataset.longest_rows
     ) as executable:
-        run_batches(
-            executable, dataset.sources(weighted), order, batch_size, totals.sums, [],
-            threads_for(min(batch_size, len(order)) * model._executables.signature.multiply_adds),
+        reached = run_batches(
+            executable, dataset.sources(weighted), order, batch_size, totals.sums, predictions,
+            threads_for(min(batch_size, len(order)) * signature.multiply_adds),
             training=training, after=count, **hooks,
         )  # fmt: skip
+    totals.collector.keep(dataset, order[:reached], predictions)
 
 
 def objectives_for(model: Trainer, dataset: Dataset) -> tuple[list[Objective], bool]:
@@ -73,7 +76,16 @@ def objectives_for(model: Trainer, dataset: Dataset) -> tuple[list[Objective], b
     objectives = model._objectives()
     # Weights are needed for themselves where a weighted metric is divided by their sum.
     weighted = dataset.weighted or any(o.weighted_metrics for o in objectives)
-    return [replace(o, weighted=weighted and o.takes_weights) for o in objectives], weighted
+    targets = iter(dataset.targets)
+    found = [
+        replace(
+            o,
+            weighted=weighted and o.takes_weights,
+            labels=next(targets).ndim == 1 if o.has_target else None,
+        )
+        for o in objectives
+    ]
+    return found, weighted
 
 
 def _scalars(optimizer: Optimizer) -> Callable[[int], NDArray[np.float32]]:
@@ -112,9 +124,9 @@ class Progress:
         """Rows done."""
         return self._totals.rows if self._totals is not None else 0
 
-    def logs(self) -> Logs:
-        """Means over the rows done."""
-        return self._totals.logs() if self._totals is not None else {}
+    def logs(self, whole: bool = True) -> Logs:
+        """Means over the rows done; when the epoch is over, whole, all metrics."""
+        return self._totals.logs(whole) if self._totals is not None else {}
 
     def run(
         self,
@@ -135,9 +147,9 @@ class Progress:
         def after(batches: int, rows: int) -> bool:
             self._batches = batches_before + batches
             if self.hears_batches:
-                self._end(self._batches - 1, self.logs())
+                self._end(self._batches - 1, self.logs(whole=False))
             if self._training:
-                self._callbacks.on_train_progress(self.rows, self.logs())
+                self._callbacks.on_train_progress(self.rows, self.logs(whole=False))
             return self._training and self._model.stop_training
 
         run_pass(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
+from fastnn.losses import CallableLoss
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.compiled import Compiled
@@ -97,11 +98,14 @@ class Trainer(ABC):
 
         Args:
             optimizer: Name, or instance of ``fastnn.optimizers``.
-            loss: Name or instance of ``fastnn.losses``; for several outputs a list or a dict by the
-                name of the output.
+            loss: Name or instance of ``fastnn.losses``, or a function ``(y_true, y_pred) -> (loss,
+                d_loss/d_y_pred)``, see ``losses.CallableLoss``; for several outputs a list or a
+                dict by the name of the output.
             loss_weights: A factor for each output's loss, likewise.
-            metrics: A list of names or instances of ``fastnn.metrics``; for several outputs a list
-                of lists or a dict.
+            metrics: A list of names or instances of ``fastnn.metrics``, or functions ``(y_true,
+                y_pred) -> float`` of all rows; for several outputs a list of lists or a dict. Those
+                that need all rows are computed when an epoch or evaluation ends, and are absent
+                from the logs of a batch; until then its predictions are kept.
             weighted_metrics: Likewise; their means are weighted by ``sample_weight`` or
                 ``class_weight``.
 
@@ -145,7 +149,7 @@ class Trainer(ABC):
     @property
     def metrics_names(self) -> list[str]:
         """Names of what ``evaluate`` and ``train_on_batch`` return, in order."""
-        return list(self._totals().logs())
+        return self._totals().names
 
     # What the loops need
 
@@ -160,9 +164,11 @@ class Trainer(ABC):
             self._bound = self._check_compiled().objectives(self.outputs, self.output_names)
         return self._bound
 
-    def _sums_losses(self) -> bool:
-        """Whether a loss is the sum over its batch, so that it depends on the batches."""
-        return any(o.loss is not None and o.loss.reduction == "sum" for o in self._objectives())
+    def _losses_need_batches(self) -> bool:
+        """Whether a loss is the sum over its batch, or what a function makes of it, so that it
+        depends on the batches."""
+        losses = [o.loss for o in self._objectives() if o.loss is not None]
+        return any(loss.reduction == "sum" or isinstance(loss, CallableLoss) for loss in losses)
 
     def _totals(self) -> Totals:
         return Totals(self.output_names, self._objectives(), self._executables.signature.penalized)
@@ -289,7 +295,7 @@ class Trainer(ABC):
     def _on_batch(self, dataset: Dataset, updates: Updates | None, return_dict: bool) -> Any:
         totals = self._totals()
         run_pass(self, dataset, np.arange(len(dataset)), len(dataset), totals, updates)
-        return _returned(totals.logs(), return_dict)
+        return _returned(totals.logs(whole=True), return_dict)
 
     # Evaluate and predict
 

@@ -78,7 +78,7 @@ def read_symmetric(buffer: Buffer, columns: int) -> Array:
 
 
 def strips(shape: tuple[int, int]) -> int:
-    return n_blocks(shape[1]) * -(-shape[0] // 256)
+    return n_blocks(shape[1]) * -(-shape[0] // 128)
 
 
 def sums(shape: tuple[int, int]) -> Buffer:
@@ -177,9 +177,12 @@ def test_momentum_and_norm(shape: tuple[int, int], nesterov: bool) -> None:
     wanted = g + mu * m.astype(np.float64) if nesterov else m.astype(np.float64)
     size = np.abs(g) + np.abs(mu * m) if nesterov else 0 * g
     norm = np.sqrt(np.sum(before.astype(np.float64) ** 2))
-    np.testing.assert_allclose(np.sqrt(squares.sum()), norm, rtol=1e-14)
+    # chains of up to 128 squares; their root is off by half as much
+    of_norm = 65 * U
+    np.testing.assert_allclose(np.sqrt(squares.sum()), norm, rtol=of_norm)
     # the step, the factor and the product with it are rounded
-    assert_within(x, wanted / (norm + 1e-7), (2 * U * size + 3 * U * np.abs(wanted)) / norm)
+    bound = 2 * U * size + (3 * U + of_norm) * np.abs(wanted)
+    assert_within(x, wanted / (norm + 1e-7), bound / norm)
 
 
 def test_a_gradient_of_zero_stays_zero() -> None:

@@ -45,9 +45,17 @@ OPTIMIZERS: dict[str, Any] = {
     "lion": lambda o: o.Lion(),
     "lion-betas": lambda o: o.Lion(0.005, beta_1=0.7, beta_2=0.9),
     "lion-weight-decay": lambda o: o.Lion(0.002, weight_decay=0.5),
+    "muon": lambda o: o.Muon(),
+    "muon-0.02": lambda o: o.Muon(0.02, momentum=0.8),
+    "muon-no-nesterov": lambda o: o.Muon(0.02, nesterov=False, rms_rate=None),
+    "muon-coefficients": lambda o: o.Muon(
+        0.02, ns_steps=3, muon_a=3.0, muon_b=-3.2, muon_c=1.2, adam_lr_ratio=0.3
+    ),
+    "muon-weight-decay": lambda o: o.Muon(0.02, weight_decay=0.2, adam_weight_decay=0.5),
     "string-adagrad": lambda o: "adagrad",
     "string-nadam": lambda o: "nadam",
     "string-lion": lambda o: "lion",
+    "string-muon": lambda o: "muon",
     "string-sgd": lambda o: "sgd",
     "string-adam": lambda o: "adam",
     "string-adamw": lambda o: "adamw",
@@ -88,6 +96,20 @@ def schedule_case(api: Any, run: Run, make: Any, optimizer: str) -> None:
         train(api, run, api.optimizers.Adam(schedule, epsilon=0.1))
     else:
         train(api, run, api.optimizers.SGD(schedule))
+
+
+@case("optimizer/muon-excluded")
+def muon_excluded(api: Any, run: Run) -> None:
+    """The head takes Adam's steps, the body Muon's: a tall kernel, a wide one, a square one."""
+    layers = [
+        api.layers.Dense(units, activation="tanh", name=f"body_{i}")
+        for i, units in enumerate([7, 18, 18])
+    ]
+    head = api.layers.Dense(4, activation="softmax", name="head_1")
+    model = run.set_weights(api.Sequential([api.layers.Input((12,)), *layers, head]))
+    optimizer = api.optimizers.Muon(0.02, exclude_layers=[r"head_\d"])
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
+    run.train(model, run.reals(rows_for(9), 12), run.classes(rows_for(9), 4), 9)
 
 
 for _name, _make in OPTIMIZERS.items():

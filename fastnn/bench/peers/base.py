@@ -12,6 +12,11 @@ LEARNING_RATE = 1e-3
 BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-7
+NORM_MOMENTUM = 0.99
+"""Share that BatchNorm's moving statistics keep at a step: Keras's momentum, 1 - PyTorch's."""
+NORM_EPSILON = 1e-3
+REMEDIES = frozenset({"batch_norm", "global_clipnorm", "dropout"})
+"""All that a job may have beside its layers."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Job:
         y: path of a ``.npy`` file, int32 labels (rows,).
         rows: use only the first so many.
         mapped: memory-map x instead of reading it.
+        batch_norm: batch normalization between each hidden layer's product and its ReLU.
+        global_clipnorm: where given, the most that the norm of all gradients together may be.
+        dropout: share of each hidden layer's outputs that is dropped at a step.
     """
 
     data: str
@@ -36,6 +44,26 @@ class Job:
     y: str
     rows: int
     mapped: bool = False
+    batch_norm: bool = False
+    global_clipnorm: float | None = None
+    dropout: float = 0.0
+
+    @property
+    def remedies(self) -> dict[str, str]:
+        """What the job has beside its layers: field -> its name in the reports."""
+        found = {}
+        if self.batch_norm:
+            found["batch_norm"] = "BatchNorm"
+        if self.global_clipnorm is not None:
+            found["global_clipnorm"] = f"clip {self.global_clipnorm:g}"
+        if self.dropout:
+            found["dropout"] = f"Dropout {self.dropout:g}"
+        return found
+
+    @property
+    def title(self) -> str:
+        """All in a line, for messages."""
+        return " ".join([self.data, self.net, *self.remedies.values(), f"batch {self.batch}"])
 
     @property
     def net(self) -> str:
@@ -71,12 +99,17 @@ class Peer(ABC):
     What the constructor does is not timed: data and starting weights go there into whatever form
     the library likes best.
 
+    Attributes:
+        remedies: the fields of ``Job.remedies`` that it can do.
+
     Args:
         job: what to do.
         threads: as many the library may use.
         x: the job's rows, float32 (rows, features).
         y: their labels, int32 (rows,).
     """
+
+    remedies: frozenset[str] = frozenset()
 
     def __init__(self, job: Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         self.job = job
@@ -93,6 +126,15 @@ class Peer(ABC):
     def version(cls) -> str:
         """The library, and its version."""
 
+    @classmethod
+    def lacks(cls, job: Job) -> list[str]:
+        """What the job has and this library cannot do, by its name in the reports."""
+        return [name for field, name in job.remedies.items() if field not in cls.remedies]
+
+    def skips_zeros(self) -> bool:
+        """Whether it leaves out the products with the zeros of this job's inputs."""
+        return False
+
     def close(self) -> None:  # noqa: B027 (most have nothing to do)
         """End whatever outlives a call."""
 
@@ -107,7 +149,3 @@ class Trainer(Peer):
     @abstractmethod
     def losses(self, count: int) -> list[float]:
         """Train on the first ``count`` batches in order; the loss of each before its update."""
-
-    @abstractmethod
-    def weights(self) -> list[np.ndarray]:
-        """Kernels (in, out) and biases, in the order of :func:`start_weights`."""

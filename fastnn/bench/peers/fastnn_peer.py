@@ -7,6 +7,7 @@ import numpy as np
 import fastnn
 from fastnn.bench.peers import base
 from fastnn.bench.peers.keras_like import KerasLike
+from fastnn.models.feeding import feed
 
 
 class FastnnPeer(KerasLike):
@@ -19,6 +20,12 @@ class FastnnPeer(KerasLike):
     def predict(self, x: np.ndarray) -> np.ndarray:
         found: np.ndarray = self._model.predict(x, verbose=0)
         return found
+
+    def skips_zeros(self) -> bool:
+        # The decision is fit's, and the same each time: this asks the code that makes it.
+        dataset = feed(self._model, self.x, self.y)
+        dataset.find_nonzeros(self._model._executables.scales_of_sparse_inputs())
+        return bool(dataset.longest_rows)
 
     @classmethod
     def version(cls) -> str:

@@ -15,24 +15,42 @@ class KerasLike(base.Trainer):
     """``api`` is the module that has Sequential, layers, optimizers and callbacks."""
 
     api: Any
+    remedies = base.REMEDIES
 
     def __init__(self, job: base.Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         super().__init__(job, threads, x, y)
-        layers = self.api.layers
-        hidden = [layers.Dense(width, activation="relu") for width in job.widths[1:-1]]
-        self._model = self.api.Sequential(
-            [
-                layers.Input((job.widths[0],)),
-                *hidden,
-                layers.Dense(job.widths[-1], activation="softmax"),
-            ]
-        )
+        dense, layers = self._layers()
+        self._model = self.api.Sequential(layers)
+        # Named only where the job asks for it, as a user would.
+        clip = {} if job.global_clipnorm is None else {"global_clipnorm": job.global_clipnorm}
         self._model.compile(
-            optimizer=self.api.optimizers.Adam(base.LEARNING_RATE),
+            optimizer=self.api.optimizers.Adam(base.LEARNING_RATE, **clip),
             loss="sparse_categorical_crossentropy",
         )
-        self._model.set_weights(base.start_weights(job.widths))
+        weights = base.start_weights(job.widths)
+        for layer, kernel, bias in zip(dense, weights[::2], weights[1::2], strict=True):
+            layer.set_weights([kernel, bias])
         self._turns = Turns(self._fit)
+
+    def _layers(self) -> tuple[list[Any], list[Any]]:
+        """The Dense layers, and all layers."""
+        job, layers = self.job, self.api.layers
+        dense: list[Any] = []
+        every: list[Any] = [layers.Input((job.widths[0],))]
+        for width in job.widths[1:-1]:
+            dense.append(layers.Dense(width, activation=None if job.batch_norm else "relu"))
+            every.append(dense[-1])
+            if job.batch_norm:
+                every += [
+                    layers.BatchNormalization(
+                        momentum=base.NORM_MOMENTUM, epsilon=base.NORM_EPSILON
+                    ),
+                    layers.Activation("relu"),
+                ]
+            if job.dropout:
+                every.append(layers.Dropout(job.dropout))
+        dense.append(layers.Dense(job.widths[-1], activation="softmax"))
+        return dense, [*every, dense[-1]]
 
     def _fit(self, begin: Callable[[], None], end: Callable[[float], None]) -> None:
         class TakeTurns(self.api.callbacks.Callback):  # type: ignore[misc, name-defined]
@@ -63,9 +81,6 @@ class KerasLike(base.Trainer):
             )
             losses.append(float(history.history["loss"][0]))
         return losses
-
-    def weights(self) -> list[np.ndarray]:
-        return list(self._model.get_weights())
 
     def close(self) -> None:
         self._turns.close()

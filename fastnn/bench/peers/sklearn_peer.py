@@ -52,10 +52,6 @@ class SklearnPeer(base.Trainer):
         self._net.set_params(shuffle=True)
         return losses
 
-    def weights(self) -> list[np.ndarray]:
-        pairs = zip(self._net.coefs_, self._net.intercepts_, strict=True)
-        return [array.copy() for pair in pairs for array in pair]
-
     def predict(self, x: np.ndarray) -> np.ndarray:
         found: np.ndarray = self._net.predict_proba(x)
         return found

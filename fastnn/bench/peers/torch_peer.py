@@ -1,4 +1,7 @@
-"""PyTorch: eager loop, fused Adam, rows gathered with ``index_select``."""
+"""PyTorch: eager loop, fused Adam, rows gathered with ``index_select``.
+
+Its BatchNorm keeps the unbiased variance for inference, where Keras keeps the biased one.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,39 @@ from torch.nn import functional
 from fastnn.bench.peers import base
 
 
+def _linear(kernel: np.ndarray, bias: np.ndarray) -> nn.Linear:
+    linear = nn.Linear(*kernel.shape)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(kernel.T.copy()))
+        linear.bias.copy_(torch.from_numpy(bias))
+    return linear
+
+
+def _net(job: base.Job) -> nn.Sequential:
+    weights = base.start_weights(job.widths)
+    *hidden, head = map(_linear, weights[::2], weights[1::2])
+    modules: list[nn.Module] = []
+    for linear in hidden:
+        modules.append(linear)
+        if job.batch_norm:
+            modules.append(
+                nn.BatchNorm1d(linear.out_features, base.NORM_EPSILON, 1 - base.NORM_MOMENTUM)
+            )
+        modules.append(nn.ReLU())
+        if job.dropout:
+            modules.append(nn.Dropout(job.dropout))
+    return nn.Sequential(*modules, head)
+
+
 class TorchPeer(base.Trainer):
+    remedies = base.REMEDIES
+
     def __init__(self, job: base.Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         super().__init__(job, threads, x, y)
         torch.set_num_threads(threads)
         self._x = torch.from_numpy(x)
         self._y = torch.from_numpy(y.astype(np.int64))
-        weights = base.start_weights(job.widths)
-        modules: list[nn.Module] = []
-        for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
-            linear = nn.Linear(*kernel.shape)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(kernel.T.copy()))
-                linear.bias.copy_(torch.from_numpy(bias))
-            modules += [linear, nn.ReLU()]
-        self._net = nn.Sequential(*modules[:-1])
+        self._net = _net(job)
         self._adam = torch.optim.Adam(
             self._net.parameters(),
             lr=base.LEARNING_RATE,
@@ -48,6 +69,10 @@ class TorchPeer(base.Trainer):
             loss = functional.cross_entropy(self._net(x), y)
             self._adam.zero_grad(set_to_none=True)
             loss.backward()
+            if self.job.global_clipnorm is not None:
+                nn.utils.clip_grad_norm_(
+                    self._net.parameters(), self.job.global_clipnorm, foreach=True
+                )
             self._adam.step()
             losses.append(loss.detach())
         return torch.stack(losses), torch.tensor([len(rows) for rows in batches])
@@ -60,12 +85,11 @@ class TorchPeer(base.Trainer):
         found: list[float] = self._train(torch.arange(count * self.job.batch))[0].tolist()
         return found
 
-    def weights(self) -> list[np.ndarray]:
-        return [p.detach().numpy().T.copy() for p in self._net.parameters()]
-
     def predict(self, x: np.ndarray) -> np.ndarray:
+        self._net.eval()
         with torch.inference_mode():
             found: np.ndarray = self._net(torch.from_numpy(x)).softmax(1).numpy()
+        self._net.train()
         return found
 
     @classmethod

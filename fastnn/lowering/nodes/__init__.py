@@ -13,6 +13,7 @@ from fastnn.lowering.nodes.noise import (
     NoiseNode,
 )
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
+from fastnn.lowering.nodes.python import NumPyNode
 
 __all__ = [
     "ActivatedNode",
@@ -29,5 +30,6 @@ __all__ = [
     "InputNode",
     "LayerNormalizationNode",
     "NoiseNode",
+    "NumPyNode",
     "SoftmaxNode",
 ]

@@ -1,0 +1,95 @@
+"""All examples of an epoch, for the metrics that need them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.data.dataset import Dataset
+from fastnn.lowering.objective import Objective
+from fastnn.metrics import EpochMetric
+
+
+class Examples:
+    """Targets, predictions and weights of one output, as the passes of an epoch came upon them."""
+
+    def __init__(self) -> None:
+        self._targets: list[NDArray[Any]] = []
+        self._predictions: list[NDArray[np.float32]] = []
+        self._weights: list[NDArray[np.float32] | None] = []
+
+    def add(
+        self,
+        targets: NDArray[Any],
+        predictions: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+    ) -> None:
+        """Further rows."""
+        self._targets.append(targets)
+        self._predictions.append(predictions)
+        self._weights.append(weights)
+
+    def compute(self, metric: EpochMetric, weighted: bool) -> float:
+        """``metric`` of all rows, of which there is at least one."""
+        self._join()
+        weights = self._weights[0] if weighted else None
+        return metric.compute(self._targets[0], self._predictions[0], weights)
+
+    def _join(self) -> None:
+        if len(self._targets) == 1:
+            return
+        if any(weights is not None for weights in self._weights):
+            each = zip(self._weights, self._targets, strict=True)
+            ones = [np.ones(len(y), np.float32) if w is None else w for w, y in each]
+            self._weights = [np.concatenate(ones)]
+        else:
+            self._weights = [None]
+        self._targets = [np.concatenate(self._targets)]
+        self._predictions = [np.concatenate(self._predictions)]
+
+
+class Collector:
+    """Examples of those outputs that have such metrics.
+
+    Attributes:
+        examples: For each output; None where there are no such metrics.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self.examples = [Examples() if o.has_epoch_metrics else None for o in objectives]
+
+    def room(self, n_rows: int, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+        """Where the predictions of a pass go, (n_rows, outputs) each.
+
+        Args:
+            shapes: Of all outputs, without the batch.
+        """
+        return [
+            np.empty((n_rows, prod(shape)), np.float32)
+            for shape, examples in zip(shapes, self.examples, strict=True)
+            if examples is not None
+        ]
+
+    def keep(
+        self, dataset: Dataset, order: NDArray[np.int64], predictions: list[NDArray[np.float32]]
+    ) -> None:
+        """What a pass over the rows ``order`` has written to ``room``."""
+        if not predictions or not len(order):
+            return
+        found = iter(predictions)
+        targets, weights = iter(dataset.targets), iter(dataset.weights)
+        for objective, examples in zip(self._objectives, self.examples, strict=True):
+            target = next(targets) if objective.has_target else None
+            weight = next(weights, None) if objective.takes_weights else None
+            if examples is not None:
+                assert target is not None
+                examples.add(
+                    target[order],
+                    next(found)[: len(order)],
+                    None if weight is None else weight[order],
+                )

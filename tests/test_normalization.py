@@ -1,0 +1,252 @@
+"""BatchNormalization and LayerNormalization in models: modes, statistics, fusion, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nets import assert_same_bits, blobs
+
+import fastnn as fnn
+from fastnn import layers, optimizers, utils
+from fastnn.kernels.layout import pack
+
+LAYERS = [layers.BatchNormalization, layers.LayerNormalization]
+
+
+@pytest.fixture(autouse=True)
+def fresh_names() -> Iterator[None]:
+    utils.clear_session()
+    yield
+
+
+def normalized(layer: Any, width: int = 20, activation: str = "relu") -> Any:
+    """A compiled classifier, 9-``width``-4, its hidden layer normalized."""
+    model = fnn.Sequential(
+        [
+            layers.Input((9,)),
+            layers.Dense(width, name="hidden"),
+            layer,
+            layers.Activation(activation),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def program_of(model: Any, rows: int = 32) -> list[str]:
+    """Names of the ops of a training step; "wait" stands before those that wait."""
+    with model._executables.lend(rows, model._objectives(), model._updates(), {}) as executable:
+        return str(executable.program).split("\n")[1:]
+
+
+# Weights and settings
+
+
+def test_weights_in_keras_order() -> None:
+    layer = layers.BatchNormalization(name="n")
+    layer.build((None, 5))
+    assert [v.path for v in layer.weights] == [
+        "n/gamma", "n/beta", "n/moving_mean", "n/moving_variance",
+    ]  # fmt: skip
+    assert layer.trainable_weights == layer.weights[:2]
+    assert layer.non_trainable_weights == layer.weights[2:]
+    assert layer.count_params() == 20
+    for values, wanted in zip(layer.get_weights(), (1, 0, 0, 1), strict=True):
+        np.testing.assert_array_equal(values, np.full(5, wanted, np.float32))
+    layer = layers.LayerNormalization(name="m")
+    layer.build((None, 5))
+    assert [v.path for v in layer.weights] == ["m/gamma", "m/beta"]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_weights_that_are_left_out(make: Callable[..., Any]) -> None:
+    layer = make(center=False, scale=False)
+    layer.build((None, 5))
+    assert layer.trainable_weights == []
+    assert (layer.gamma, layer.beta) == (None, None)
+    only_beta = make(scale=False, beta_initializer="ones")
+    only_beta.build((None, 5))
+    assert only_beta.beta.numpy().tolist() == [1.0] * 5
+
+
+def test_the_summary_counts_moving_statistics_as_not_trainable() -> None:
+    lines: list[str] = []
+    normalized(layers.BatchNormalization()).summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    assert "batch_normalization (BatchNormalization)" in text
+    assert "Trainable params: 324 " in text  # 9 * 20 + 20 + 2 * 20 + 20 * 4 + 4
+    assert "Non-trainable params: 40 " in text
+
+
+@pytest.mark.parametrize("make", LAYERS)
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"axis": 0}, ValueError, "axis of .*Normalization must be -1 or 1.*0"),
+        ({"axis": [1]}, ValueError, r"axis of .*Normalization must be -1 or 1.*\[1\]"),
+        ({"epsilon": 0.0}, ValueError, "Normalization: epsilon .* > 0, got 0.0"),
+        ({"epsilon": "small"}, TypeError, "Normalization: epsilon .*'small'"),
+        ({"center": 1}, TypeError, "Normalization: center .*1"),
+        ({"scale": None}, TypeError, "Normalization: scale .*None"),
+        ({"gamma_initializer": "one_s"}, ValueError, "'one_s'"),
+        ({"name": "a/b"}, ValueError, "'a/b'"),
+    ],
+)
+def test_bad_settings(
+    make: Callable[..., Any], settings: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make(**settings)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.5, float("nan")])
+def test_a_momentum_out_of_range(momentum: float) -> None:
+    with pytest.raises(ValueError, match="BatchNormalization: momentum"):
+        layers.BatchNormalization(momentum=momentum)
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_bad_shapes(make: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"'n' .*\(None, 4, 5\): add Flatten\(\)"):
+        make(name="n")(layers.Input((4, 5)))
+    layer = make(name="built")
+    layer.build((None, 5))
+    with pytest.raises(ValueError, match=r"'built' .* built for .*\(None, 5\), got \(None, 6\)"):
+        layer(layers.Input((6,)))
+
+
+# Modes
+
+
+def test_moving_statistics_follow_training_only() -> None:
+    layer = layers.BatchNormalization(momentum=0.75)
+    model = fnn.Sequential([layers.Input((3,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(7, 3, (40, 3)).astype(np.float32)
+    y = np.zeros((40, 1), np.float32)
+    start = [layer.moving_mean.numpy(), layer.moving_variance.numpy()]
+    model.predict(x, verbose=0)
+    model.evaluate(x, y, verbose=0)
+    assert_same_bits([layer.moving_mean.numpy(), layer.moving_variance.numpy()], start)
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), 0.25 * x.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), 0.75 + 0.25 * x.var(0), rtol=1e-6)
+
+
+def test_predictions_use_the_moving_statistics() -> None:
+    layer = layers.BatchNormalization()
+    model = fnn.Sequential([layers.Input((3,)), layer])
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    values = [
+        np.float32([2, 1, -1]),
+        np.float32([0, 1, 2]),
+        np.float32([1, -1, 0]),
+        np.float32([4, 1, 9]),
+    ]
+    layer.set_weights(values)
+    gamma, beta, mean, variance = (value.astype(np.float64) for value in values)
+    wanted = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+    np.testing.assert_allclose(model.predict(x, verbose=0), wanted, rtol=1e-5, atol=1e-6)
+    # one row has no variance of its own
+    np.testing.assert_allclose(model.predict(x[:1], verbose=0), wanted[:1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"center": False, "scale": False}])
+def test_a_frozen_layer_infers_while_others_train(settings: dict[str, Any]) -> None:
+    """Even where it has no weights to freeze, and whether it is compiled again or not."""
+    model = normalized(layers.BatchNormalization(name="norm", **settings))
+    x, y = blobs(50)
+    model.fit(x, y, epochs=1, verbose=0)
+    layer = model.get_layer("norm")
+    for recompiled in (True, False):
+        layer.trainable = True
+        model.fit(x, y, epochs=1, verbose=0)
+        layer.trainable = False
+        if recompiled:
+            model.compile("adam", "sparse_categorical_crossentropy")
+        before = layer.get_weights()
+        kernel = model.get_layer("hidden").get_weights()[0]
+        model.fit(x, y, epochs=2, verbose=0)
+        assert_same_bits(layer.get_weights(), before)
+        assert (model.get_layer("hidden").get_weights()[0] != kernel).any()
+
+
+def test_training_is_not_upset_by_a_large_mean() -> None:
+    """The same numbers, 1e4 further up: nearly the same first step."""
+    x = np.round(np.random.default_rng(0).normal(size=(64, 9)) * 256) / 256
+    y = np.random.default_rng(1).integers(0, 4, 64)
+    steps = []
+    for mean in (0, 10_000):  # a float32 near 1e4 holds multiples of 2^-10
+        utils.set_random_seed(3)
+        model = fnn.Sequential(
+            [layers.Input((9,)), layers.BatchNormalization(), layers.Dense(4, activation="softmax")]
+        )
+        model.compile(optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+        model.train_on_batch(np.float32(x + mean), y)
+        steps.append(model.layers[-1].get_weights())
+    for near, far in zip(*steps, strict=True):
+        np.testing.assert_allclose(far, near, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_the_padding_of_weights_stays_zero(make: Callable[..., Any]) -> None:
+    model = normalized(make(), width=21, activation="sigmoid")
+    x, y = blobs(50)
+    model.fit(x, y, epochs=3, verbose=0, batch_size=16)
+    for variable in model.weights:
+        clean = np.zeros_like(variable.storage)
+        pack(variable.numpy(), clean)
+        np.testing.assert_array_equal(variable.storage, clean, variable.path)
+
+
+# The program
+
+
+def test_the_ops_of_a_batch_normalized_layer() -> None:
+    """The activation is fused; the gradient comes turned round, so that nobody waits for that."""
+    model = fnn.Sequential([layers.Input((9,))])
+    for _ in range(2):
+        model.add(layers.Dense(40))
+        model.add(layers.BatchNormalization())
+        model.add(layers.Activation("relu"))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    ops = [line.split(" y=")[0][:28].strip() for line in program_of(model)]
+    names = [op.removeprefix("wait").split()[0] for op in ops]
+    assert names == [
+        "gather", "dense_forward", "batchnorm_forward", "dense_forward", "batchnorm_forward",
+        "dense_forward", "gather_values", "loss", "transpose", "dense_backward_input",
+        "batchnorm_backward", "dense_backward_input", "batchnorm_backward",
+        *["dense_backward_weights"] * 3, *["update"] * 4, *["batchnorm_update_moving"] * 2,
+        "sum_rows",
+    ]  # fmt: skip
+    assert sum(op.startswith("wait") for op in ops) == 9
+
+
+def test_moving_statistics_are_touched_after_every_weight() -> None:
+    names = [line.split()[0] for line in program_of(normalized(layers.BatchNormalization()))]
+    names = [name for name in names if name != "wait"]
+    assert names[-2:] == ["batchnorm_update_moving", "sum_rows"]
+
+
+# Files
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_saving_and_loading(make: Callable[..., Any], tmp_path: Path) -> None:
+    x, y = blobs(50)
+    model = normalized(make(epsilon=0.01))
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = fnn.load_model(tmp_path / "m.safetensors")
+    assert_same_bits(again.get_weights(), model.get_weights())
+    assert again.layers[1].get_config() == model.layers[1].get_config()
+    assert_same_bits([again.predict(x, verbose=0)], [model.predict(x, verbose=0)])
+    for one in (model, again):
+        one.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    assert_same_bits(again.get_weights(), model.get_weights())
