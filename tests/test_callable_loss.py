@@ -107,8 +107,9 @@ def test_one_hot_targets_and_integers_for_one_output() -> None:
         return 0.0, np.zeros_like(y_pred)
 
     x, y = blobs(10)
-    classifier(seen).train_on_batch(x, y)
-    classifier(seen).train_on_batch(x, fnn.utils.to_categorical(y, 4).astype(int))
+    model = classifier(seen)
+    model.train_on_batch(x, y)
+    model.train_on_batch(x, fnn.utils.to_categorical(y, 4).astype(int))
     regressor(seen, 1).train_on_batch(x, y)
     labels, matrix = np.dtype(np.int32), np.dtype(np.float32)
     assert kinds == [((10,), labels), ((10, 4), matrix), ((10, 1), matrix)]

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import twins
 from nets import set_seeded_weights
+from test_callable_loss import crossentropy
+from test_numpy_layer import DenseTanh
 
 import fastnn as fnn
 from fastnn import layers, losses, metrics, optimizers
@@ -93,6 +95,13 @@ def logits_and_probabilities() -> Any:
     return fnn.Model(x, [logits, layers.Softmax()(logits)])
 
 
+def functions() -> Any:
+    """A layer and a loss in Python."""
+    x = layers.Input((5,))
+    h = DenseTanh(19)(layers.Dense(7)(x))
+    return fnn.Model(x, [layers.Dense(3, "softmax")(h), h])
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "example": lambda: training_program(example(), CROSSENTROPY, capacity=70),
     "example-sparse": lambda: training_program(
@@ -107,6 +116,12 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     ),
     "logits-and-probabilities": lambda: training_program(
         logits_and_probabilities(), losses.MeanSquaredError(), CROSSENTROPY
+    ),
+    "functions": lambda: training_program(
+        functions(),
+        Objective(losses.CallableLoss(crossentropy), labels=True),
+        losses.MeanSquaredError(),
+        capacity=21,
     ),
 }  # fmt: skip
 

@@ -473,8 +473,10 @@ def test_nothing_is_leaked() -> None:
     model = classifier(Returns())
     fitted(model, epochs=1)
     layer = model.layers[0]
+    gc.collect()
     before = sys.getrefcount(layer)
     fitted(model, epochs=1)
+    gc.collect()
     assert sys.getrefcount(layer) == before
     gc.collect()
     assert made and all(reference() is None for reference in made)

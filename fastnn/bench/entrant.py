@@ -124,3 +124,6 @@ class Entrant:
         # A worker keeps nothing worth an orderly end, and a library's threads may not come to one.
         self._process.kill()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros, n_blocks, packed_shape
-from fastnn.lowering.program import Buffer, Buffers, Program, make_op
+from fastnn.lowering.program import Buffers, Program, make_op
 
 # (rows, inputs, units for each thread): a core's weights are 64 to 256 KiB.
 _SHAPES = ((384, 256, 64), (768, 256, 128), (192, 512, 128), (96, 256, 256))
@@ -31,7 +32,8 @@ def fastnn_rate(threads: int) -> float:
     rates = []
     for rows, inputs, units in _SHAPES:
         work = 2 * rows * inputs * units * threads
-        rates.append(work / _best_seconds(_dense(rows, inputs, units * threads, threads)) / 1e9)
+        product = Product(rows, inputs, units * threads, threads)
+        rates.append(work / _best_seconds(product) / 1e9)
     return max(rates)
 
 
@@ -57,36 +59,41 @@ RATES: dict[str, Callable[[int], float]] = {"fastnn": fastnn_rate, "numpy": nump
 """By the name of the entrant whose process measures it."""
 
 
-def _dense(rows: int, inputs: int, units: int, threads: int) -> Callable[[int], object]:
-    """What multiplies (rows, inputs) by (inputs, units) so many times."""
-    rng = np.random.default_rng(0)
+class Product:
+    """(rows, inputs) times (inputs, units) in fastnn's layout; called, so many times over."""
 
-    def buffer(name: str, shape: tuple[int, ...]) -> Buffer:
-        storage = aligned_zeros(shape)
-        storage[:] = rng.standard_normal(shape, np.float32)
-        return Buffers.of_array(name, storage)
+    def __init__(self, rows: int, inputs: int, units: int, threads: int) -> None:
+        rng = np.random.default_rng(0)
 
-    kernel = buffer("kernel", packed_shape((inputs, units)))
-    op = make_op(
-        "dense_forward",
-        x=buffer("x", (n_blocks(inputs), activation_rows(rows), BLOCK)),
-        kernel=kernel,
-        y=buffer("y", (n_blocks(units), activation_rows(rows), BLOCK)),
-        inputs=inputs,
-        units=units,
-        kernel_block=packed_shape((inputs, units))[1] * BLOCK,
-    )
-    executable = Executable(Program([op], rows))
-    sums = np.zeros(1)
+        def normal(shape: tuple[int, ...]) -> NDArray[np.float32]:
+            storage = aligned_zeros(shape)
+            storage[:] = rng.standard_normal(shape, np.float32)
+            return storage
 
-    def multiply(repeats: int) -> object:
-        order = np.zeros(rows * repeats, np.int64)
-        return executable.run([], order, 0, len(order), rows, None, sums, [], threads, float("inf"))
+        self.x = normal((n_blocks(inputs), activation_rows(rows), BLOCK))
+        self.kernel = normal(packed_shape((inputs, units)))
+        self.y = normal((n_blocks(units), activation_rows(rows), BLOCK))
+        op = make_op(
+            "dense_forward",
+            x=Buffers.of_array("x", self.x),
+            kernel=Buffers.of_array("kernel", self.kernel),
+            y=Buffers.of_array("y", self.y),
+            inputs=inputs,
+            units=units,
+            kernel_block=self.kernel.shape[1] * BLOCK,
+        )
+        self._executable = Executable(Program([op], rows))
+        self._rows = rows
+        self._threads = threads
 
-    return multiply
+    def __call__(self, repeats: int) -> None:
+        order, sums = np.zeros(self._rows * repeats, np.int64), np.zeros(1)
+        self._executable.run(
+            [], order, 0, len(order), self._rows, None, sums, [], self._threads, float("inf")
+        )
 
 
-def _best_seconds(multiply: Callable[[int], object]) -> float:
+def _best_seconds(multiply: Callable[[int], None]) -> float:
     """Seconds of one product in the fastest of many short runs."""
     repeats, seconds = 1, 0.0
     while seconds < _RUN_SECONDS:
@@ -96,7 +103,7 @@ def _best_seconds(multiply: Callable[[int], object]) -> float:
     return min(_seconds(multiply, repeats) for _ in range(runs)) / repeats
 
 
-def _seconds(multiply: Callable[[int], object], repeats: int) -> float:
+def _seconds(multiply: Callable[[int], None], repeats: int) -> float:
     begin = time.perf_counter()
     multiply(repeats)
     return time.perf_counter() - begin

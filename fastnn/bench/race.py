@@ -130,7 +130,10 @@ def _of_fastnn(row: dict[str, Any]) -> list[str]:
 
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     notes = []
-    lacking = {name: what for row in rows for name, what in row["left_out"].items()}
+    lacking: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, what in row["left_out"].items():
+            lacking.setdefault(name, {}).update(dict.fromkeys(what))
     if lacking:
         reasons = (f"{name} (has no {', '.join(what)})" for name, what in lacking.items())
         notes.append(f"Left out where there is a dash: {'; '.join(reasons)}.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import initializers
+from fastnn import constraints, initializers, regularizers
 from fastnn._checks import check_flag, check_real
+from fastnn.constraints import ConstraintLike
 from fastnn.graph import Shape
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import Layer
+from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 
 
@@ -28,6 +30,10 @@ class Normalization(Layer):
         scale: bool,
         beta_initializer: InitializerLike,
         gamma_initializer: InitializerLike,
+        beta_regularizer: RegularizerLike,
+        gamma_regularizer: RegularizerLike,
+        beta_constraint: ConstraintLike,
+        gamma_constraint: ConstraintLike,
         name: str | None,
         trainable: bool,
     ) -> None:
@@ -40,6 +46,10 @@ class Normalization(Layer):
         self.scale = check_flag(owner, "scale", scale)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
         super().__init__(name=name, trainable=trainable)
         self.gamma: Variable | None = None
         self.beta: Variable | None = None
@@ -61,9 +71,15 @@ class Normalization(Layer):
     def create_weights(self, input_shape: tuple[None, int]) -> None:
         shape = (input_shape[1],)
         if self.scale:
-            self.gamma = self.add_weight(shape, self.gamma_initializer, "gamma")
+            self.gamma = self.add_weight(
+                shape, self.gamma_initializer, "gamma",
+                regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
+            )  # fmt: skip
         if self.center:
-            self.beta = self.add_weight(shape, self.beta_initializer, "beta")
+            self.beta = self.add_weight(
+                shape, self.beta_initializer, "beta",
+                regularizer=self.beta_regularizer, constraint=self.beta_constraint,
+            )  # fmt: skip
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -74,6 +90,10 @@ class Normalization(Layer):
             "scale": self.scale,
             "beta_initializer": initializers.serialize(self.beta_initializer),
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
 
 
@@ -88,8 +108,8 @@ class BatchNormalization(Normalization):
     finite leaves them as they were.
 
     Takes and makes (batch, features). An input of higher rank is a ValueError, where Keras would
-    normalize each index of ``axis``: put a Flatten before. Keras's regularizers, constraints,
-    ``renorm`` and ``synchronized`` are not there.
+    normalize each index of ``axis``: put a Flatten before. Keras's ``renorm`` and
+    ``synchronized`` are not there.
 
     Args:
         axis: -1 or 1, the features.
@@ -98,6 +118,8 @@ class BatchNormalization(Normalization):
         center, scale: Whether there is a ``beta``, a ``gamma``.
         beta_initializer, gamma_initializer, moving_mean_initializer,
         moving_variance_initializer: As ``fastnn.initializers.get`` takes them.
+        beta_regularizer, gamma_regularizer: As ``fastnn.regularizers.get`` takes them.
+        beta_constraint, gamma_constraint: As ``fastnn.constraints.get`` takes them.
 
     Attributes:
         moving_mean, moving_variance : Variable of shape (features,): There once the layer is
@@ -118,6 +140,10 @@ class BatchNormalization(Normalization):
         gamma_initializer: InitializerLike = "ones",
         moving_mean_initializer: InitializerLike = "zeros",
         moving_variance_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: ConstraintLike = None,
+        gamma_constraint: ConstraintLike = None,
         *,
         name: str | None = None,
         trainable: bool = True,
@@ -128,8 +154,9 @@ class BatchNormalization(Normalization):
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         super().__init__(
-            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, trainable
-        )
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+            gamma_regularizer, beta_constraint, gamma_constraint, name, trainable,
+        )  # fmt: skip
 
     def create_weights(self, input_shape: tuple[None, int]) -> None:
         super().create_weights(input_shape)
@@ -155,14 +182,15 @@ class LayerNormalization(Normalization):
     row over its features (Ba et al. 2016).
 
     Takes and makes (batch, features). An input of higher rank is a ValueError, where Keras would
-    normalize along ``axis``: put a Flatten before. Keras's regularizers and constraints are not
-    there.
+    normalize along ``axis``: put a Flatten before.
 
     Args:
         axis: -1 or 1, the features.
         epsilon: Above 0; added to the variance.
         center, scale: Whether there is a ``beta``, a ``gamma``.
         beta_initializer, gamma_initializer: As ``fastnn.initializers.get`` takes them.
+        beta_regularizer, gamma_regularizer: As ``fastnn.regularizers.get`` takes them.
+        beta_constraint, gamma_constraint: As ``fastnn.constraints.get`` takes them.
     """
 
     def __init__(
@@ -173,10 +201,15 @@ class LayerNormalization(Normalization):
         scale: bool = True,
         beta_initializer: InitializerLike = "zeros",
         gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: ConstraintLike = None,
+        gamma_constraint: ConstraintLike = None,
         *,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
         super().__init__(
-            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, trainable
-        )
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+            gamma_regularizer, beta_constraint, gamma_constraint, name, trainable,
+        )  # fmt: skip

@@ -43,7 +43,9 @@ class NumPyLayer(Layer, ABC):
     nothing is copied for them. They can't be written to, and another batch is in them later, so
     what is to be kept must be copied. How many rows a batch has is the engine's choice in
     ``predict`` and ``evaluate``: a row's result should not depend on the other rows. An exception
-    ends ``fit``, ``evaluate`` or ``predict``; of the batch at hand no weight has changed then.
+    ends ``fit``, ``evaluate`` or ``predict``; of the batch at hand no weight has changed then. The
+    threads that NumPy's products start compete with fastnn's: with small batches, set
+    ``OPENBLAS_NUM_THREADS=1`` before NumPy is imported.
 
     Other than Keras's ``call``, of which Keras finds the gradient, ``backward`` is yours to write.
 

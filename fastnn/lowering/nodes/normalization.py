@@ -95,12 +95,12 @@ class BatchNormalizationNode(NormalizationNode):
             dx, accumulate = builder.contribution(x)
             # A Dense layer that made x goes on from here: it wants its dz in blocks of rows, too.
             maker = x.maker
-            whole = x.readers == [self] and not (x.is_output or accumulate)
             if (
                 isinstance(maker, DenseNode)
                 and maker.activation.kind == "linear"
                 and maker.inputs[0] in builder.needs_gradient
-                and whole
+                and builder.trace.only_for(x, self)
+                and not accumulate
             ):
                 dx_t = builder.buffers.transposed(f"d_{x.name}/transposed", features)
                 builder.transposed[dx] = dx_t
