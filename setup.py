@@ -103,6 +103,7 @@ NAMES = [
     "fastnn.kernels.dense",
     "fastnn.kernels.elementwise",
     "fastnn.kernels.matrix",
+    "fastnn.kernels.noise",
     "fastnn.kernels.norms",
     "fastnn.kernels.objective",
     "fastnn.kernels.gradients",

@@ -55,3 +55,5 @@ ACTIVATION(softsign, x / (1.0f + fabsf(x)), (1.0f - fabsf(y[i])) * (1.0f - fabsf
 ACTIVATION(relu_general,
            x < params[2] ? params[0] * (x - params[2]) : x > params[1] ? params[1] : x,
            z[i] < params[2] ? params[0] : z[i] > params[1] ? 0.0f : 1.0f)
+/* with Dropout, which leaves zeros: the derivative at them is 0, too */
+ACTIVATION(scaled_relu, x < 0.0f ? 0.0f : params[0] * x, y[i] > 0.0f ? params[0] : 0.0f)

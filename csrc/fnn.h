@@ -39,6 +39,7 @@ enum fnn_activation {
     FNN_SOFTPLUS,
     FNN_SOFTSIGN,
     FNN_RELU_GENERAL,
+    FNN_SCALED_RELU,
     FNN_N_ACTIVATIONS
 };
 
@@ -113,6 +114,15 @@ typedef struct {
 typedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w, float *slot_0,
                            float *slot_1, float *slot_2);
 
+/* A layer's random numbers at one step: see csrc/random.inc.c. */
+typedef struct {
+    uint64_t key;       /* the layer's seed */
+    int64_t step;
+    uint32_t stream;    /* below 2^16 */
+    uint32_t threshold; /* words below it drop */
+    float scale;        /* of what is kept; or of the noise */
+} fnn_noise;
+
 typedef struct {
     const char *name;
 
@@ -149,6 +159,18 @@ typedef struct {
     void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
     void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
+
+    /* noise: rows of a block, from `row`, a multiple of 4, in the block that begins at `column` */
+    void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x, float *y);
+    void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
+                        float *y);
+    void (*drop_gradient)(int64_t n, float scale, const float *dropped, float *g);
+    void (*add_normal)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, int64_t columns,
+                       const float *x, float *y);
+    void (*square)(int64_t n, const float *x, float *y);
+    void (*deviation)(int64_t n, float ratio, const float *variance, float *y);
+    void (*leaky_relu_expectation)(int64_t n, float slope, const float *mean, const float *deviation,
+                                   float *y);
 
     /* normalization: over the batch, by blocks; over the features, by 16 rows */
     void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics);

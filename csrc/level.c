@@ -11,6 +11,7 @@
 #include "gradients.inc.c"
 #include "updates.inc.c"
 #include "rows.inc.c"
+#include "random.inc.c"
 #include "norms.inc.c"
 #include "losses.inc.c"
 
@@ -54,6 +55,7 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     ROW(FNN_SOFTPLUS, softplus),
     ROW(FNN_SOFTSIGN, softsign),
     ROW(FNN_RELU_GENERAL, relu_general),
+    ROW(FNN_SCALED_RELU, scaled_relu),
 #undef ROW
     .update[FNN_SGD] = sgd,
     .update[FNN_MOMENTUM] = momentum,
@@ -66,6 +68,13 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .update[FNN_ADAGRAD] = adagrad,
     .update[FNN_NADAM] = nadam,
     .update[FNN_LION] = lion,
+    .drop = drop,
+    .drop_marked = drop_marked,
+    .drop_gradient = drop_gradient,
+    .add_normal = add_normal,
+    .square = square,
+    .deviation = deviation,
+    .leaky_relu_expectation = leaky_relu_expectation,
     .batch_statistics = batch_statistics,
     .scale_rows = scale_rows,
     .batch_sums = batch_sums,

@@ -50,6 +50,7 @@ KINDS = (
     "softsign",
     "softmax",
     "relu_general",
+    "scaled_relu",
 )
 
 
@@ -74,6 +75,7 @@ class Activation:
     softsign                  x / (1 + |x|)
     softmax                   exp(x) / sum(exp(x)) over the last axis
     relu_general              min(x, params[1]) if x >= params[2] else params[0] * (x - params[2])
+    scaled_relu               max(params[0] * x, 0)
     ========================  ===================================================================
     """
 

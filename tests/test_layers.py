@@ -266,6 +266,8 @@ EXAMPLES: list[Layer] = [
     layers.Residual([layers.ReLU(name="m1"), layers.Dense(3, name="m2")], name="m"),
     layers.BatchNormalization(1, 0.9, 0.01, False, True, "ones", name="o", trainable=False),
     layers.LayerNormalization(-1, 0.01, True, False, gamma_initializer="he_normal", name="n"),
+    layers.Dropout(0.25, 2**63 - 1, name="p"),
+    layers.GaussianNoise(0.5, name="q"),
 ]
 
 

@@ -32,7 +32,7 @@ from fastnn.kernels.op cimport (
 )
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, matrix, norms, objective, python
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -57,8 +57,8 @@ cdef extern from "<pthread.h>" nogil:
                        void (*child)() noexcept nogil)
 
 KERNELS = {
-    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **norms.KERNELS,
-    **objective.KERNELS, **python.KERNELS,
+    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
+    **norms.KERNELS, **objective.KERNELS, **python.KERNELS,
 }
 
 cdef enum:

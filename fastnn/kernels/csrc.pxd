@@ -1,6 +1,6 @@
 """csrc/fnn.h, declared for Cython."""
 
-from libc.stdint cimport int32_t, int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "fnn.h" nogil:
     enum:
@@ -10,6 +10,8 @@ cdef extern from "fnn.h" nogil:
         FNN_MAX_SLOTS
         FNN_STATISTICS
         FNN_ROW_STATISTICS
+        FNN_RELU
+        FNN_LEAKY_RELU
 
     ctypedef struct fnn_target:
         int64_t rows
@@ -36,6 +38,13 @@ cdef extern from "fnn.h" nogil:
         int32_t *start
         uint16_t *row
         float *value
+
+    ctypedef struct fnn_noise:
+        uint64_t key
+        int64_t step
+        uint32_t stream
+        uint32_t threshold
+        float scale
 
     ctypedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w,
                                 float *slot_0, float *slot_1, float *slot_2) noexcept nogil
@@ -79,6 +88,17 @@ cdef extern from "fnn.h" nogil:
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update
+        void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
+                     float *y) noexcept nogil
+        void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
+                            float *y) noexcept nogil
+        void (*drop_gradient)(int64_t n, float scale, const float *dropped, float *g) noexcept nogil
+        void (*add_normal)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, int64_t columns,
+                           const float *x, float *y) noexcept nogil
+        void (*square)(int64_t n, const float *x, float *y) noexcept nogil
+        void (*deviation)(int64_t n, float ratio, const float *variance, float *y) noexcept nogil
+        void (*leaky_relu_expectation)(int64_t n, float slope, const float *mean, const float *deviation,
+                                       float *y) noexcept nogil
         void (*batch_statistics)(int64_t rows, float epsilon, const float *x, float *statistics) noexcept nogil
         void (*scale_rows)(int64_t rows, const float *pivot, const float *scale, const float *shift,
                            const float *x, float *y) noexcept nogil

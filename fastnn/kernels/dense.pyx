@@ -15,7 +15,9 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
 from fastnn.kernels.gradients cimport finish
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, blocks_of_task, parts, share, smaller, take
+from fastnn.kernels.op cimport (
+    ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
+)
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -39,19 +41,19 @@ PANEL = ROW_PANEL
 PANEL_SPARSE = SPARSE_PANEL
 
 
-cdef void bias_and_activation(const Step *step, const float *bias, float *y, float *z,
-                              int64_t row_begin, int64_t row_end, int64_t j,
-                              int activation, const float *params) noexcept nogil:
+cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z,
+                              int64_t row_begin, int64_t row_end, int64_t j) noexcept nogil:
     """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
     cdef int64_t at = j * step.stride + row_begin * FNN_BLOCK
-    cdef int64_t n = (row_end - row_begin) * FNN_BLOCK
+    cdef int64_t rows = row_end - row_begin
     cdef float *sums = y + at
     if z != NULL:
         sums = z + at
     if bias != NULL:
-        step.k.add_bias(row_end - row_begin, bias + j * FNN_BLOCK, sums)
-    if activation != 0 or z != NULL:
-        step.k.activation[activation](n, params, sums, y + at)
+        step.k.add_bias(rows, bias + j * FNN_BLOCK, sums)
+    if op.d[3] != 0 or z != NULL:
+        step.k.activation[op.d[3]](rows * FNN_BLOCK, op.f, sums, y + at)
+    drop_activated(op, step, 5, rows, row_begin, j, y + at)
 
 
 cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -93,7 +95,7 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
                        sums + j0 * stride + r0 * FNN_BLOCK, stride, k > 0)
         k += PRODUCT_CHUNK
     for j in range(j0, j1):
-        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
+        bias_and_activation(op, step, bias, y, z, r0, r1, j)
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -125,11 +127,11 @@ cdef void dense_forward_sparse_part(const Op *op, const Step *step, int64_t r0, 
     cdef int64_t kernel_block = op.d[2]
     cdef float *sums = y if z == NULL else z
     cdef int64_t j
-    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[5]].sparse, j1 - j0,
+    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[8]].sparse, j1 - j0,
                           kernel + j0 * kernel_block, kernel_block,
                           sums + j0 * step.stride + r0 * FNN_BLOCK, step.stride)
     for j in range(j0, j1):
-        bias_and_activation(step, bias, y, z, r0, r1, j, <int> op.d[3], op.f)
+        bias_and_activation(op, step, bias, y, z, r0, r1, j)
 
 
 cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -254,6 +256,14 @@ cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int ro
         step.k.clip(n, 0.0, <float> INFINITY, w)
 
 
+cdef inline void drop_tile(const Op *op, const Step *step, int64_t first, int64_t at, int64_t rows,
+                           float *gradient) noexcept nogil:
+    """Of a kernel with what was dropped in the forward pass: the gradient of W from that of the copy."""
+    cdef const float *dropped = <const float *> op.t[first + 2 * OF_WEIGHT]
+    if dropped != NULL:
+        step.k.drop_gradient(rows * FNN_BLOCK, op.f[5], dropped + at, gradient)
+
+
 cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz,
                          int64_t j0, int64_t j1) noexcept nogil:
     cdef int64_t j, r
@@ -273,6 +283,7 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
     cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
     cdef int64_t stride = step.stride
     cdef int64_t panels = parts(inputs, ROW_PANEL)
+    cdef float *tile
     cdef int64_t group = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
     cdef int64_t task, k, m, j0, j1, j, r
     cdef int turn = 0
@@ -292,8 +303,9 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
                                       step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
-                      step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK)
+            tile = step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK
+            drop_tile(op, step, 2, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[2 + OF_WEIGHT] != NULL:
             hand_over_bias(op, step, 2 + OF_WEIGHT, dz, j0, j1)
 
@@ -339,6 +351,7 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
     cdef int64_t panels = parts(inputs, SPARSE_PANEL)
     cdef int64_t task, k, m, j0, j1, j, r
     cdef fnn_columns x
+    cdef float *tile
     cdef int turn = 0
     while True:
         task = take(step, panels * parts(blocks, SPARSE_BLOCKS), i, n, &turn)
@@ -355,8 +368,9 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
                                              step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
-            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels,
-                      step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK)
+            tile = step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK
+            drop_tile(op, step, 4, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[4 + OF_WEIGHT] != NULL:
             hand_over_bias(op, step, 4 + OF_WEIGHT, dz, j0, j1)
 

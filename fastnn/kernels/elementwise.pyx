@@ -1,9 +1,9 @@
 """Ops that treat each row of the batch by itself: a member of the team takes a range of rows."""
 
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_BLOCK
+from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_sparse
 from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share
 
 
@@ -118,6 +118,21 @@ cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
                                                   step.stride, y + r * FNN_BLOCK)
 
 
+cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`gather` of rows that come as their nonzeros, which are scaled already."""
+    cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
+    cdef const fnn_sparse *x = step.sources[op.d[1]].sparse
+    cdef int64_t r0, r1, r, j, k, column
+    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        memset(y + j * step.stride + r0 * FNN_BLOCK, 0, (r1 - r0) * FNN_BLOCK * sizeof(float))
+    for r in range(r0, r1):
+        k = step.order[r]
+        for j in range(x.start[k], x.start[k] + x.granule[k * (x.granules + 1) + x.granules]):
+            column = x.column[j]
+            y[column // FNN_BLOCK * step.stride + r * FNN_BLOCK + column % FNN_BLOCK] = x.value[j]
+
+
 cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """One 4-byte value a row: labels (int32) or sample weights (float32)."""
     cdef char *y = <char *> op.t[0]                      # OUT (rows,)
@@ -147,6 +162,7 @@ KERNELS = {
     "affine": <size_t> &affine,
     "copy_columns": <size_t> &copy_columns,
     "gather": <size_t> &gather,
+    "gather_nonzeros": <size_t> &gather_nonzeros,
     "gather_values": <size_t> &gather_values,
     "scatter": <size_t> &scatter,
 }

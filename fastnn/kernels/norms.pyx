@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_ROW_STATISTICS, FNN_STATISTICS
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share, smaller, take
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, drop_activated, share, smaller, take
 
 
 cdef inline void scale_of(const float *gamma, const float *variance, float epsilon,
@@ -25,18 +25,19 @@ cdef inline void scale_of(const float *gamma, const float *variance, float epsil
         scale[lane] = (1 if gamma == NULL else gamma[lane]) / sqrtf(variance[lane] + epsilon)
 
 
-cdef void normalize_block(const Step *step, const float *x, const float *pivot, const float *scale,
-                          const float *shift, float *z, float *y, int64_t rows, int activation,
-                          const float *params) noexcept nogil:
-    """y = f((x - pivot) * scale + shift) for rows of a block; z is kept where the derivative reads it."""
+cdef void normalize_block(const Op *op, const Step *step, const float *x, const float *pivot,
+                          const float *scale, const float *shift, float *z, float *y,
+                          int64_t row, int64_t rows, int64_t j) noexcept nogil:
+    """y = f((x - pivot) * scale + shift) for rows of block j; z is kept where the derivative reads it."""
     cdef float *linear = y if z == NULL else z
     cdef int64_t r = 0, m, at
     while r < rows:
         m = smaller(FNN_CHUNK, rows - r)
         at = r * FNN_BLOCK
         step.k.scale_rows(m, pivot, scale, shift, x + at, linear + at)
-        if activation != 0 or z != NULL:
-            step.k.activation[activation](m * FNN_BLOCK, params, linear + at, y + at)
+        if op.d[1] != 0 or z != NULL:
+            step.k.activation[op.d[1]](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
+        drop_activated(op, step, 2, m, row + r, j, y + at)
         r += m
 
 
@@ -68,8 +69,8 @@ cdef void batchnorm_forward(const Op *op, const Step *step, int i, int n) noexce
         for lane in range(FNN_BLOCK):
             scale[lane] = rstd[lane] * (1 if gamma == NULL else gamma[f + lane])
             shift[lane] = (0 if beta == NULL else beta[f + lane]) - offset[lane] * scale[lane]
-        normalize_block(step, x + at, pivot, scale, shift, z + at if z != NULL else NULL, y + at,
-                        step.rows, <int> op.d[1], op.f + 1)
+        normalize_block(op, step, x + at, pivot, scale, shift, z + at if z != NULL else NULL, y + at,
+                        0, step.rows, j)
 
 
 cdef void batchnorm_update_moving(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -108,8 +109,8 @@ cdef void batchnorm_inference(const Op *op, const Step *step, int i, int n) noex
         scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
         for lane in range(FNN_BLOCK):
             shift[lane] = 0 if beta == NULL else beta[f + lane]
-        normalize_block(step, x + at, mean + f, scale, shift, z + at if z != NULL else NULL, y + at,
-                        r1 - r0, <int> op.d[1], op.f + 1)
+        normalize_block(op, step, x + at, mean + f, scale, shift, z + at if z != NULL else NULL, y + at,
+                        r0, r1 - r0, j)
 
 
 cdef inline void put_gradient(const Step *step, const float *gradient, bint accumulate,
@@ -249,10 +250,11 @@ cdef void layernorm_forward(const Op *op, const Step *step, int i, int n) noexce
             of_rows = statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK
         step.k.row_statistics(m, features, step.stride, op.f[0], x + at, of_rows)
         step.k.normalize_rows(m, features, step.stride, gamma, beta, of_rows, x + at, linear + at)
-        if activation != 0 or z != NULL:
-            for j in range(blocks_of(features)):
+        for j in range(blocks_of(features)):
+            if activation != 0 or z != NULL:
                 step.k.activation[activation](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
-                at += step.stride
+            drop_activated(op, step, 2, m, r, j, y + at)
+            at += step.stride
         r += m
 
 

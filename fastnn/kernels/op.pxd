@@ -5,12 +5,12 @@ share and returns; the engine waits for the others where the program says so. Wh
 and number stands at which index is written in the op's row of `fastnn/lowering/ops.py`.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_sparse
+from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_noise, fnn_sparse
 
 cdef enum:
-    MAX_TENSORS = 16
+    MAX_TENSORS = 20
     MAX_INTEGERS = 12
     MAX_NUMBERS = 12
     # Floats of scratch for each member of the team: gradient tiles between product and update.
@@ -92,6 +92,26 @@ cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexce
     if group > 8:
         group = 8
     return 2 if group < 2 else group & ~1
+
+
+cdef inline fnn_noise noise_of(const Op *op, const Step *step, int first, float scale) noexcept nogil:
+    """An op's random numbers at this step; integers `first` to `first` + 2 are key, stream and threshold."""
+    cdef fnn_noise noise
+    noise.key = <uint64_t> op.d[first]
+    noise.step = step.number
+    noise.stream = <uint32_t> op.d[first + 1]
+    noise.threshold = <uint32_t> op.d[first + 2]
+    noise.scale = scale
+    return noise
+
+
+cdef inline void drop_activated(const Op *op, const Step *step, int first, int64_t rows, int64_t row, int64_t j,
+                                float *y) noexcept nogil:
+    """Dropout of rows of block j that an activation just made and scaled, if the op is told to."""
+    cdef fnn_noise noise
+    if op.d[first + 2]:
+        noise = noise_of(op, step, first, 1.0)
+        step.k.drop(&noise, rows, row, j * FNN_BLOCK, y, y)
 
 
 cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin, int64_t *end) noexcept nogil:

@@ -8,6 +8,7 @@ from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.input import Input, InputLayer
 from fastnn.layers.merging import Add, Concatenate
+from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.layers.preprocessing import Rescaling
@@ -21,7 +22,9 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Dense",
+    "Dropout",
     "Flatten",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
@@ -43,8 +46,10 @@ CLASSES: dict[str, type[Layer]] = {
         BatchNormalization,
         Concatenate,
         Dense,
+        Dropout,
         ELU,
         Flatten,
+        GaussianNoise,
         InputLayer,
         LayerNormalization,
         LeakyReLU,

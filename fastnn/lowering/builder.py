@@ -61,6 +61,10 @@ class WeightProduct:
     bias: Variable | None
     x: Value
     dz: Buffer
+    dropped: Buffer | None = None
+    """The kernel with what was dropped in the forward pass, if that is so."""
+    scale: float = 1.0
+    """Of the rest."""
 
 
 @dataclass
@@ -168,6 +172,14 @@ class Builder:
         buffer = buffer or self.buffers.activation(f"d_{value.name}", value.features)
         self.gradients[value] = Gradient(buffer)
         return buffer, False
+
+    def pass_on(self, value: Value, gradient: Buffer) -> None:
+        """``gradient``, of what was made of ``value``, is one of ``value`` as well."""
+        if len(value.readers) == 1 and value not in self.gradients:
+            self.gradients[value] = Gradient(gradient)
+            return
+        dx, accumulate = self.contribution(value)
+        self.affine(gradient, dx, value.features, accumulate=accumulate)
 
     def store_gradient(self, variable: Variable) -> tuple[Buffer, bool]:
         """Where the gradient of a small weight goes, and whether it is added to what is there.

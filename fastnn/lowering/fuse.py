@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from fastnn.activations import Activation
 from fastnn.lowering.graph import Trace
-from fastnn.lowering.nodes import ActivatedNode, ActivationNode, AffineNode, InputNode
+from fastnn.lowering.nodes import (
+    ActivatedNode,
+    ActivationNode,
+    AffineNode,
+    DropoutNode,
+    InputNode,
+)
 
 
 def fuse(trace: Trace) -> None:
@@ -13,6 +20,9 @@ def fuse(trace: Trace) -> None:
             _affine_into_input(trace, node)
         elif isinstance(node, ActivationNode):
             _activation_into_maker(trace, node)
+    for node in list(trace.nodes):
+        if isinstance(node, DropoutNode):
+            _dropout_into_rectifier(trace, node)
 
 
 def _affine_into_input(trace: Trace, node: AffineNode) -> None:
@@ -38,8 +48,22 @@ def _activation_into_maker(trace: Trace, node: ActivationNode) -> None:
         _hand_over(trace, node, maker)
 
 
+def _dropout_into_rectifier(trace: Trace, node: DropoutNode) -> None:
+    """What rectifies drops, too: y > 0 tells that neither did, so the derivative needs no mask."""
+    value = node.inputs[0]
+    maker = value.maker
+    if (
+        isinstance(maker, ActivatedNode)
+        and maker.activation.kind == "relu"
+        and trace.only_for(value, node)
+    ):
+        maker.activation = Activation("scaled_relu", (node.mask.scale, 0.0, 0.0))
+        maker.mask = node.mask
+        _hand_over(trace, node, maker)
+
+
 def _hand_over(
-    trace: Trace, node: ActivationNode | AffineNode, maker: ActivatedNode | InputNode
+    trace: Trace, node: ActivationNode | AffineNode | DropoutNode, maker: ActivatedNode | InputNode
 ) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)

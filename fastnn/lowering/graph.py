@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastnn.layers.base import Layer
+from fastnn.lowering.randomness import Stream
 from fastnn.variables import Variable
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Trace:
 
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
+    streams: int = 0
+    """Of random numbers, as many as are in use."""
 
     def add(
         self,
@@ -80,6 +83,28 @@ class Trace:
     def only_for(self, value: Value, node: Node) -> bool:
         """Whether nothing but ``node`` looks at the value."""
         return value.readers == [node] and not value.is_output and value.penalty is None
+
+    def stream(self, seed: int) -> Stream:
+        """Random numbers for one more use."""
+        self.streams += 1
+        return Stream(seed, self.streams - 1)
+
+    def bypass(self, node: Node) -> None:
+        """Take out a node of one input: who reads its output reads its input."""
+        x, y = node.inputs[0], node.output
+        self.remove(node)
+        for reader in dict.fromkeys(y.readers):
+            reader.inputs = [x if value is y else value for value in reader.inputs]
+        x.readers += y.readers
+        x.is_output |= y.is_output
+        self.outputs = [x if value is y else value for value in self.outputs]
+
+    def replace(self, old: Node, new: Node) -> None:
+        """``new``, which has the inputs of ``old``, stands in its place."""
+        self.nodes[self.nodes.index(old)] = new
+        for value in new.inputs:
+            value.readers = [new if reader is old else reader for reader in value.readers]
+        new.output.maker = new
 
     def remove(self, node: Node) -> None:
         """Take out a node whose output nobody reads any more."""

@@ -16,6 +16,7 @@ from fastnn.lowering.arena import place
 from fastnn.lowering.builder import Builder, Updates
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.graph import Node, Trace
+from fastnn.lowering.inference import for_inference
 from fastnn.lowering.nodes import DenseNode, InputNode
 from fastnn.lowering.objective import Objective, take_logits
 from fastnn.lowering.penalties import PENALTY, penalize
@@ -49,6 +50,8 @@ def lower(
     The program reads its sources in this order: inputs; targets of the objectives that have one;
     weights of those that are weighted.
     """
+    if updates is None:
+        for_inference(trace)
     fuse(trace)
     logits = {
         output: take_logits(trace, output, objective.loss)

@@ -30,6 +30,7 @@ class OpSpec:
 
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "activation", "by_rows")
+_NOISE = ("key", "stream", "threshold")
 _WEIGHT = {
     f"{role}{part}": mode
     for role in ("kernel", "bias")
@@ -42,7 +43,7 @@ _GRADIENT = (
     "inputs", "units", "kernel_block", "optimizer", "accumulate", "unfinished",
     "kernel_non_negative", "bias_non_negative",
 )  # fmt: skip
-_REGULARIZERS = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue")
+_OF_GRADIENT = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue", "kept_scale")
 _UPDATED = {
     "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
     "norm": READ,
@@ -60,6 +61,7 @@ _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
 OPS: dict[str, OpSpec] = {
     # from the data set
     "gather": OpSpec({"y": WRITE}, ("features", "source"), ("scale", "offset")),
+    "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
     "gather_values": OpSpec({"y": WRITE}, ("source",)),
     "sparse_columns": OpSpec(
         {"column_start": WRITE, "row": WRITE, "value": WRITE},
@@ -69,11 +71,11 @@ OPS: dict[str, OpSpec] = {
     # forward
     "dense_forward": OpSpec(
         {"x": READ, "kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
-        _DENSE, _PARAMS, by_rows="setting",
+        (*_DENSE, *_NOISE), _PARAMS, by_rows="setting",
     ),
     "dense_forward_sparse": OpSpec(
         {"kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
-        (*_DENSE, "source"), _PARAMS, by_rows="setting",
+        (*_DENSE, *_NOISE, "source"), _PARAMS, by_rows="setting",
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
     "softmax_forward": OpSpec({"z": READ, "y": WRITE}, ("features",)),
@@ -83,16 +85,30 @@ OPS: dict[str, OpSpec] = {
     ),
     "batchnorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
-        ("features", "activation"), ("epsilon", *_PARAMS), by_rows=False,
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), by_rows=False,
     ),
     "batchnorm_inference": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
          "z": WRITE, "y": WRITE},
-        ("features", "activation"), ("epsilon", *_PARAMS),
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
     ),
     "layernorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
-        ("features", "activation"), ("epsilon", *_PARAMS),
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
+    ),
+    "dropout": OpSpec(
+        {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",)
+    ),
+    "gaussian_noise": OpSpec({"x": READ, "y": WRITE}, ("features", *_NOISE), ("scale",)),
+    "drop_weights": OpSpec(
+        {"w": READ, "dropped": WRITE}, ("inputs", "units", "kernel_block", *_NOISE), ("scale",),
+        by_rows=False,
+    ),
+    "square": OpSpec({"x": READ, "y": WRITE}, ("features",)),
+    "square_weights": OpSpec({"w": READ, "y": WRITE}, ("size",), by_rows=False),
+    "gaussian_expectation": OpSpec(
+        {"mean": READ, "variance": READ, "nodes": READ, "y": WRITE},
+        ("features", "activation", "points"), (*_PARAMS, "ratio"),
     ),
     # objective
     "loss": OpSpec(
@@ -131,11 +147,12 @@ OPS: dict[str, OpSpec] = {
         ("features", "accumulate_gamma", "accumulate_beta"), by_rows=False,
     ),
     "dense_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, **_WEIGHT}, _GRADIENT, _REGULARIZERS, by_rows=False
+        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,
+        by_rows=False,
     ),
     "dense_backward_weights_sparse": OpSpec(
-        {**_NONZEROS, "dz": READ, **_WEIGHT},
-        (*_GRADIENT, "capacity"), _REGULARIZERS, by_rows=False,
+        {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
+        (*_GRADIENT, "capacity"), _OF_GRADIENT, by_rows=False,
     ),
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),

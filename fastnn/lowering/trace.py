@@ -23,11 +23,15 @@ from fastnn.lowering.nodes import (
     BatchNormalizationNode,
     ConcatenateNode,
     DenseNode,
+    DropConnectNode,
+    DropoutNode,
+    GaussianNoiseNode,
     InputNode,
     LayerNormalizationNode,
     NumPyNode,
     SoftmaxNode,
 )
+from fastnn.lowering.randomness import Mask
 
 
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
@@ -62,10 +66,12 @@ def _(layer: Layer, trace: Trace, inputs: list[Value], features: int) -> Value:
 
 @lower_layer.register
 def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> Value:
-    value = trace.add(
-        DenseNode, layer, inputs, features,
-        kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"),
-    )  # fmt: skip
+    settings = dict(kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"))
+    if layer.dropconnect_seed is not None and layer.dropconnect > 0:
+        mask = Mask(trace.stream(layer.dropconnect_seed), layer.dropconnect)
+        value = trace.add(DropConnectNode, layer, inputs, features, weight_mask=mask, **settings)
+    else:
+        value = trace.add(DenseNode, layer, inputs, features, **settings)
     value = _activate(layer, trace, value, layer.activation)
     if layer.activity_regularizer is not None:
         value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
@@ -122,6 +128,24 @@ def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], featu
         LayerNormalizationNode, layer, inputs, features,
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
         activation=Activation("linear"),
+    )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.Dropout, trace: Trace, inputs: list[Value], features: int) -> Value:
+    if not layer.rate:
+        return inputs[0]
+    mask = Mask(trace.stream(layer.seed), layer.rate)
+    return trace.add(DropoutNode, layer, inputs, features, mask=mask)
+
+
+@lower_layer.register
+def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], features: int) -> Value:
+    if not layer.stddev:
+        return inputs[0]
+    return trace.add(
+        GaussianNoiseNode, layer, inputs, features,
+        stream=trace.stream(layer.seed), stddev=layer.stddev,
     )  # fmt: skip
 
 

@@ -155,6 +155,8 @@ def _emit_product(builder: Builder, product: WeightProduct, operands: _Operands)
         "units": product.kernel.shape[1],
         "kernel_block": product.kernel.storage.shape[1] * BLOCK,
         "dz": product.dz,
+        "dropped": product.dropped,
+        "kept_scale": product.scale,
     }
     if product.x in builder.nonzeros:
         source, (column_start, row, value) = builder.nonzeros[product.x]

@@ -119,6 +119,7 @@ static double activation_twin(int kind, double x) {
         case FNN_SOFTPLUS: return fmax(x, 0) + log1p(exp(-fabs(x)));
         case FNN_SOFTSIGN: return x / (1 + fabs(x));
         case FNN_RELU_GENERAL: return x < 0.5 ? (double)0.3f * (x - 0.5) : fmin(x, 6);
+        case FNN_SCALED_RELU: return x > 0 ? (double)0.3f * x : 0;
         default: return NAN;
     }
 }
@@ -184,6 +185,49 @@ static void rows(const fnn_kernels *k) {
     free(z), free(p), free(d);
 }
 
+/* Philox4x32 as Salmon et al. (2011) write it. */
+static void philox(int rounds, const uint32_t key[2], const uint32_t counter[4], uint32_t c[4]) {
+    uint32_t k0 = key[0], k1 = key[1];
+    memcpy(c, counter, 4 * sizeof *c);
+    for (int round = 0; round < rounds; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        const uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
+        c[0] = (uint32_t)(p1 >> 32) ^ c[1] ^ k0, c[1] = (uint32_t)p1;
+        c[2] = (uint32_t)(p0 >> 32) ^ c[3] ^ k1, c[3] = (uint32_t)p0;
+    }
+}
+
+static void noise(const fnn_kernels *k) {
+    static const uint32_t known[2][4] = {{0x5f6fb709, 0x0d893f64, 0x4f121f81, 0x4f730a48},
+                                         {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}};
+    const uint32_t zero[4] = {0};
+    uint32_t word[4];
+    for (int i = 0; i < 2; i++) {
+        philox(i ? 10 : 7, zero, zero, word);
+        for (int j = 0; j < 4; j++) check("twin", "philox", word[j], known[i][j], 0);
+    }
+    const fnn_noise noise = {.key = 0x123456789abcdef0, .step = 0x500000007, .stream = 3, .threshold = 1u << 30, .scale = 1.5f};
+    const uint32_t key[2] = {0x9abcdef0, 0x12345678};
+    float *x = floats(ROWS * B), *y = floats(ROWS * B), *marked = floats(ROWS * B), *normal = floats(ROWS * B);
+    for (int i = 0; i < ROWS * B; i++) x[i] = draw(1);
+    k->drop(&noise, ROWS, 8, 32, x, y);
+    k->drop_marked(&noise, ROWS, 8, 32, x, marked);
+    k->add_normal(&noise, ROWS, 8, 32, 13, x, normal);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < B; c++) {
+            const uint32_t counter[4] = {32 + (uint32_t)c, (uint32_t)(8 + r) / 4, 7, 3 << 16 | 5};
+            philox(7, key, counter, word);
+            const int i = r * B + c, kept = word[r % 4] >= 1u << 30;
+            check(k->name, "drop", y[i], kept ? 1.5f * x[i] : 0, 0);
+            check(k->name, "drop_marked", marked[i], kept ? 1.5f * x[i] : 0, 0);
+            check(k->name, "the mark", signbit(marked[i]) && marked[i] == 0, !kept, 0);
+            const int pair = r % 4 / 2 * 2;
+            const double u = ((word[pair] >> 1) + 0.5) / 0x1p31, angle = 2 * acos(-1) * word[pair + 1] / 0x1p32;
+            const double radius = sqrt(-2 * log(u)), want = radius * (r % 2 ? sin(angle) : cos(angle));
+            check(k->name, "add_normal", normal[i], c < 13 ? x[i] + 1.5 * want : x[i], 32 * U * (1 + radius + 1 / radius));
+        }
+    free(x), free(y), free(marked), free(normal);
+}
+
 int main(int argc, char **argv) {
     const char *chosen = fnn_select(NULL)->name;
     printf("chosen: %s; checked:", chosen);
@@ -193,6 +237,7 @@ int main(int argc, char **argv) {
         products(k);
         elementwise(k);
         rows(k);
+        noise(k);
     }
     printf("\n");
     if (argc > 1 && strcmp(argv[1], chosen) != 0) {

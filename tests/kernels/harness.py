@@ -8,6 +8,7 @@ after all, the result says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,10 @@ class Batch:
         sums: Array | None = None,
         outputs: Sequence[Array] = (),
         batch_size: int | None = None,
+        number: int = 0,
     ) -> None:
         """One step over the batch, or several of ``batch_size`` rows; the team waits before each op
-        but the first."""
+        but the first. ``number``: of steps before it."""
         for op in ops[1:]:
             op.wait = True
         order = np.asarray(np.arange(self.rows) if order is None else order, np.int64)
@@ -119,6 +121,7 @@ class Batch:
             list(outputs),
             threads,
             np.inf,
+            SimpleNamespace(iterations=number),
         )
 
 

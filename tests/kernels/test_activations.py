@@ -118,6 +118,9 @@ TWINS = {
         (SLOPE, 6.0, 0.5),
         (0.5, 6.0),
     ),
+    "scaled_relu": Twin(
+        lambda x: np.maximum(1.25 * x, 0), lambda x: 2 * np.abs(x), constant(0), (1.25,), (0.0,)
+    ),
 }
 
 EXTREMES = np.float64(

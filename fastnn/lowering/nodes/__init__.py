@@ -5,6 +5,13 @@ from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
 from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
+from fastnn.lowering.nodes.noise import (
+    DropConnectNode,
+    DropoutNode,
+    ExpectationNode,
+    GaussianNoiseNode,
+    NoiseNode,
+)
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
 from fastnn.lowering.nodes.python import NumPyNode
 
@@ -16,8 +23,13 @@ __all__ = [
     "BatchNormalizationNode",
     "ConcatenateNode",
     "DenseNode",
+    "DropConnectNode",
+    "DropoutNode",
+    "ExpectationNode",
+    "GaussianNoiseNode",
     "InputNode",
     "LayerNormalizationNode",
+    "NoiseNode",
     "NumPyNode",
     "SoftmaxNode",
 ]

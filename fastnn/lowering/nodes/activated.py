@@ -10,6 +10,7 @@ from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
+from fastnn.lowering.randomness import Mask
 
 
 @dataclass(eq=False)
@@ -23,6 +24,12 @@ class ActivatedNode(Node):
     activation: Activation
     z: Buffer | None = field(default=None, init=False)
     """Where z lies, if the activation's derivative reads it."""
+    mask: Mask | None = field(default=None, init=False)
+    """Of a Dropout that follows a scaled rectifier."""
+
+    def drops(self) -> dict[str, int]:
+        """Integers of the op that computes f."""
+        return self.mask.settings() if self.mask is not None else {}
 
     def room_for_z(self, builder: Builder) -> Buffer | None:
         """Set ``z``, if it is to be kept."""

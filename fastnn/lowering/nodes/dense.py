@@ -28,9 +28,10 @@ class DenseNode(ActivatedNode):
     def forward(self, builder: Builder) -> None:
         y = builder.activation(self.output)
         operands = dict(
-            kernel=builder.weight(self.kernel), bias=builder.weight(self.bias), y=y,
-            z=self.room_for_z(builder), **self._settings(builder),
+            kernel=self.factor(builder), bias=builder.weight(self.bias), y=y,
+            z=self.room_for_z(builder), **self.product_settings(builder),
             activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
+            **self.drops(),
         )  # fmt: skip
         x = self.inputs[0]
         if x in builder.nonzeros:
@@ -42,7 +43,7 @@ class DenseNode(ActivatedNode):
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
         if self.kernel.trainable:
-            builder.products.append(WeightProduct(self.kernel, self.bias, x, dz))
+            builder.products.append(self.weight_product(dz))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
@@ -70,13 +71,23 @@ class DenseNode(ActivatedNode):
         if builder.proof is not None and not accumulate:
             magnitudes = builder.proof.room(dx, -(-x.features // PANEL))
         builder.emit(
-            "dense_backward_input", dz_t=dz_t, kernel=builder.weight(self.kernel), dx=dx, x_z=x_z,
-            x=builder.values[x] if through.kind != "linear" else None, **self._settings(builder),
+            "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
+            x=builder.values[x] if through.kind != "linear" else None,
+            **self.product_settings(builder),
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
             units_of_rows=builder.proof.units if builder.proof else 0, **activation_params(through),
         )  # fmt: skip
 
-    def _settings(self, builder: Builder) -> dict[str, int]:
+    def factor(self, builder: Builder) -> Buffer | None:
+        """What x is multiplied by."""
+        return builder.weight(self.kernel)
+
+    def weight_product(self, dz: Buffer) -> WeightProduct:
+        """The gradient of the weights."""
+        return WeightProduct(self.kernel, self.bias, self.inputs[0], dz)
+
+    def product_settings(self, builder: Builder) -> dict[str, int]:
+        """Integers of the ops of products."""
         units = self.output.features
         return {
             "inputs": self.inputs[0].features,

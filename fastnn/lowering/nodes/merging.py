@@ -20,13 +20,8 @@ class AddNode(Node):
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         for value in self.inputs:
-            if value not in builder.needs_gradient:
-                continue
-            if value.readers == [self] and value not in builder.gradients:
-                builder.gradients[value] = Gradient(dy.buffer)
-                continue
-            dx, accumulate = builder.contribution(value)
-            builder.affine(dy.buffer, dx, self.output.features, accumulate=accumulate)
+            if value in builder.needs_gradient:
+                builder.pass_on(value, dy.buffer)
 
 
 @dataclass(eq=False)

@@ -34,7 +34,7 @@ class NormalizationNode(ActivatedNode):
             beta=builder.weight(self.beta), z=self.room_for_z(builder),
             y=builder.activation(self.output), features=features, epsilon=self.epsilon,
             activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
-            **operands,
+            **self.drops(), **operands,
         )  # fmt: skip
 
     def _gradients(self, builder: Builder, dy: Buffer) -> dict[str, Buffer | float | None]:
