@@ -6,16 +6,20 @@
 #define SELU_SCALE 1.0507009873554805f
 #define GELU_C 0.7978845608028654f /* sqrt(2 / pi) */
 
+/* The params are read first: a loop that might overwrite them, or read them in one case only, would have
+ * to go number by number. */
 #define ACTIVATION(name, Y, DZ)                                                                        \
-    static void name(int64_t n, const float *params, const float *z, float *y) {                       \
+    static void name(int64_t n, const float *given, const float *z, float *y) {                        \
+        const float params[3] = {given[0], given[1], given[2]};                                        \
         (void)params;                                                                                  \
         for (int64_t i = 0; i < n; i++) {                                                              \
             const float x = z[i];                                                                      \
             y[i] = (Y);                                                                                \
         }                                                                                              \
     }                                                                                                  \
-    static void name##_backward(int64_t n, const float *params, const float *z, const float *y,        \
+    static void name##_backward(int64_t n, const float *given, const float *z, const float *y,         \
                                 const float *dy, float *dz) {                                          \
+        const float params[3] = {given[0], given[1], given[2]};                                        \
         (void)params, (void)z, (void)y;                                                                \
         for (int64_t i = 0; i < n; i++) dz[i] = dy[i] * (DZ);                                          \
     }
