@@ -131,7 +131,9 @@ def test_the_reference_clips_the_norm_of_all_gradients_together(folder: Path) ->
 
 
 @pytest.mark.parametrize("data", ["full", "sparse"])
-@pytest.mark.parametrize("fields", [{}, {"global_clipnorm": 0.5}, TREATED])
+@pytest.mark.parametrize(
+    "fields", [{}, {"global_clipnorm": 0.5}, TREATED, TREATED | {"dropout": 0.5}], ids=str
+)
 def test_fastnn_does_the_job(
     folder: Path, fastnn_entrant: Entrant, data: str, fields: dict[str, Any]
 ) -> None:

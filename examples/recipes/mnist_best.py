@@ -1,28 +1,26 @@
-"""The best of a plain MLP on MNIST, without altered images: dropout, max-norm and a long descent.
+"""The best of a plain MLP on MNIST, without altered images: BatchNorm, noise, and a long descent.
 
     python examples/recipes/mnist_best.py
 
-After Srivastava et al. (2014, table 2), who report 98.94 % for three layers of 1024 ReLUs with
-dropout and max-norm, and 99.05 % for two of 8192.
+The supervised baseline of Rasmus et al. (2015, "Semi-supervised learning with ladder networks", table
+1): normal noise on the pixels and after each normalization. They report 99.20 % after 150 epochs.
 """
 
 from recipe import CLASSES, main
 
 import fastnn as fnn
-from fastnn import constraints, layers, optimizers
+from fastnn import layers, optimizers
 
-WIDTH = 1024
+WIDTHS = (1000, 500, 250, 250, 250)
+NOISE = 0.3
 
 
-def hidden() -> list[layers.Layer]:
+def hidden(width: int) -> list[layers.Layer]:
     return [
-        layers.Dense(
-            WIDTH,
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_constraint=constraints.MaxNorm(2.0),
-        ),
-        layers.Dropout(0.5),
+        layers.Dense(width, use_bias=False),
+        layers.BatchNormalization(),
+        layers.GaussianNoise(NOISE),
+        layers.ReLU(),
     ]
 
 
@@ -32,19 +30,17 @@ def build(steps: int) -> fnn.Sequential:
             layers.Input((28, 28)),
             layers.Rescaling(1 / 255),
             layers.Flatten(),
-            layers.Dropout(0.2),
-            *hidden(),
-            *hidden(),
-            *hidden(),
+            layers.GaussianNoise(NOISE),
+            *(layer for width in WIDTHS for layer in hidden(width)),
             layers.Dense(CLASSES, activation="softmax"),
         ]
     )
-    descent = optimizers.schedules.CosineDecay(1e-3, steps)
+    falling = optimizers.schedules.PolynomialDecay(2e-3, steps, 0.0)
     model.compile(
-        optimizers.Adam(descent), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        optimizers.Adam(falling), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     return model
 
 
 if __name__ == "__main__":
-    main(__doc__, build, epochs=100, batch_size=128)
+    main(__doc__, build, epochs=50, batch_size=100)

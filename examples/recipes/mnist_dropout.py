@@ -2,8 +2,8 @@
 
     python examples/recipes/mnist_dropout.py
 
-The net, the optimizer and the batches of Keras's example "mnist_mlp" (Chollet 2015), whose author
-names 98.40 %.
+The net and the batches of Keras's example "mnist_mlp" (Chollet 2015), whose author names 98.40 %
+with RMSprop at one rate. Here it is Adam, with a rate that falls to zero.
 """
 
 from recipe import CLASSES, main
@@ -25,8 +25,9 @@ def build(steps: int) -> fnn.Sequential:
             layers.Dense(CLASSES, activation="softmax"),
         ]
     )
+    falling = optimizers.schedules.CosineDecay(1e-3, steps)
     model.compile(
-        optimizers.RMSprop(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        optimizers.Adam(falling), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     return model
 
