@@ -86,8 +86,7 @@ def fit(model: Any, x: Any, y: Any, **options: Any) -> Any:
 
 def state(model: Any) -> list[np.ndarray]:
     """Weights with moving statistics, slots, averages, the count of steps."""
-    kept = model._training_state()
-    return [*model.get_weights(), *(kept[name] for name in sorted(kept))]
+    return [*model.get_weights(), *model._training_state().values()]
 
 
 def bits(model: Any) -> list[bytes]:
