@@ -13,17 +13,16 @@ Design
   needed for the team to agree.
 """
 
-from libc.math cimport isfinite, sqrt
+from libc.math cimport isfinite, isnan, sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_sparse
-from fastnn.kernels.gradients cimport NON_NEGATIVE, UNIT_NORM, finish
+from fastnn.kernels.gradients cimport NAN, NON_NEGATIVE, UNIT_NORM, finish
 from fastnn.kernels.op cimport NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, smaller, take
 
 cdef extern from "math.h" nogil:
     double INFINITY
-    double NAN
 
 cdef enum:
     # Rows of a block that are updated at a time: gradient, weight and slots stay in the first-level cache.
@@ -91,6 +90,10 @@ cdef inline float largest(const int32_t *magnitudes, const int64_t *where, int64
     return number_of(most)
 
 
+cdef inline double atleast_one(float x) noexcept nogil:
+    return 1.0 if x < 1.0 else x  # NaN stays NaN
+
+
 cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Halts the step unless all products x' dz are surely finite."""
     cdef const int32_t *magnitudes = <const int32_t *> op.t[0]   # IN (entries, units)
@@ -98,7 +101,8 @@ cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept n
     cdef int64_t p, units = parts(step.rows, ROW_UNIT)
     cdef double bound
     for p in range(op.d[0]):
-        bound = <double> largest(magnitudes, factors + 6 * p, units) * step.rows
+        # not less than 1: the sum of dz is the bias's gradient
+        bound = atleast_one(largest(magnitudes, factors + 6 * p, units)) * step.rows
         bound *= largest(magnitudes, factors + 6 * p + 3, units)
         if not bound < SURELY_FINITE:
             step.verdict.state = UNPROVEN
@@ -137,7 +141,7 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
         return
     for k in range(op.d[0]):
         total += squares[k]
-    if op.d[3] or not isfinite(total):
+    if op.d[3] or not (isfinite(total) or isnan(total)):
         total = 0.0
         for k in range(op.d[1]):
             total += NAN if not isfinite(gradient[k]) else <double> gradient[k] * gradient[k]

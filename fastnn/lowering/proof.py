@@ -1,7 +1,7 @@
 """Proof that the gradients of a step are finite, before the first weight is touched.
 
 A gradient that goes straight into its update is nowhere as a whole. But it is a sum of products, so
-its numbers are at most rows * max|x| * max|dz|: a look at the activations is enough. See
+its numbers are at most rows * max(|x|, 1) * max|dz|: a look at the activations is enough. See
 ``fastnn/kernels/gradients.pyx``.
 """
 

@@ -61,7 +61,10 @@ def _store(
     builder: Builder, product: WeightProduct, finished: bool, squares: dict[Variable, Buffer]
 ) -> None:
     """A Dense layer's gradients to memory, with the squares of each column of each panel."""
-    operands: _Operands = {"optimizer": -1, "unfinished": not finished}
+    assert builder.updates is not None
+    operands: _Operands = {
+        "optimizer": -1, "unfinished": not finished, "clipvalue": builder.updates.clipvalue,
+    }  # fmt: skip
     for role, variable in (("kernel", product.kernel), ("bias", product.bias)):
         if variable is None:
             continue

@@ -229,6 +229,7 @@ def run_batches(
             before(batches)
         last = min(n_rows, at + batch_size) if one_by_one else n_rows
         done = run(executable, last)
+        skipped_rows += executable.skipped_rows
         ran, wrong = executable, None
         if executable.unproven and training is not None:
             batches += -(-(done - at) // batch_size)
@@ -236,8 +237,6 @@ def run_batches(
             with training.storing() as ran:
                 done = run(ran, min(n_rows, at + batch_size))
                 skipped_rows += ran.skipped_rows
-        else:
-            skipped_rows += executable.skipped_rows
         batches += -(-(done - at) // batch_size)
         at = done
         if ran.nonfinite and training is not None:

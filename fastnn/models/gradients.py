@@ -40,7 +40,7 @@ def gradient_norms(
     model._check_compiled()
     dataset = feed(model, x, y, sample_weight)
     objectives, weighted = objectives_for(model, dataset)
-    updates = replace(model._updates(), apply=False, halts=False)
+    updates = replace(model._updates(), apply=False, halts=False, clipvalue=0.0)
     rows = len(dataset)
     threads = threads_for(rows * model._executables.signature.multiply_adds)
     with model._executables.lend(rows, objectives, updates, dataset.longest_rows) as executable:

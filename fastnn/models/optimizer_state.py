@@ -37,7 +37,8 @@ class OptimizerState:
                     self._first(variable, name) for name in optimizer.slots_for(variable)
                 ]
                 if optimizer.use_ema:
-                    self._averages[variable] = aligned_zeros(variable.storage.shape)
+                    # The first step replaces it; but that step may be skipped.
+                    self._averages[variable] = _aligned(variable.storage)
         return Updates(
             kernels={variable: optimizer.kernel_for(variable) for variable in self._slots},
             slots=self._slots,

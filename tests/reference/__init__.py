@@ -8,12 +8,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reference import cases_fit, cases_layers, cases_losses, cases_norms, cases_optimizers
+from reference import (
+    cases_clipping,
+    cases_fit,
+    cases_layers,
+    cases_losses,
+    cases_norms,
+    cases_optimizers,
+)
 from reference.protocol import CASES, Run, execute
 
 __all__ = ["Reference", "Run", "execute", "select"]
 
-_MODULES = (cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms)
+_MODULES = (
+    cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms, cases_clipping,
+)  # fmt: skip
 
 
 def select(prefixes: list[str]) -> list[str]:
