@@ -2,8 +2,9 @@
 
     python examples/recipes/mnist_best.py
 
-The supervised baseline of Rasmus et al. (2015, "Semi-supervised learning with ladder networks", table
-1): normal noise on the pixels and after each normalization. They report 99.20 % after 150 epochs.
+The supervised baseline of Rasmus et al. (2015, "Semi-supervised learning with ladder networks",
+table 1): normal noise on the pixels and after each normalization. They report 99.20 % after 150
+epochs.
 """
 
 from recipe import CLASSES, main
