@@ -12,8 +12,6 @@ class Executable:
     capacity: int
     unproven: bool
     nonfinite: bool
-    where: int
-    skipped_steps: int
     skipped_rows: int
     def __init__(self, program: Any) -> None: ...
     def run(

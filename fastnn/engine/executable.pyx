@@ -81,7 +81,6 @@ cdef struct Run:
     int64_t done           # OUT: position after the last batch that ran
     Verdict verdict        # OUT: of the batch at `done`, if it was halted
     bint skip              # a batch of which a gradient is not finite is left out
-    int64_t skipped_steps  # OUT
     int64_t skipped_rows   # OUT
     int failed             # a function raised an exception; only member 0 looks within a step
     int stop[2]
@@ -149,7 +148,6 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             elif not run.failed:
                 run.done = at
                 if verdict.state != PROCEED:
-                    run.skipped_steps += 1
                     run.skipped_rows += step.rows
             run.stop[number & 1] = halted or run.failed or now() > run.deadline
         fnn_wait(&run.barrier, n)
@@ -206,9 +204,9 @@ cdef class Executable:
     cdef int n_ops
     cdef int64_t stride
     cdef Queue *queues
-    # Of the last run: why it was halted, for which gradient, and what was left out.
+    # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
-    cdef readonly int64_t where, skipped_steps, skipped_rows
+    cdef readonly int64_t skipped_rows
     cdef int queues_for    # members that scratch and queues have room for
 
     def __cinit__(self, program):
@@ -271,8 +269,8 @@ cdef class Executable:
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
 
         A batch that the program's guard halts ends the run before it: then `unproven` or `nonfinite` is
-        set, and `where` is the number of the gradient. With `skip`, one with a gradient that is not finite
-        is left out instead; `skipped_steps` and `skipped_rows` count these.
+        set. With `skip`, one with a gradient that is not finite is left out instead; `skipped_rows` counts
+        its rows.
 
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
@@ -328,8 +326,7 @@ cdef class Executable:
             error = start(&run)
         self.unproven = run.verdict.state == UNPROVEN
         self.nonfinite = run.verdict.state == NONFINITE
-        self.where = run.verdict.where
-        self.skipped_steps, self.skipped_rows = run.skipped_steps, run.skipped_rows
+        self.skipped_rows = run.skipped_rows
         if error:
             raise OSError(error, "no thread could be started")
         if counter is not None:

@@ -106,7 +106,6 @@ cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept n
         bound *= largest(magnitudes, factors + 6 * p + 3, units)
         if not bound < SURELY_FINITE:
             step.verdict.state = UNPROVEN
-            step.verdict.where = p
             return
 
 
@@ -156,7 +155,6 @@ cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
     for v in range(op.d[0]):
         if op.d[1] and not isfinite(norms[v]):
             step.verdict.state = NONFINITE
-            step.verdict.where = v
             return
         total += norms[v]
     if op.f[0] > 0 and not sqrt(total) <= op.f[0]:

@@ -40,7 +40,6 @@ cdef enum:
 
 ctypedef struct Verdict:
     int state              # other than PROCEED: the rest of the step is left out
-    int64_t where          # which gradient
     float scale            # of all gradients: clipping by the global norm
 
 ctypedef struct Step:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.kernels.layout import n_blocks
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.verify import InvalidProgram
 
 _Entry = tuple[int, int]
 ONE: _Entry = (0, 0)
@@ -35,6 +36,8 @@ class Proof:
     def room(self, of: object, count: int = 1) -> Buffer:
         """Where the maxima of a tensor go; one, or one for each of its ``count`` parts."""
         first, self._taken = self._taken, self._taken + count
+        if self._taken > len(self._magnitudes):  # a kernel would write beyond the end
+            raise InvalidProgram(f"more maxima than the {len(self._magnitudes)} there is room for")
         self._of[of] = (first, count)
         return Buffers.of_array("magnitudes", self._magnitudes[first : self._taken])
 
