@@ -1,0 +1,63 @@
+"""What one step of training shows of each layer: the figures that the engine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+
+__all__ = ["LayerStatistics", "StepStatistics"]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Figures of one layer in one step. A figure that the layer does not have is NaN.
+
+    Gradients are those of the whole loss, with regularizers, before clipping by a norm. Activations
+    are the layer's outputs; of an output whose softmax or sigmoid is computed within the loss, its
+    inputs.
+
+    Attributes:
+        name: The layer's.
+        gradient_norm: L2 norm of the gradient over all weights of the layer.
+        gradient_max: Its largest absolute value.
+        gradient_size: How many numbers the gradient has; 0 if the layer trains nothing.
+        weight_norm: L2 norm of the kernel (of all weights, where there is no kernel), after the
+            step.
+        update_ratio: L2 norm of the step by that of the weights before it, of the same weights.
+        nonfinite: How many numbers of gradient and activations are infinite or NaN.
+        activation: The kind of activation function that ends the layer; "linear" if there is none.
+        mean, deviation: Of the activations, over rows and units.
+        zeros: Share of activations that are exactly 0.
+        dead: Share of units that have been 0 for every row of every step looked at, for as long
+            as the window; NaN until a window is full.
+        saturated: Share of activations where the derivative is below 5 % of its largest value;
+            NaN if the activation is not bounded.
+    """
+
+    name: str
+    gradient_norm: float = nan
+    gradient_max: float = nan
+    gradient_size: int = 0
+    weight_norm: float = nan
+    update_ratio: float = nan
+    nonfinite: int = 0
+    activation: str = "linear"
+    mean: float = nan
+    deviation: float = nan
+    zeros: float = nan
+    dead: float = nan
+    saturated: float = nan
+
+
+@dataclass(frozen=True)
+class StepStatistics:
+    """Figures of one step.
+
+    Attributes:
+        step: The optimizer's steps before this one.
+        layers: By name, in the model's order.
+    """
+
+    step: int
+    layers: Mapping[str, LayerStatistics]
