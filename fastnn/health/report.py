@@ -30,6 +30,9 @@ class Trial:
             the root of its size; median over the last steps.
         error: Why training broke off.
         steps: What was seen of each step.
+        learned: How much of what there is to learn, from 0 to 1: by how much the loss is below
+            that of the best constant prediction, or the accuracy above that of the most frequent
+            class, each by the most that it could be; whichever is more.
     """
 
     losses: tuple[float, ...]
@@ -38,6 +41,7 @@ class Trial:
     gradient_ratio: float = nan
     error: str | None = None
     steps: tuple[StepStatistics, ...] = ()
+    learned: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
+from fastnn.health.baseline import baseline_loss, chance
 from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
 from fastnn.layers import BatchNormalization
@@ -43,8 +44,10 @@ def run_trial(model: Model, sample: Sample, steps: int, batch_size: int) -> Tria
     losses: list[float] = []
     observed: list[StepStatistics] = []
     error = _train(model, dataset, steps, batch_size, losses, observed)
-    loss, accuracy = (nan, nan) if error else _evaluate(model, sample)
-    return Trial(tuple(losses), loss, accuracy, gradient_ratio(observed), error, tuple(observed))
+    loss, accuracy, learned = (nan, nan, 0.0) if error else _evaluate(model, sample, losses[0])
+    return Trial(
+        tuple(losses), loss, accuracy, gradient_ratio(observed), error, tuple(observed), learned
+    )
 
 
 def _train(
@@ -82,18 +85,24 @@ def _train(
     return None if losses else "every step was skipped, since its gradient was not finite"
 
 
-def _evaluate(model: Model, sample: Sample) -> tuple[float, float]:
+def _evaluate(model: Model, sample: Sample, first_loss: float) -> tuple[float, float, float]:
     dataset = feed(model, *sample.held_out)
     totals = model._totals()
     run_pass(model, dataset, np.arange(len(dataset)), min(len(dataset), ROWS_AT_A_TIME), totals)
     predictions = model.predict(sample.held_out[0])
     outputs = predictions if isinstance(predictions, list) else [predictions]
-    accuracies = [
-        share_right(target, output)
-        for target, output in zip(dataset.targets, outputs, strict=False)
-    ]
-    known = [accuracy for accuracy in accuracies if isfinite(accuracy)]
-    return totals.logs()["loss"], float(np.mean(known)) if known else nan
+    rights, chances = [], []
+    for target, output in zip(dataset.targets, outputs, strict=False):
+        right = share_right(target, output)
+        if isfinite(right):
+            rights.append(right)
+            chances.append(chance(target))
+    accuracy = float(np.mean(rights)) if rights else nan
+    loss = totals.logs()["loss"]
+    known = baseline_loss(model, dataset)
+    of_loss = 1.0 - loss / (known or first_loss) if loss < first_loss or known else 0.0
+    of_accuracy = (accuracy - np.mean(chances)) / (1.0 - np.mean(chances)) if rights else 0.0
+    return loss, accuracy, float(np.clip(np.nanmax([of_loss, of_accuracy, 0.0]), 0.0, 1.0))
 
 
 def share_right(target: ArrayLike, y_pred: NDArray[np.float32]) -> float:
