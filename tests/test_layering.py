@@ -21,7 +21,7 @@ FLOORS = [
     {"health"},
     {"models"},
     {"callbacks"},
-    {"data"},
+    {"data", "verdicts"},
     {"lowering"},
     {"layers", "graph", "losses", "metrics", "optimizers", "initializers", "activations", "utils"},
     {"variables", "statistics"},
