@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -42,9 +41,9 @@ class GradientHealth(Callback):
         on_problem: "warn" (a ``GradientHealthWarning``), "stop" (ends training after the batch at
             hand, with a message), "raise" (a ``GradientHealthError``) or "ignore" (only ``found``
             tells).
-        window: Steps over which verdicts are reached: units that give 0 all along are dead, and of
-            other figures the median decides. By default ten times ``every``. No verdict falls
-            before the first window is full, but on numbers that are not finite.
+        window: Steps after which verdicts are reached, again and again: units that gave 0 all
+            along are dead, and of other figures the median decides. By default ten times
+            ``every``. Only numbers that are not finite are told of at once.
         thresholds: Of ``fastnn.verdicts``.
 
     Attributes:
@@ -71,14 +70,14 @@ class GradientHealth(Callback):
         self.statistics: list[StepStatistics] = []
         self.found: dict[int, list[Finding]] = {}
         self._epoch: list[StepStatistics] = []
-        self._recent: deque[StepStatistics] = deque()
+        self._window: list[StepStatistics] = []
         self._known: set[tuple[str, str]] = set()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begin anew."""
         self.statistics, self.found = [], {}
         self._epoch = []
-        self._recent = deque(maxlen=self.statistics_window // self.statistics_every + 1)
+        self._window = []
         self._known = set()
 
     def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
@@ -86,8 +85,12 @@ class GradientHealth(Callback):
         self.statistics += statistics
         self._epoch += statistics
         for step in statistics:
-            self._recent.append(step)
-            self._look(step.step)
+            self._window.append(step)
+            full = step.step - self._window[0].step >= self.statistics_window
+            if full or any(layer.nonfinite for layer in step.layers.values()):
+                self._look(step.step)
+            if full:
+                self._window = [step]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the epoch's means to its logs."""
@@ -96,12 +99,10 @@ class GradientHealth(Callback):
         self._epoch = []
 
     def _look(self, step: int) -> None:
-        full = len(self._recent) == self._recent.maxlen
         new = [
             finding
-            for finding in findings(self._recent, self.thresholds)
-            if (full or finding.verdict == "nonfinite")
-            and (finding.layer, finding.verdict) not in self._known
+            for finding in findings(self._window, self.thresholds)
+            if (finding.layer, finding.verdict) not in self._known
         ]
         if not new:
             return
