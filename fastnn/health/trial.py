@@ -29,11 +29,16 @@ _MOMENTUM = 0.9
 beginning."""
 
 
-def run_trial(model: Model, sample: Sample, steps: int, batch_size: int) -> Trial:
+def run_trial(
+    model: Model, sample: Sample, steps: int, batch_size: int, every: int = 1
+) -> Trial:
     """Train ``model``, which is changed, and evaluate it on the rows held out.
 
     The batches are the same for every net. Moving statistics of batch normalization follow with a
     momentum of at most 0.9.
+
+    Args:
+        every: Steps of which the statistics of one are taken.
     """
     for layer in _flat(model.layers):
         if isinstance(layer, BatchNormalization):
@@ -43,7 +48,7 @@ def run_trial(model: Model, sample: Sample, steps: int, batch_size: int) -> Tria
     dataset.find_nonzeros(model._executables.scales_of_sparse_inputs())
     losses: list[float] = []
     observed: list[StepStatistics] = []
-    error = _train(model, dataset, steps, batch_size, losses, observed)
+    error = _train(model, dataset, steps, batch_size, every, losses, observed)
     loss, accuracy, learned = (nan, nan, 0.0) if error else _evaluate(model, sample, losses[0])
     return Trial(
         tuple(losses), loss, accuracy, gradient_ratio(observed), error, tuple(observed), learned
@@ -55,6 +60,7 @@ def _train(
     dataset: Dataset,
     steps: int,
     batch_size: int,
+    every: int,
     losses: list[float],
     observed: list[StepStatistics],
 ) -> str | None:
@@ -76,7 +82,7 @@ def _train(
     try:
         run_pass(
             model, dataset, order, batch_size, totals, model._updates(),
-            Observing(1, max(1, steps - 1), observed.extend), one_by_one=True, after=after,
+            Observing(every, max(1, steps - 1), observed.extend), one_by_one=True, after=after,
         )  # fmt: skip
     except NonFiniteGradientError as error:
         return str(error)
