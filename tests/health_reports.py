@@ -216,7 +216,13 @@ def long(ill: set[int], n: int = 50) -> Report:
     """``n`` layers with names that fit no column; those of ``ill`` are dead."""
     names = [f"encoder_block_with_a_very_long_name_{i}" for i in range(n)]
     steps = statistics(
-        names, lambda i, step: 1e-7, "relu", mean=-1.2e-7, deviation=1.1e-12, zeros=1.0, dead=1.0
+        names,
+        lambda i, step: 0.0 if i in ill else 1e-7,
+        "relu",
+        mean=-1.2e-7,
+        deviation=1.1e-12,
+        zeros=1.0,
+        dead=1.0,
     )
     layers = tuple(
         LayerReport(

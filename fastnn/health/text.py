@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, gradient_rms, recent
-from fastnn.health.words import count, headline, number, percent, with_new_causes
+from fastnn.health.words import count, headline, number, percent, shortened, with_new_causes
 
 if TYPE_CHECKING:
     from fastnn.health.report import LayerReport, Remedy, Report, Trial
@@ -218,11 +218,3 @@ def paragraph(text: str, indent: str = "", first: str | None = None) -> list[str
 def printable(text: str) -> str:
     """``text`` without what would move the cursor or break a line."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """``text`` in at most ``width`` characters; its ends say more than its middle."""
-    if len(text) <= width:
-        return text
-    tail = (width - 2) // 2
-    return f"{text[: width - 2 - tail]}..{text[len(text) - tail :]}"

@@ -60,3 +60,11 @@ def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:
 def headline(verdict: str) -> str:
     """What a verdict says, as a sentence without its full stop."""
     return HEADLINES.get(verdict, verdict)
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters; its ends say more than its middle."""
+    if len(text) <= width:
+        return text
+    tail = (width - 2) // 2
+    return f"{text[: width - 2 - tail]}..{text[len(text) - tail :]}"

@@ -44,7 +44,7 @@ def report_page(report: Report) -> str:
         _section("Layers", f"Medians of the last {RECENT} steps seen.", layer_table(report)),
         _section(
             "Remedies",
-            "Each was tried on a copy of the model, on the same data, for the same steps.",
+            "Tried on copies of the model: the same data, the same steps.",
             remedy_cards(report),
         ),
     )

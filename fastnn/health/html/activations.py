@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import copysign, log1p
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import finite, layer_names, middle, recent, series
-from fastnn.health.html.lines import HEIGHT, Place, band, chart, heights, level, line
-from fastnn.health.html.markup import Markup, element, joined
+from fastnn.health.html.lines import Place, band, chart, heights, level, line
+from fastnn.health.html.markup import Markup, element, joined, name_label
 from fastnn.health.html.numbers import figure, share
 
 if TYPE_CHECKING:
@@ -15,45 +16,44 @@ if TYPE_CHECKING:
     from fastnn.statistics import LayerStatistics, StepStatistics
 
 _UNLIKE = 20
-"""Layers whose ranges differ by more get a scale each: on one, the smaller would be flat."""
+"""Where the largest range is as many times the middle one, the scale is logarithmic."""
 
 
 def activation_bands(report: Report) -> Markup | None:
-    """A small chart for each layer; None if no layer has activations."""
+    """A small chart for each layer, all on one scale; None if no layer has activations."""
     steps = report.untreated.steps
     layers = {name: series(steps, name) for name in layer_names(steps)}
     layers = {name: layer for name, layer in layers.items() if _range(layer)}
     if not layers:
         return None
-    ranges = [_range(layer) for layer in layers.values()]
-    sizes = [max(map(abs, values)) for values in ranges]
-    common = max(sizes) <= _UNLIKE * middle(sizes)
-    ends = [0.0, *(value for values in ranges for value in values)]
-    place = heights(ends, log=False)
-    note = (
-        f"all on one scale, from {figure(min(ends), 2)} to {figure(max(ends), 2)}"
-        if common
-        else "each on a scale of its own"
-    )
+    ends = [0.0, *(end for layer in layers.values() for end in _range(layer))]
+    place, scale = _scale(ends, middle([max(map(abs, _range(x))) for x in layers.values()]))
     ill = {layer.name for layer in report.layers if layer.verdict != "healthy"}
-    cards = (
-        _card(
-            steps,
-            name,
-            place if common else heights([0.0, *_range(layer)], log=False),
-            name in ill,
-        )
-        for name, layer in layers.items()
-    )
     return joined(
         element(
             "p",
-            "The line is the mean, the band one deviation to each side, the thin line zero; "
-            f"{note}.",
+            "The line is the mean, the band one deviation to each side, the thin line zero. All "
+            f"are on one scale{scale}, from {figure(min(ends), 2)} to {figure(max(ends), 2)}.",
             class_="note",
         ),
-        element("div", *cards, class_="multiples"),
+        element(
+            "div",
+            *(_card(steps, name, place, name in ill) for name in layers),
+            class_="multiples",
+        ),
     )
+
+
+def _scale(ends: list[float], unit: float) -> tuple[Place, str]:
+    """Where values stand, and a word for the scale; beyond ``unit`` it may be logarithmic."""
+    if not 0 < _UNLIKE * unit < max(map(abs, ends)):
+        return heights(ends, log=False), ""
+
+    def bent(value: float) -> float:
+        return copysign(log1p(abs(value) / unit), value)
+
+    place = heights([bent(end) for end in ends], log=False)
+    return lambda value: place(bent(value)), f", logarithmic beyond {figure(unit, 2)}"
 
 
 def _range(layer: Sequence[LayerStatistics]) -> list[float]:
@@ -74,16 +74,15 @@ def _card(steps: Sequence[StepStatistics], name: str, place: Place, ill: bool) -
     now = f"{figure(last.mean, 2)} ± {figure(last.deviation, 2)}"
     shares = {"zero": last.zeros, "dead": last.dead, "saturated": last.saturated}
     facts = [f"{share(value)} {word}" for word, value in shares.items() if value > 0]
-    zero = place(0.0)
     return element(
         "figure",
         element(
             "figcaption",
-            element("b", name, title=name, class_="ill" if ill else None),
+            element("b", name_label(name), class_="ill" if ill else None),
             element("span", last.activation),
         ),
         chart(
-            level(zero, "zero-line") if 0 <= zero <= HEIGHT else None,
+            level(place(0.0), "zero-line"),
             band(low, high, place, len(layer), "band"),
             line(means, place, len(layer), "mean"),
             label=f"{name}: activations over {len(layer)} steps, at the end {now}",

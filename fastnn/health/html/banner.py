@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 def banner(report: Report) -> Markup:
     """The verdict in words, the figures that it rests on, and the first remedy."""
     name = f"Gradient health of {report.model_name}" if report.model_name else "Gradient health"
-    good = report.verdict == "healthy"
     error = report.untreated.error
     return element(
         "header",
@@ -28,7 +27,7 @@ def banner(report: Report) -> Markup:
         element("p", f"Training broke off: {error}", class_="error") if error else None,
         element("dl", *_facts(report), class_="tiles"),
         _advice(report),
-        class_="banner good" if good else "banner bad",
+        class_="banner",
     )
 
 
@@ -58,8 +57,9 @@ def _advice(report: Report) -> Markup | None:
     """How to use the first remedy that helped."""
     place = next((i for i, remedy in enumerate(report.remedies) if remedy.helped), None)
     if place is None:
-        text = "No remedy that was tried helped."
-        return element("p", text, class_="advice") if report.remedies else None
+        if report.verdict == "healthy" or not report.remedies:
+            return None
+        return element("p", "No remedy that was tried helped.", class_="advice")
     best = report.remedies[place]
     found = effects(report.untreated, best.trial) if best.trial else []
     effect = ", ".join(f"{label.lower()} {text}" for label, text in found)

@@ -114,21 +114,21 @@ def _row(steps: Sequence[StepStatistics], name: str, scale: Decades, ill: bool) 
 def _cell(
     x: int, layers: Sequence[LayerStatistics], steps: Sequence[int], scale: Decades
 ) -> Markup | None:
-    """One column of one layer. A single NaN shows, whatever its neighbours are."""
-    place = step_span(steps)
-    box = {"x": x, "y": 0, "width": 1, "height": 1}
-    if any(map(is_nonfinite, layers)):
-        return element(
-            "g",
-            element("title", f"{layers[0].name}, {place}: not finite"),
-            element("rect", class_="lost", **box),
-            element("path", d=f"M{x} 0L{x + 1} 1M{x} 1L{x + 1} 0", class_="cross"),
-        )
+    """One column of one layer: nothing, without figures. A single NaN shows among others."""
     rms = middle(finite([gradient_rms(layer) for layer in layers]))
-    title = element("title", f"{layers[0].name}, {place}: {figure(rms)}")
+    lost = any(map(is_nonfinite, layers))
+    words = "not finite" if lost else figure(rms)
+    title = element("title", f"{layers[0].name}, {step_span(steps)}: {words}")
+    box = {"x": x, "y": 0, "width": 1, "height": 1}
+    if lost:
+        cross = element("path", d=f"M{x} 0L{x + 1} 1M{x} 1L{x + 1} 0", class_="cross")
+        return element("g", title, element("rect", class_="lost", **box), cross)
     if rms > 0:
         return element("rect", title, fill=colour(scale.place(rms)), **box)
-    return element("rect", title, class_="zero", **box) if rms == 0 else None
+    if rms == 0:
+        line = element("path", d=f"M{x} .5h1", class_="flat")
+        return element("g", title, element("rect", class_="zero", **box), line)
+    return None
 
 
 def _legend(scale: Decades) -> Markup:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastnn.health.figures import gradient_rms, recent
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import MISSING, figure, prose, share
-from fastnn.health.words import with_new_causes
+from fastnn.health.words import count, with_new_causes
 
 if TYPE_CHECKING:
     from fastnn.health.report import LayerReport, Report
@@ -51,13 +51,12 @@ def _rows(report: Report, layer: LayerReport, tell: bool) -> Markup:
             element("td", text, class_="number", data_label=label)
             for label, text in zip(_COLUMNS, _figures(report, layer.name), strict=True)
         ),
-        class_="ill" if ill else None,
     )
-    figures = {name.replace("_", " "): figure(value) for name, value in layer.figures.items()}
+    figures = [f"{key.replace('_', ' ')} {figure(x)}" for key, x in layer.figures.items()]
     seen = recent(report.untreated.steps, layer.name)
     if seen and seen.nonfinite:
-        figures["infinite or NaN"] = f"{seen.nonfinite:,}"
-    evidence = " · ".join(f"{name} {text}" for name, text in figures.items())
+        figures.append(f"{count(seen.nonfinite, 'number')} infinite or NaN")
+    evidence = " · ".join(figures)
     if not ill or not (layer.cause or evidence):
         return row
     cause = layer.cause if tell or not layer.cause else "As above."

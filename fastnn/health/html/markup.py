@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-VOID = {"br", "line", "rect", "circle", "path", "polygon", "stop"}
+CHILDLESS = {"line", "rect", "circle", "path"}
 
 
 class Markup(str):
@@ -28,8 +28,8 @@ def element(tag: str, *children: str | None, **attributes: str | float | None) -
         if value is not None
     )
     start = f"<{tag}{''.join(texts)}>"
-    if tag in VOID and not children:
-        return Markup(start if tag == "br" else f"{start[:-1]}/>")
+    if tag in CHILDLESS and not children:
+        return Markup(f"{start[:-1]}/>")
     return Markup(f"{start}{joined(*children)}</{tag}>")
 
 
