@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fastnn.callbacks import History
+    from fastnn.health.report import Report
+    from fastnn.statistics import StepStatistics
 
-__all__ = ["history", "predictions"]
+__all__ = ["gradient_flow", "history", "predictions"]
 
 RIGHT = "#1f66c1"
 WRONG = "#d43d2f"
@@ -97,6 +99,62 @@ def history(history: History | Mapping[str, Sequence[float]]) -> Figure:
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_curves(axes, name, curves[name], curves.get(f"val_{name}"))
     return figure
+
+
+def gradient_flow(
+    report_or_history: Report | Sequence[StepStatistics], ax: Axes | None = None
+) -> Figure:
+    """Draw the gradient of each layer, from input to output, on a logarithmic scale.
+
+    The gradient is the root mean square over the layer's weights. There is a line for the first
+    step and one for the last; the band between the smallest and the largest of all steps lies
+    behind them. A gradient of exactly 0 is marked at the bottom, one that is infinite or NaN in any
+    step at the top. Of a report, the names of layers that are not healthy are red.
+
+    Args:
+        report_or_history: What ``fnn.health.diagnose`` returned, of which the untreated net is
+            drawn; or statistics of steps.
+        ax: Where to draw; a new figure if None.
+
+    Returns:
+        The figure: a new one that is registered nowhere (write it with ``figure.savefig(path)``),
+        or that of ``ax``.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: it is neither a report nor statistics of steps.
+        ValueError: no step shows a gradient.
+    """
+    from fastnn.health.figures import gradient_rms, is_nonfinite, series, trained_names
+    from fastnn.health.report import Report
+    from fastnn.health.words import shortened
+    from fastnn.statistics import StepStatistics
+
+    given = report_or_history
+    steps = given.untreated.steps if isinstance(given, Report) else list(given)
+    for step in steps:
+        if not isinstance(step, StepStatistics):
+            raise TypeError(
+                f"gradient_flow: wanted a Report or StepStatistics, got {type(step).__name__}"
+            )
+    names = trained_names(steps)
+    if not names:
+        raise ValueError("gradient_flow: no step shows a gradient")
+    ill = set()
+    if isinstance(given, Report):
+        ill = {layer.name for layer in given.layers if layer.verdict != "healthy"}
+    layers = [series(steps, name) for name in names]
+    gradients = np.array([[gradient_rms(seen) for seen in layer] for layer in layers])
+    lost = np.array([any(map(is_nonfinite, layer)) for layer in layers])
+
+    if ax is None:
+        ax = _figure(min(max(5.2, 0.42 * len(names)), 16), 3.9).subplots()
+    _draw_gradients(ax, gradients, lost, [step.step for step in steps])
+    labels = [shortened(name, 20) for name in names]
+    ax.set_xticks(range(len(names)), labels, rotation=90 if len(names) > 4 else 0)
+    for tick, name in zip(ax.get_xticklabels(), names, strict=True):
+        tick.set_color(WRONG if name in ill else FAINT)
+    return cast("Figure", ax.figure)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -207,3 +265,78 @@ def _draw_curves(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(OTHER)
     axes.legend(frameon=False, labelcolor=TEXT)
+
+
+def _draw_gradients(
+    axes: Axes, gradients: NDArray[Any], lost: NDArray[Any], numbers: Sequence[int]
+) -> None:
+    """``gradients`` (layers, steps); ``lost`` (layers,) are not finite in some step.
+
+    ``numbers`` are the steps'.
+    """
+    # A logarithmic scale has no place for the others.
+    shown = np.where(np.isfinite(gradients) & (gradients > 0), gradients, np.nan)
+    places = np.arange(len(shown))
+    low, high = (extreme.reduce(shown, axis=1, initial=np.nan) for extreme in (np.fmin, np.fmax))
+    axes.set_yscale("log")
+    if np.isfinite(low).any():
+        # Two decades at least to each side: noise is not to fill the picture.
+        middle = np.sqrt(np.nanmin(low)) * np.sqrt(np.nanmax(high))
+        axes.set_ylim(
+            min(0.5 * np.nanmin(low), 1e-2 * middle), max(2 * np.nanmax(high), 1e2 * middle)
+        )
+    axes.fill_between(places, low, high, color=RIGHT, alpha=0.12, linewidth=0, label="all steps")
+    drawn = np.flatnonzero(np.isfinite(shown).any(axis=0))
+    if len(drawn) > 1:
+        axes.plot(
+            places,
+            shown[:, drawn[0]],
+            color=FAINT,
+            linewidth=1.5,
+            linestyle="--",
+            marker=".",
+            label=f"step {numbers[drawn[0]]}",
+        )
+    for last in drawn[-1:]:
+        axes.plot(
+            places,
+            shown[:, last],
+            color=RIGHT,
+            linewidth=1.8,
+            marker="o",
+            markersize=4.5,
+            label=f"step {numbers[last]}",
+        )
+    edge = axes.get_xaxis_transform()
+    for mask, height, marker, color, label in (
+        ((gradients == 0).any(axis=1), 0.0, "v", UNSEEN, "exactly 0"),
+        (lost, 1.0, "x", WRONG, "infinite or NaN"),
+    ):
+        if mask.any():
+            axes.plot(
+                places[mask],
+                np.full(mask.sum(), height),
+                marker=marker,
+                linestyle="",
+                color=color,
+                label=label,
+                transform=edge,
+                clip_on=False,
+            )
+    axes.set_title("gradient, RMS", color=TEXT, fontsize=12, fontweight="bold", loc="left")
+    axes.set_xlabel("layers, from input to output", color=FAINT)
+    axes.grid(axis="y", color=OTHER, alpha=0.5, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=FAINT, length=0, which="both")
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(OTHER)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1.01),
+        ncols=4,
+        fontsize=8,
+        columnspacing=1.2,
+        frameon=False,
+        labelcolor=TEXT,
+    )

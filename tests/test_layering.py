@@ -28,7 +28,7 @@ FLOORS = [
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_naming", "_registry", "_version", "errors"},
+    {"_checks", "_files", "_naming", "_registry", "_version", "errors"},
 ]
 
 HEAVY = {

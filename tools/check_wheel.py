@@ -21,6 +21,7 @@ WANTED = (
     "fastnn/py.typed",
     "fastnn/engine/executable.pyi",
     "fastnn/kernels/levels.pyi",
+    "fastnn/health/html/page.html",
     f"{DATA}mnist.zip",
     f"{DATA}MNIST-LICENSE.md",
 )

@@ -1,15 +1,17 @@
-"""What ``diagnose`` found."""
+"""What ``diagnose`` found, and the forms in which it can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn.statistics import StepStatistics
 
 if TYPE_CHECKING:
+    import os
+
     from fastnn.models import Model
 
 VERDICTS = (
@@ -40,7 +42,7 @@ class Trial:
     accuracy: float = nan
     gradient_ratio: float = nan
     error: str | None = None
-    steps: tuple[StepStatistics, ...] = ()
+    steps: tuple[StepStatistics, ...] = field(default=(), repr=False)
     learned: float = 0.0
 
 
@@ -73,6 +75,7 @@ class Remedy:
         trial: What came of it; None if it was not tried.
         helped: Whether it is better than the untreated net, by more than chance.
         apply: Makes a new compiled model with the change.
+        make_fit_arguments: Makes those of ``fit`` that belong to the change, callbacks among them.
     """
 
     name: str
@@ -80,16 +83,26 @@ class Remedy:
     trial: Trial | None
     helped: bool
     apply: Callable[[], Model]
+    make_fit_arguments: Callable[[], dict[str, Any]] = dict
+
+    @property
+    def fit_arguments(self) -> dict[str, Any]:
+        """Arguments of ``fit`` that belong to the change, new ones at each call."""
+        return self.make_fit_arguments()
 
 
 @dataclass(frozen=True)
 class Report:
-    """Attributes:
-    verdict: One of ``VERDICTS``: the cause that comes first.
-    cause: Why, in words.
-    layers: In the model's order.
-    remedies: Tried ones, best first; those that did not help come last.
-    untreated: The model as it was given.
+    """What ``diagnose`` found: ``print(report)`` shows it in a terminal of 80 columns.
+
+    Attributes:
+        verdict: One of ``VERDICTS``: the cause that comes first.
+        cause: Why, in words.
+        layers: In the model's order.
+        remedies: Tried ones, best first; those that did not help come last.
+        untreated: The model as it was given.
+        model_name: The model's; empty if it isn't known.
+        batch_size: Rows in a batch of the trials; 0 if it isn't known.
     """
 
     verdict: str
@@ -97,3 +110,69 @@ class Report:
     layers: tuple[LayerReport, ...]
     remedies: tuple[Remedy, ...]
     untreated: Trial
+    model_name: str = ""
+    batch_size: int = 0
+
+    def __repr__(self) -> str:
+        # The generated one would print every figure of every step.
+        counts = f"{len(self.layers)} layers, {len(self.remedies)} remedies"
+        return f"<Report: {self.verdict}, {counts}>"
+
+    def __str__(self) -> str:
+        from fastnn.health.text import report_text
+
+        return report_text(self)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, so that its style doesn't reach the notebook's."""
+        from html import escape
+
+        from fastnn.health.html import report_page
+
+        style = "width: 100%; height: 720px; border: 0"
+        return f'<iframe srcdoc="{escape(report_page(self))}" style="{style}"></iframe>'
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write one page that needs no network, no server and no scripts, in UTF-8.
+
+        It is written whole or not at all. It follows the reader's choice of light or dark.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        from fastnn._files import write_whole
+        from fastnn.health.html import report_page
+
+        write_whole(path, report_page(self).encode("utf-8", "replace"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but ``Remedy.apply`` as JSON values, statistics of each step included.
+
+        Floats are as they are; infinity and NaN, which JSON has no names for, become None. Keys are
+        the attributes' names; of ``StepStatistics.layers``, the layers' names.
+        """
+        from fastnn.health.plain import plain
+
+        values: dict[str, Any] = plain(self)
+        return values
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """``to_dict`` as JSON text.
+
+        Args:
+            path: A file to write it to as well, whole or not at all; one that is there is replaced.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        import json
+
+        from fastnn._files import write_whole
+
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        if path is not None:
+            write_whole(path, f"{text}\n".encode())
+        return text

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._files import write_whole
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,19 +70,8 @@ def write(filepath: str | os.PathLike[str], container: Container) -> None:
         _TRAINING + name: np.asarray(value, order="C")
         for name, value in container.training_state.items()
     }
-    directory, name = os.path.split(os.fspath(filepath))
-    temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
-    try:
-        # Not by safetensors' save_file, which lets nobody but the owner read what it writes.
-        with open(temporary, "xb") as file:
-            file.write(save(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, filepath)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    # Not by safetensors' save_file, which lets nobody but the owner read what it writes.
+    write_whole(filepath, save(tensors, metadata))
 
 
 def read(filepath: str | os.PathLike[str]) -> Container:

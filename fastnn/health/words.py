@@ -1,0 +1,70 @@
+"""Verdicts in words and numbers in few characters, for all that is shown of a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import inf, isinf, isnan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastnn.health.report import LayerReport
+
+HEADLINES = {
+    "healthy": "Gradients are healthy",
+    "vanishing": "Gradients vanish",
+    "exploding": "Gradients explode",
+    "dead": "Units are dead",
+    "saturated": "Units are saturated",
+    "nonfinite": "Numbers become infinite or NaN",
+    "input_scale": "The inputs are badly scaled",
+    "learning_rate": "The learning rate does not fit",
+    "loss_mismatch": "The loss does not fit the outputs",
+}
+
+_FIGURE = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
+
+
+def number(value: float, digits: int = 3, missing: str = "-") -> str:
+    """``value`` in ``digits`` significant digits, 8 characters at most for 3; plain ASCII."""
+    if isnan(value):
+        return missing
+    if isinf(value):
+        return "inf" if value > 0 else "-inf"
+    rounded = abs(float(f"{value:.{digits}g}"))
+    if rounded == 0:
+        return "0"
+    if 1e-2 <= rounded < 1e4:
+        return f"{value:.0f}" if rounded >= 10**digits else f"{value:.{digits}g}"
+    return f"{value:.{max(digits - 2, 0)}e}"
+
+
+def percent(share: float, missing: str = "-") -> str:
+    """A share in whole percent, without the sign. Only all is 100, and only nothing is 0."""
+    if not -inf < share < inf:
+        return missing
+    return f"{min(99, max(1, round(100 * share))):d}" if 0 < share < 1 else f"{100 * share:.0f}"
+
+
+def count(n: int, noun: str) -> str:
+    """``"1 layer"``, ``"2 layers"``."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:
+    """Indices of layers whose cause isn't that of the layer before, but for its figures."""
+    words = ["", *(_FIGURE.sub("", layer.cause) for layer in layers)]
+    return {i for i, cause in enumerate(words[1:]) if cause and cause != words[i]}
+
+
+def headline(verdict: str) -> str:
+    """What a verdict says, as a sentence without its full stop."""
+    return HEADLINES.get(verdict, verdict)
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters; its ends say more than its middle."""
+    if len(text) <= width:
+        return text
+    tail = (width - 2) // 2
+    return f"{text[: width - 2 - tail]}..{text[len(text) - tail :]}"
