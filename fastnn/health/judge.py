@@ -97,7 +97,10 @@ def judge_layers(
         else:
             reports.append(
                 LayerReport(
-                    name, kinds.get(name, ""), finding.verdict, finding.words,
+                    name,
+                    kinds.get(name, ""),
+                    finding.verdict,
+                    finding.words,
                     known | finding.figures,
                 )  # fmt: skip
             )

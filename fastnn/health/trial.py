@@ -29,9 +29,7 @@ _MOMENTUM = 0.9
 beginning."""
 
 
-def run_trial(
-    model: Model, sample: Sample, steps: int, batch_size: int, every: int = 1
-) -> Trial:
+def run_trial(model: Model, sample: Sample, steps: int, batch_size: int, every: int = 1) -> Trial:
     """Train ``model``, which is changed, and evaluate it on the rows held out.
 
     The batches are the same for every net. Moving statistics of batch normalization follow with a
