@@ -21,7 +21,7 @@ LOWEST, HIGHEST = 0.1, 5.0
 _SPREAD = 10.0
 """A feature this many times as wide as the median one drowns the others."""
 
-_ROWS = 8192
+_ROWS = 2048
 
 
 def input_scale(blueprint: Blueprint, x: Any) -> list[Change]:
