@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fastnn.models import Model
 
 MARGIN = 0.05
-"""A change has helped if the net learned so much more: three standard errors of an accuracy measured
-on 1000 rows."""
+"""A change has helped if the net learned so much more: three standard errors of an accuracy on
+1000 rows."""
 
 CURED = 0.7
 """What a net should have learned in a trial; while the best change does not reach it, others are

@@ -14,7 +14,7 @@ from fastnn.health.changes.scaling import input_scale
 from fastnn.health.cures import try_changes
 from fastnn.health.judge import Suspicion, judge, judge_layers
 from fastnn.health.loss import mismatch_of
-from fastnn.health.report import Report, Trial
+from fastnn.health.report import Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw
 from fastnn.health.trial import run_trial
 from fastnn.utils import random_state, restore_random_state
@@ -48,8 +48,8 @@ def diagnose(
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
-        x, y, sample_weight: Arrays as for ``fit``, of which ``steps * batch_size`` rows are drawn to
-            train with, and up to 1000 others, at most a fifth, to evaluate on.
+        x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``steps * batch_size`` are drawn
+            to train with, and up to 1000 others, at most a fifth, to evaluate on.
         steps: Of each trial. After fewer, deep nets that would learn may not have begun to.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
@@ -78,7 +78,7 @@ def diagnose(
         untreated = _try(copy.deepcopy(probed), sample, steps, batch_size, mismatched)
         verdict, cause = judge(untreated, suspicions, thresholds)
         layers = judge_layers(untreated, probed.layers, thresholds)
-        tried = ()
+        tried: tuple[Remedy, ...] = ()
         if remedies and verdict != "healthy":
             changes = changes_for(probed, x, y, batch_size)
             tried = try_changes(probed, changes, untreated, sample, steps, batch_size)
@@ -92,7 +92,10 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
     mismatch = mismatch_of(blueprint, y)
     if mismatch is not None:
         found.append(Suspicion("loss_mismatch", mismatch.cause))
-    found += [Suspicion("input_scale", change.cause) for change in input_scale(blueprint, x)]
+    found += [
+        Suspicion("input_scale", f"inputs far from a deviation of 1 need {change.change}")
+        for change in input_scale(blueprint, x)
+    ]
     return found
 
 

@@ -92,18 +92,11 @@ def judge_layers(
             "dead": last.dead, "saturated": last.saturated,
         }  # fmt: skip
         known = {key: value for key, value in figures.items() if isfinite(value)}
-        if finding is None:
-            reports.append(LayerReport(name, kinds.get(name, ""), "healthy", "", known))
-        else:
-            reports.append(
-                LayerReport(
-                    name,
-                    kinds.get(name, ""),
-                    finding.verdict,
-                    finding.words,
-                    known | finding.figures,
-                )  # fmt: skip
-            )
+        verdict, words = "healthy", ""
+        if finding is not None:
+            verdict, words = finding.verdict, finding.words
+            known |= finding.figures
+        reports.append(LayerReport(name, kinds.get(name, ""), verdict, words, known))
     return tuple(reports)
 
 
