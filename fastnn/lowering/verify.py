@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastnn.kernels.layout import ALIGNMENT
-from fastnn.lowering.program import Buffer, Op, Program
-from fastnn.lowering.waits import conflict
+from fastnn.lowering.program import Buffer, Program
+from fastnn.lowering.waits import Meetings
 
 
 class InvalidProgram(Exception):
@@ -42,15 +42,14 @@ def verify(program: Program) -> None:
                 raise InvalidProgram(
                     f"{a.name} and {b.name} live at the same time in the same place"
                 )
-    since: list[Op] = []
-    since_any: list[Op] = []
-    for op in program.ops:
+    meetings = Meetings(program.ops)
+    last = last_of_any = 0
+    for number, op in enumerate(program.ops):
         if op.wait:
-            since_any = []
+            last_of_any = number
             if not op.observing:
-                since = []
-        for earlier in since_any if op.observing else since:
-            if conflict(earlier, op):
-                raise InvalidProgram(f"no wait between\n{earlier}\n{op}")
-        since.append(op)
-        since_any.append(op)
+                last = number
+        begin = last_of_any if op.observing else last
+        if meetings.any(begin, number, number):
+            pairs = (i for i in range(begin, number) if meetings.any(i, i + 1, number))
+            raise InvalidProgram(f"no wait between\n{program.ops[next(pairs)]}\n{op}")

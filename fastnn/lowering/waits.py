@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from fastnn.lowering.program import Buffer, Op, Program
 
 
@@ -10,37 +15,61 @@ def place_waits(program: Program) -> None:
 
     A wait of an op that is left out in most steps is left out, too: no other op may count on it.
     """
-    since: list[Op] = []
-    since_any: list[Op] = []
-    for op in program.ops:
-        op.wait = any(conflict(each, op) for each in (since_any if op.observing else since))
+    meetings = Meetings(program.ops)
+    last = last_of_any = 0
+    for number, op in enumerate(program.ops):
+        op.wait = meetings.any(last_of_any if op.observing else last, number, number)
         if op.wait:
-            since_any = []
+            last_of_any = number
             if not op.observing:
-                since = []
-        since.append(op)
-        since_any.append(op)
+                last = number
 
 
-def conflict(earlier: Op, later: Op) -> bool:
-    """Whether one of the two writes what the other touches, in another member's share."""
-    return any(
-        (writes_a or writes_b) and _overlap(a, b) and not _same_rows(earlier, later, a, b)
-        for a, writes_a in earlier.accesses()
-        for b, writes_b in later.accesses()
-    )
+class Meetings:
+    """Which ops touch the same memory, so that a wait must stand between them: one of the two
+    writes it, and not both go by rows.
+
+    Buffers that have no place in the arena yet share nothing.
+    """
+
+    def __init__(self, ops: Sequence[Op]) -> None:
+        rows: list[tuple[int, int, bool, bool, int]] = []
+        numbers: dict[Buffer, int] = {}
+        self._starts = [0]
+        for op in ops:
+            for buffer, writes in op.accesses():
+                number = numbers.setdefault(buffer, len(numbers))
+                rows.append((*_span(buffer, number), writes, op.by_rows, number))
+            self._starts.append(len(rows))
+        columns = np.array(rows, np.int64).reshape(-1, 5).T
+        self._first, self._end, self._writes, self._by_rows, self._buffer = columns
+
+    def any(self, begin: int, end: int, op: int) -> bool:
+        """Whether op number ``op`` meets one of those from ``begin`` to before ``end``."""
+        a = slice(self._starts[begin], self._starts[end])
+        b = slice(self._starts[op], self._starts[op + 1])
+
+        def pairs(column: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            return column[a, None], column[None, b]
+
+        (first_a, first_b), (end_a, end_b) = pairs(self._first), pairs(self._end)
+        (writes_a, writes_b), (rows_a, rows_b) = pairs(self._writes), pairs(self._by_rows)
+        buffer_a, buffer_b = pairs(self._buffer)
+        meet = (first_a < end_b) & (first_b < end_a) & ((writes_a | writes_b) != 0)
+        # A member meets only what it did itself.
+        own = (buffer_a == buffer_b) & ((rows_a & rows_b) != 0)
+        return bool((meet & ~own).any())
 
 
-def _overlap(a: Buffer, b: Buffer) -> bool:
-    if a is b:
-        return True
-    if a.offset < 0 and a.array is None:  # not placed yet: it shares nothing
-        return False
-    arena_a, first_a, end_a = a.span()
-    arena_b, first_b, end_b = b.span()
-    return arena_a == arena_b and first_a < end_b and first_b < end_a
+_UNPLACED, _ARENA = -(2**62), -(2**61)
+"""Addresses below all arrays': of buffers that have no place yet, of the arena."""
+
+_FAR = 2**32
 
 
-def _same_rows(earlier: Op, later: Op, a: Buffer, b: Buffer) -> bool:
-    """Both go by rows, in the same buffer: a member meets only what it did itself."""
-    return a is b and earlier.by_rows and later.by_rows
+def _span(buffer: Buffer, number: int) -> tuple[int, int]:
+    if buffer.array is None and buffer.offset < 0:
+        first = _UNPLACED + number * _FAR
+        return first, first + buffer.n_bytes
+    in_arena, first, end = buffer.span()
+    return (first + _ARENA, end + _ARENA) if in_arena else (first, end)
