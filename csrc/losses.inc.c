@@ -64,7 +64,7 @@ static float softmax_row(int64_t features, int64_t stride, const float *z, float
     const float scale = 1.0f / sum;
     for (int64_t at = 0; at < features; at += BLOCK) {
         float *ys = y + (at / BLOCK) * stride;
-        for (int i = 0; i < BLOCK; i++) ys[i] *= scale;
+        for (int i = 0; i < BLOCK; i++) ys[i] = at + i < features ? ys[i] * scale : 0.0f; /* scale may be NaN */
     }
     return largest + log_(sum);
 }

@@ -123,6 +123,10 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         losses.MeanSquaredError(),
         capacity=21,
     ),
+    "example-observed": lambda: training_program(example(), CROSSENTROPY, capacity=70, window=9),
+    "residual-observed": lambda: training_program(
+        residual(), losses.MeanSquaredError(), losses.MeanAbsoluteError(), window=9, store=True
+    ),
 }  # fmt: skip
 
 
@@ -230,11 +234,20 @@ def share_memory(a: Buffer, b: Buffer) -> bool:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_waits_stand_where_they_are_needed_and_nowhere_else(name: str) -> None:
+    """Both in a step that is looked at, and in one of which the ops that look are left out."""
     program = PROGRAMS[name]()
-    since: list[Op] = []
+    looking: list[Op] = []
+    others: list[Op] = []
     for op in program.ops:
-        assert op.wait == any(conflict(earlier, op) for earlier in since), str(op)
-        since = [op] if op.wait else [*since, op]
+        needed = any(conflict(earlier, op) for earlier in looking)
+        if not op.observing:
+            # Ops that look may have waited: that helps nobody in another step, nor does this wait
+            # harm in theirs.
+            needed |= any(conflict(earlier, op) for earlier in others)
+        assert op.wait == needed, str(op)
+        looking = [op] if op.wait else [*looking, op]
+        if not op.observing:
+            others = [op] if op.wait else [*others, op]
 
 
 def test_the_example_waits_few_times() -> None:
@@ -260,12 +273,12 @@ def test_every_missing_wait_is_noticed(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_buffers_that_live_together_lie_apart(name: str) -> None:
-    """Lives are counted in stretches between waits."""
+    """Lives are counted in stretches between waits that stand in every step."""
     program = PROGRAMS[name]()
     lives: dict[Any, tuple[int, int]] = {}
     stretch = 0
     for op in program.ops:
-        stretch += op.wait
+        stretch += op.wait and not op.observing
         for buffer, _ in op.accesses():
             if buffer.array is None:
                 lives[buffer] = (lives.get(buffer, (stretch, 0))[0], stretch)
@@ -338,6 +351,86 @@ def test_ops_by_rows_need_no_wait_in_the_same_buffer_but_in_shared_memory() -> N
     c.offset = a.offset + 2 * a.n_bytes
     place_waits(program)
     assert not any(op.wait for op in program.ops)
+
+
+def squared(x: Buffer, y: Buffer) -> Op:
+    return make_op("square_weights", w=x, y=y, size=64)
+
+
+def looking(x: Buffer, summaries: Buffer) -> Op:
+    return make_op("summarize_weights", x=x, summaries=summaries, size=64)
+
+
+def several(names: str) -> tuple[Buffer, ...]:
+    """In the arena, but for w, which somebody else has written."""
+    w = Buffers.of_array("w", np.zeros(64, np.float32))
+    return tuple(w if name == "w" else Buffers.raw(name, 256) for name in names)
+
+
+def waits_of(*ops: Op) -> list[bool]:
+    """Placed, and found to be right."""
+    program = Program(list(ops), 8)
+    place_waits(program)
+    place(program)
+    verify(program)
+    return [op.wait for op in ops]
+
+
+def test_nobody_counts_on_the_wait_of_an_op_that_looks() -> None:
+    w, a, b, s = several("wabs")
+    ops = [squared(w, a), looking(a, s), squared(a, b)]
+    assert waits_of(*ops) == [False, True, True]
+    ops[2].wait = False
+    with pytest.raises(InvalidProgram, match="no wait between"):
+        verify(Program(ops, 8, arena_bytes=1024))
+
+
+def test_ops_that_look_count_on_every_wait() -> None:
+    w, a, b, s, t, u = several("wabstu")
+    assert waits_of(squared(w, a), squared(a, b), looking(a, s)) == [False, True, False]
+    # b is still being written, and then it isn't
+    ops = [squared(w, a), squared(a, b), looking(b, s), looking(b, t), looking(a, u)]
+    assert waits_of(*ops) == [False, True, True, False, False]
+    ops[2].wait = False
+    with pytest.raises(InvalidProgram, match="no wait between"):
+        verify(Program(ops, 8, arena_bytes=2048))
+
+
+def test_what_an_op_looks_at_is_not_overwritten_meanwhile() -> None:
+    w, a, b, s = several("wabs")
+    ops = [squared(w, a), squared(a, b), looking(a, s), squared(b, a)]
+    assert waits_of(*ops) == [False, True, False, True]
+    ops[3].wait = False
+    with pytest.raises(InvalidProgram, match="no wait between"):
+        verify(Program(ops, 8, arena_bytes=1024))
+
+
+def test_memory_does_not_change_its_owner_at_the_wait_of_an_op_that_looks() -> None:
+    w, a, b, c, s = several("wabcs")
+    ops = [squared(w, a), squared(w, b), looking(b, s), squared(w, c)]
+    assert waits_of(*ops) == [False, False, True, False]
+    assert len({buffer.offset for buffer in (a, b, c, s)}) == 4
+    c.offset = a.offset
+    with pytest.raises(InvalidProgram, match="no wait between"):
+        verify(Program(ops, 8, arena_bytes=2048))
+    # Two waits later that stand in every step:
+    w, a, b, c, d, s = several("wabcds")
+    ops = [squared(w, a), squared(w, b), looking(b, s), squared(a, c), squared(c, d)]
+    assert waits_of(*ops) == [False, False, True, True, True]
+    assert d.offset in (a.offset, b.offset, s.offset)
+
+
+@pytest.mark.parametrize("name", ["example", "residual"])
+def test_a_program_that_looks_is_the_other_one_with_more_ops(name: str) -> None:
+    """In the same order, and with the same waits: who does not look pays nothing for it."""
+    plain, observed = PROGRAMS[name](), PROGRAMS[f"{name}-observed"]()
+    if name == "residual":
+        plain = training_program(
+            residual(), losses.MeanSquaredError(), losses.MeanAbsoluteError(), store=True
+        )
+    others = [op for op in observed.ops if not op.observing]
+    assert [(op.name, op.wait) for op in others] == [(op.name, op.wait) for op in plain.ops]
+    assert len(others) < len(observed.ops)
 
 
 def test_make_op_refuses_unknown_operands() -> None:

@@ -184,7 +184,8 @@ def _bounds(activation: Activation) -> tuple[float, float] | None:
     if activation.kind == "hard_sigmoid":
         return 0.0, 1.0
     if activation.kind == "elu":  # f' = y + alpha for y < 0, else 1
-        return _FLAT - activation.params[0], inf
+        alpha = activation.params[0]
+        return min(0.0, _FLAT * max(1.0, alpha) - alpha), inf
     if activation.kind == "selu":  # f' = y + 1.758 for y < 0, at most 1.758
         return (_FLAT - 1) * 1.05070098 * 1.67326324, inf
     return None

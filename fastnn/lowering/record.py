@@ -63,10 +63,15 @@ class Record:
         self._memories.append(np.full(units, -1, np.int64))
         return self._memories[-1]
 
-    def forget(self) -> None:
-        """Begin the windows anew: another training."""
-        for memory in self._memories:
-            memory.fill(-1)
+    def go_on(self, before: Record | None) -> None:
+        """Take over what another program of the model has seen of the units; or, in another
+        training, begin the windows anew."""
+        if before is None:
+            for memory in self._memories:
+                memory.fill(-1)
+            return
+        for memory, seen in zip(self._memories, before._memories, strict=True):
+            memory[:] = seen
 
     def _take(self, columns: int) -> int:
         column, self.width = self.width, self.width + columns

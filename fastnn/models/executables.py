@@ -189,13 +189,17 @@ class Observing:
         self.every = every
         self.window = window
         self.take = take
-        self._begun: set[Record] = set()
+        self._last: Record | None = None
 
     def room(self, record: Record, steps: int) -> NDArray[np.float64]:
-        """For the records of so many steps."""
-        if record not in self._begun:  # a window of another training
-            self._begun.add(record)
-            record.forget()
+        """For the records of so many steps.
+
+        Batches of another size, and steps that no bound proves, have programs of their own: what
+        one has seen of the units goes on in the next.
+        """
+        if record is not self._last:
+            record.go_on(self._last)
+            self._last = record
         return record.room(steps, self.every)
 
 
