@@ -123,6 +123,16 @@ typedef struct {
     float scale;        /* of what is kept; or of the noise */
 } fnn_noise;
 
+/* Figures of some numbers, and of some activations: csrc/statistics.inc.c. */
+typedef struct {
+    double squares, largest, nonfinite;
+} fnn_summary;
+
+typedef struct {
+    double count, mean, squares; /* squares: of the deviations from the mean */
+    double zeros, saturated, nonfinite;
+} fnn_activation_summary;
+
 typedef struct {
     const char *name;
 
@@ -159,6 +169,11 @@ typedef struct {
     void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
     void (*average)(int64_t n, float momentum, const float *w, float *average);
     fnn_update update[FNN_N_OPTIMIZERS];
+
+    /* statistics */
+    void (*summarize)(int64_t n, const float *x, fnn_summary *summary);
+    void (*summarize_activations)(int64_t rows, int columns, float low, float high, const float *y,
+                                  fnn_activation_summary *summary, int32_t *nonzero);
 
     /* noise: rows of a block, from `row`, a multiple of 4, in the block that begins at `column` */
     void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x, float *y);

@@ -1,4 +1,5 @@
 /* Everything that computes, compiled once for each CPU level: -DFNN_LEVEL=avx2 -DFNN_AVX2 ... */
+#include <float.h>
 #include <stddef.h>
 
 #include "fnn.h"
@@ -13,6 +14,7 @@
 #include "rows.inc.c"
 #include "random.inc.c"
 #include "norms.inc.c"
+#include "statistics.inc.c"
 #include "losses.inc.c"
 
 #define JOIN_(a, b) a##b
@@ -40,6 +42,8 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .scale_columns = scale_columns,
     .average = average,
     .axpby = axpby,
+    .summarize = summarize,
+    .summarize_activations = summarize_activations,
 #define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
     ROW(FNN_LINEAR, linear),
     ROW(FNN_RELU, relu),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         callbacks,
         constraints,
         datasets,
+        health,
         initializers,
         layers,
         losses,
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
         utils,
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
-    from fastnn.errors import NonFiniteGradientError
+    from fastnn.errors import GradientHealthError, NonFiniteGradientError
     from fastnn.layers import Input
     from fastnn.models import Model, Sequential, gradient_norms, load_model
 
 __all__ = [
+    "GradientHealthError",
     "Input",
     "Model",
     "NonFiniteGradientError",
@@ -41,6 +43,7 @@ __all__ = [
     "datasets",
     "get_num_threads",
     "gradient_norms",
+    "health",
     "initializers",
     "layers",
     "load_model",
@@ -62,6 +65,7 @@ _HOMES = {
     "load_model": "fastnn.models",
     "gradient_norms": "fastnn.models",
     "NonFiniteGradientError": "fastnn.errors",
+    "GradientHealthError": "fastnn.errors",
     "get_num_threads": "fastnn.engine.threads",
     "set_num_threads": "fastnn.engine.threads",
     "show_config": "fastnn.engine.threads",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class GradientHealthError(RuntimeError):
+    """``callbacks.GradientHealth`` found something wrong, and was told to raise."""
+
+
 class NonFiniteGradientError(FloatingPointError, ValueError):
     """A gradient has an infinity or NaN; training stopped before it touched a weight.
 

@@ -30,7 +30,7 @@ class LayerStatistics:
         mean, deviation: Of the activations, over rows and units.
         zeros: Share of activations that are exactly 0.
         dead: Share of units that have been 0 for every row of every step looked at, for as long
-            as the window; NaN until a window is full.
+            as the window; 0 until a window is full.
         saturated: Share of activations where the derivative is below 5 % of its largest value;
             NaN if the activation is not bounded.
     """

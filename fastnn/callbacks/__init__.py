@@ -6,6 +6,7 @@ from fastnn.callbacks.checkpoint import ModelCheckpoint
 from fastnn.callbacks.csv_logger import CSVLogger
 from fastnn.callbacks.early_stopping import EarlyStopping
 from fastnn.callbacks.functional import LambdaCallback, TerminateOnNaN
+from fastnn.callbacks.gradient_health import GradientHealth, GradientHealthWarning
 from fastnn.callbacks.history import History
 from fastnn.callbacks.lr import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.progress import ProgbarLogger
@@ -16,6 +17,8 @@ __all__ = [
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "GradientHealth",
+    "GradientHealthWarning",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",

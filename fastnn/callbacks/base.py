@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+
+from fastnn.statistics import StepStatistics
 
 Logs = dict[str, float]
 """Name of a loss or metric -> its mean over the epoch so far."""
@@ -29,10 +32,15 @@ class Callback:
         model: the model that is trained, evaluated or asked for predictions.
         params: ``verbose``, ``epochs``, ``steps`` (batches) and ``examples`` of the run; the last
             two are None where they are not known beforehand.
+        statistics_every: ``on_statistics`` wants those of each step whose number, from 0, is a
+            multiple of this; 0 for none. To be set before ``fit``.
+        statistics_window: Steps for which a unit must be silent to count as dead in them.
     """
 
     # On the class, so that a subclass need not call ``super().__init__()``.
     params: Mapping[str, Any] = MappingProxyType({})
+    statistics_every: int = 0
+    statistics_window: int = 0
     _model: Any = None
 
     @property
@@ -59,6 +67,10 @@ class Callback:
 
         Not a batch hook: between two calls many batches run at once, if nobody has batch hooks.
         """
+
+    def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
+        """Called with the statistics of steps that the engine has done since the last call, before
+        ``on_train_progress``. Not a batch hook, either."""
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Another name of ``on_train_batch_begin``."""
@@ -201,6 +213,24 @@ class CallbackList:
     def on_train_progress(self, examples_done: int, logs: Logs | None = None) -> None:
         """Call this hook of every callback."""
         self._call("on_train_progress", logs, examples_done)
+
+    @property
+    def statistics_every(self) -> int:
+        """Steps of which one must be looked at, so that every callback finds its own; or 0."""
+        return math.gcd(*(callback.statistics_every for callback in self.callbacks))
+
+    @property
+    def statistics_window(self) -> int:
+        """The longest that a callback asks for."""
+        return max([1, *(callback.statistics_window for callback in self.callbacks)])
+
+    def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
+        """Call this hook of every callback that wants statistics, with those that it wants."""
+        for callback in self.callbacks:
+            every = callback.statistics_every
+            wanted = [each for each in statistics if every and each.step % every == 0]
+            if wanted:
+                callback.on_statistics(wanted)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call this hook of every callback."""

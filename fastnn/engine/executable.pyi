@@ -28,4 +28,6 @@ class Executable:
         seconds: float,
         counter: Any = None,
         skip: bool = False,
+        every: int = 0,
+        records: NDArray[np.float64] | None = None,
     ) -> int: ...

@@ -32,7 +32,7 @@ from fastnn.kernels.op cimport (
 )
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python
+from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python, statistics
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -58,7 +58,7 @@ cdef extern from "<pthread.h>" nogil:
 
 KERNELS = {
     **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
-    **norms.KERNELS, **objective.KERNELS, **python.KERNELS,
+    **norms.KERNELS, **objective.KERNELS, **python.KERNELS, **statistics.KERNELS,
 }
 
 cdef enum:
@@ -83,6 +83,9 @@ cdef struct Run:
     bint skip              # a batch of which a gradient is not finite is left out
     int64_t skipped_rows   # OUT
     int failed             # a function raised an exception; only member 0 looks within a step
+    int64_t every          # steps of which one is looked at; 0: none is
+    double *records        # (steps looked at, record_width); the first column is the step's number
+    int64_t record_width
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
@@ -109,7 +112,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef Step step = run.step
     cdef const Op *op
     cdef int64_t at = run.first
-    cdef int64_t number = 0
+    cdef int64_t number = 0, observed = 0
     cdef Queue *queues
     cdef Queue *next_queues
     cdef int o
@@ -130,10 +133,16 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         step.number = run.step.number + number
         if run.scalars != NULL:
             step.scalars = run.scalars + number * run.n_scalars
+        step.record = NULL
+        if run.every > 0 and step.number % run.every == 0:
+            step.record = run.records + observed * run.record_width
+            observed += 1
         verdict.state = PROCEED
         verdict.scale = 1.0
         for o in range(run.n_ops):
             op = run.ops + o
+            if op.observing and step.record == NULL:
+                continue
             if op.wait:
                 fnn_wait(&run.barrier, n)
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
@@ -149,6 +158,8 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
                 run.done = at
                 if verdict.state != PROCEED:
                     run.skipped_rows += step.rows
+                elif step.record != NULL:
+                    step.record[0] = step.number
             run.stop[number & 1] = halted or run.failed or now() > run.deadline
         fnn_wait(&run.barrier, n)
         if run.stop[number & 1]:
@@ -231,6 +242,7 @@ cdef class Executable:
             op = self.ops + o
             op.run = <Kernel> <size_t> KERNELS[row.name]
             op.wait = row.wait
+            op.observing = row.observing
             op.closing = row.spec.closing
             if row.function is not None:
                 call = Call(row.function, row.arguments, self.arena, self.capacity)
@@ -265,7 +277,7 @@ cdef class Executable:
 
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
             const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
-            counter=None, bint skip=False):
+            counter=None, bint skip=False, int64_t every=0, double[:, ::1] records=None):
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
 
         A batch that the program's guard halts ends the run before it: then `unproven` or `nonfinite` is
@@ -275,6 +287,9 @@ cdef class Executable:
         sources: `Rows` and `SparseRows`, in the program's order. scalars: (steps, S) for the optimizer
         or None. sums: what losses and metrics add to. outputs: float32 arrays (rows, features).
         counter: an object whose `iterations` grows by the batches that ran.
+        every, records: statistics of each step whose number is a multiple of `every` go to the next row of
+        `records` (steps, width of the program's record), its number first; a row of a step that did not
+        come to its end is left as it is.
 
         Raises what a function of the user's raised; its batch does not count.
         """
@@ -282,6 +297,7 @@ cdef class Executable:
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
         cdef int i, error
+        cdef int64_t steps
         if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
             raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
         if not 1 <= batch_size <= self.capacity:
@@ -318,6 +334,11 @@ cdef class Executable:
             run.scalars, run.n_scalars = &scalars[0, 0], scalars.shape[1]
         if counter is not None:
             run.step.number = counter.iterations
+        if every > 0:
+            steps = (last - first + batch_size - 1) // batch_size
+            if records.shape[0] < steps // every + 1 or records.shape[1] != self.program.record.width:
+                raise ValueError(f"records of shape {records.shape[0], records.shape[1]} don't fit {steps} steps")
+            run.every, run.records, run.record_width = every, &records[0, 0], records.shape[1]
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))

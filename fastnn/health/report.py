@@ -32,6 +32,9 @@ class Trial:
             the root of its size; median over the last steps.
         error: Why training broke off.
         steps: What was seen of each step.
+        learned: How much of what there is to learn, from 0 to 1: by how much the loss is below
+            that of the best constant prediction, or the accuracy above that of the most frequent
+            class, each by the most that it could be; whichever is more.
     """
 
     losses: tuple[float, ...]
@@ -40,6 +43,7 @@ class Trial:
     gradient_ratio: float = nan
     error: str | None = None
     steps: tuple[StepStatistics, ...] = field(default=(), repr=False)
+    learned: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Remedy:
         trial: What came of it; None if it was not tried.
         helped: Whether it is better than the untreated net, by more than chance.
         apply: Makes a new compiled model with the change.
+        make_fit_arguments: Makes those of ``fit`` that belong to the change, callbacks among them.
     """
 
     name: str
@@ -78,6 +83,12 @@ class Remedy:
     trial: Trial | None
     helped: bool
     apply: Callable[[], Model]
+    make_fit_arguments: Callable[[], dict[str, Any]] = dict
+
+    @property
+    def fit_arguments(self) -> dict[str, Any]:
+        """Arguments of ``fit`` that belong to the change, new ones at each call."""
+        return self.make_fit_arguments()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,19 @@ cdef extern from "fnn.h" nogil:
         uint32_t threshold
         float scale
 
+    ctypedef struct fnn_summary:
+        double squares
+        double largest
+        double nonfinite
+
+    ctypedef struct fnn_activation_summary:
+        double count
+        double mean
+        double squares
+        double zeros
+        double saturated
+        double nonfinite
+
     ctypedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w,
                                 float *slot_0, float *slot_1, float *slot_2) noexcept nogil
     ctypedef void (*fnn_activation_forward)(int64_t n, const float *params, const float *z,
@@ -88,6 +101,9 @@ cdef extern from "fnn.h" nogil:
         fnn_activation_forward *activation
         fnn_activation_backward *activation_backward
         fnn_update *update
+        void (*summarize)(int64_t n, const float *x, fnn_summary *summary) noexcept nogil
+        void (*summarize_activations)(int64_t rows, int columns, float low, float high, const float *y,
+                                      fnn_activation_summary *summary, int32_t *nonzero) noexcept nogil
         void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                      float *y) noexcept nogil
         void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,

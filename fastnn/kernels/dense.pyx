@@ -13,7 +13,7 @@ Design
 from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse, fnn_summary
 from fastnn.kernels.gradients cimport finish
 from fastnn.kernels.op cimport (
     ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
@@ -221,10 +221,11 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
 
 
 cdef enum:
-    # Tensors of a weight: itself, its slots, where its gradient goes and where its squares.
-    OF_WEIGHT = 6
+    # Tensors of a weight: itself, its slots, where its gradient goes, where its squares and statistics.
+    OF_WEIGHT = 7
     GRADIENT = 4
     SQUARES = 5
+    SUMMARIES = 6
 
 
 cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int role, int64_t at, int64_t rows,
@@ -238,9 +239,12 @@ cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int ro
     cdef float *w = <float *> op.t[first] + at
     cdef float *stored = <float *> op.t[first + GRADIENT]
     cdef float *squares = <float *> op.t[first + SQUARES]
+    cdef fnn_summary *summaries = <fnn_summary *> op.t[first + SUMMARIES]
     if not op.d[5]:
         finish(step, rows, op.f[2 * role], op.f[2 * role + 1], op.f[4], w, gradient,
                squares + panel * FNN_BLOCK if squares != NULL else NULL)
+    if summaries != NULL and step.record != NULL:
+        step.k.summarize(n, gradient, summaries + panel)
     if stored != NULL:
         if op.d[4]:
             step.k.add(n, gradient, stored + at)

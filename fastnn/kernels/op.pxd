@@ -58,6 +58,7 @@ ctypedef struct Step:
     int *failed            # whether a function of the user's raised an exception; member 0 writes
     void *failures         # a Python list for it
     uint64_t float_mode    # of this member's thread before the run
+    double *record         # where the step's statistics go, or NULL: nobody looks at this step
     float **outputs        # where predictions go, an array for each output of the model
 
 cdef struct Op
@@ -67,6 +68,7 @@ ctypedef void (*Kernel)(const Op *op, const Step *step, int i, int n) noexcept n
 cdef struct Op:
     Kernel run
     int wait               # for the whole team, before this op
+    int observing          # only done in a step whose statistics are taken
     int closing            # also done by a step that stops at a gradient that is not finite
     void *t[MAX_TENSORS]
     int64_t d[MAX_INTEGERS]

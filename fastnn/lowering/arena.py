@@ -17,7 +17,7 @@ def place(program: Program) -> None:
     lives: dict[Buffer, tuple[int, int]] = {}
     stretch = 0
     for op in program.ops:
-        stretch += op.wait
+        stretch += op.wait and not op.observing
         for buffer, _ in op.accesses():
             if buffer.array is None:
                 lives[buffer] = (lives.get(buffer, (stretch, 0))[0], stretch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
 from fastnn.lowering.proof import ONE, Proof
 from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
+
+if TYPE_CHECKING:
+    from fastnn.lowering.observation import Observation
 
 
 @dataclass
@@ -107,6 +111,9 @@ class Builder:
     """Copies in C order, for functions in Python."""
     failed: Buffer | None = None
     """Where functions in Python may fail: what they write and the guard of the updates reads."""
+
+    observation: Observation | None = None
+    """Statistics, if they are to be taken."""
 
     def __post_init__(self) -> None:
         self.buffers = Buffers(self.capacity)

@@ -19,6 +19,7 @@ from fastnn.lowering.graph import Node, Trace
 from fastnn.lowering.inference import for_inference
 from fastnn.lowering.nodes import DenseNode, InputNode
 from fastnn.lowering.objective import Objective, take_logits
+from fastnn.lowering.observation import Observation
 from fastnn.lowering.penalties import PENALTY, penalize
 from fastnn.lowering.program import Program
 from fastnn.lowering.scores import score
@@ -35,6 +36,7 @@ def lower(
     sparse: Mapping[int, int] | None = None,
     predict: bool = False,
     store: bool = False,
+    window: int = 0,
 ) -> Program:
     """The program for batches of up to ``capacity`` rows.
 
@@ -46,6 +48,7 @@ def lower(
         predict: Write the outputs to the caller's arrays.
         store: Store every weight gradient before the first update, whether the updates need it or
             not: to look at each whether it is finite.
+        window: Can take statistics; a unit that is 0 for so many steps counts as dead.
 
     The program reads its sources in this order: inputs; targets of the objectives that have one;
     weights of those that are weighted.
@@ -62,6 +65,9 @@ def lower(
         variables = [v for node in trace.nodes for v in node.variables() if v.trainable]
         store = store or must_store(updates, variables)
     builder = Builder(trace, capacity, updates, sparse or {}, store)
+    if window:
+        builder.observation = Observation(builder, window)
+        builder.observation.begin()
     for node in trace.nodes:
         node.forward(builder)
     if objectives:
@@ -86,6 +92,9 @@ def lower(
             blocks=builder.penalties.n_bytes // 8,
         )  # fmt: skip
     program = Program(builder.ops, capacity, builder.sums)
+    if builder.observation is not None:
+        builder.observation.end()
+        program.record = builder.observation.record
     program.norms = builder.norms
     program.gradients = {
         variable.path: buffer.array

@@ -18,6 +18,7 @@ class OpSpec:
     by_rows: each row of the batch is one team member's, the same one's for all such ops; so they
     need not wait for each other where they meet in a tensor. "setting" where an op has it both
     ways.
+    observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
     """
 
@@ -25,6 +26,7 @@ class OpSpec:
     integers: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     by_rows: bool | str = True
+    observing: bool = False
     closing: bool = False
 
 
@@ -36,7 +38,7 @@ _WEIGHT = {
     for role in ("kernel", "bias")
     for part, mode in (
         ("", BOTH), ("_slot_0", BOTH), ("_slot_1", BOTH), ("_slot_2", BOTH),
-        ("_gradient", BOTH), ("_squares", WRITE),
+        ("_gradient", BOTH), ("_squares", WRITE), ("_summaries", WRITE),
     )
 }  # fmt: skip
 _GRADIENT = (
@@ -208,6 +210,26 @@ OPS: dict[str, OpSpec] = {
     "batchnorm_update_moving": OpSpec(
         {"statistics": READ, "moving_mean": BOTH, "moving_variance": BOTH},
         ("features",), ("momentum", "one_minus_momentum"), by_rows=False,
+    ),
+    # statistics
+    "keep_weights": OpSpec({"w": READ, "kept": WRITE}, ("size",), by_rows=False, observing=True),
+    "summarize_weights": OpSpec(
+        {"x": READ, "summaries": WRITE}, ("size",), by_rows=False, observing=True
+    ),
+    "summarize_step": OpSpec(
+        {"w": READ, "kept": BOTH, "before": WRITE, "after": WRITE, "step": WRITE},
+        ("size",), by_rows=False, observing=True,
+    ),
+    "summarize_activations": OpSpec(
+        {"y": READ, "summaries": WRITE, "last_nonzero": BOTH}, ("features",), ("low", "high"),
+        by_rows=False, observing=True,
+    ),
+    "record_weights": OpSpec(
+        {"summaries": READ}, ("count", "column", "number"), by_rows=False, observing=True
+    ),
+    "record_activations": OpSpec(
+        {"summaries": READ, "last_nonzero": READ}, ("features", "column", "number", "window"),
+        by_rows=False, observing=True,
     ),
     # functions in Python
     "unpack": OpSpec(

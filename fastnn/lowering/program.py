@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.layout import ALIGNMENT, BLOCK, activation_rows, n_blocks
 from fastnn.lowering.ops import OPS, OpSpec
+from fastnn.lowering.record import Record
 
 
 @dataclass(eq=False)
@@ -61,6 +62,10 @@ class Op:
     @property
     def spec(self) -> OpSpec:
         return OPS[self.name]
+
+    @property
+    def observing(self) -> bool:
+        return self.spec.observing
 
     @property
     def by_rows(self) -> bool:
@@ -115,6 +120,7 @@ class Program:
     sums: names of what each step adds to, in order: losses and metrics, summed over rows.
     norms: of each stored gradient, squared, as the last step left them.
     gradients: those that are stored, packed, by the path of the weight; in the order of norms.
+    record: the columns of what it writes down of a step whose statistics are taken.
     """
 
     ops: list[Op]
@@ -123,6 +129,7 @@ class Program:
     arena_bytes: int = 0
     norms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     gradients: dict[str, NDArray[Any]] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
 
     def __str__(self) -> str:
         head = f"program for {self.capacity} rows, arena of {self.arena_bytes / 2**20:.2f} MiB"

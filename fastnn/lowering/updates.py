@@ -46,6 +46,8 @@ def update(builder: Builder) -> None:
         else:
             fused.append(product)
     _guard(builder, squares)
+    if builder.observation is not None:
+        builder.observation.stored_gradients()
     if not updates.apply:
         return
     for product in fused:
@@ -71,17 +73,22 @@ def _store(
         operands[f"{role}_gradient"], operands["accumulate"] = builder.store_gradient(variable)
         operands[role] = builder.weight(variable)
         if finished:
-            panel = PANEL_SPARSE if product.x in builder.nonzeros else PANEL
-            panels = -(-variable.shape[0] // panel) if role == "kernel" else 1
-            squares[variable] = _squares(builder, variable, panels)
+            squares[variable] = _squares(builder, variable, _tiles(builder, product, role))
             operands[f"{role}_squares"] = squares[variable]
             operands |= _penalties(role, variable)
     _emit_product(builder, product, operands)
 
 
-def _squares(builder: Builder, variable: Variable, panels: int) -> Buffer:
-    n_bytes = 4 * variable.storage.shape[0] * panels * BLOCK
-    return builder.buffers.raw(f"{variable.path}/squares", n_bytes)
+def _tiles(builder: Builder, product: WeightProduct, role: str) -> int:
+    """How many tiles the gradient of a product's kernel or bias comes in."""
+    blocks: int = product.kernel.storage.shape[0]
+    panel: int = PANEL_SPARSE if product.x in builder.nonzeros else PANEL
+    return blocks * (-(-product.x.features // panel) if role == "kernel" else 1)
+
+
+def _squares(builder: Builder, variable: Variable, tiles: int) -> Buffer:
+    """Room for the squares of each column of a gradient's tiles."""
+    return builder.buffers.raw(f"{variable.path}/squares", 4 * tiles * BLOCK)
 
 
 def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
@@ -94,7 +101,7 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
             continue
         blocks, rows = variable.storage.shape[:2]
         if not proved:
-            squares[variable] = _squares(builder, variable, -(-rows // CHUNK))
+            squares[variable] = _squares(builder, variable, blocks * -(-rows // CHUNK))
         builder.emit(
             "finish_gradient", gradient=gradient, w=builder.weight(variable),
             squares=squares.get(variable), blocks=blocks, rows=rows, panel=CHUNK,
@@ -132,6 +139,10 @@ def _updated_at_once(builder: Builder, product: WeightProduct) -> _Operands:
     for role, variable in (("kernel", product.kernel), ("bias", product.bias)):
         if variable is not None:
             operands[role] = builder.weight(variable)
+            if builder.observation is not None:
+                operands[f"{role}_summaries"] = builder.observation.gradient(
+                    variable, _tiles(builder, product, role)
+                )
             operands |= _slots(builder, f"{role}_slot", variable) | _penalties(role, variable)
             operands[f"{role}_non_negative"] = variable.constraint is not None
     return operands

@@ -43,10 +43,14 @@ def verify(program: Program) -> None:
                     f"{a.name} and {b.name} live at the same time in the same place"
                 )
     since: list[Op] = []
+    since_any: list[Op] = []
     for op in program.ops:
         if op.wait:
-            since = []
-        for earlier in since:
+            since_any = []
+            if not op.observing:
+                since = []
+        for earlier in since_any if op.observing else since:
             if conflict(earlier, op):
                 raise InvalidProgram(f"no wait between\n{earlier}\n{op}")
         since.append(op)
+        since_any.append(op)

@@ -6,13 +6,20 @@ from fastnn.lowering.program import Buffer, Op, Program
 
 
 def place_waits(program: Program) -> None:
-    """Set ``wait`` on the ops that need it. The engine itself waits between batches."""
+    """Set ``wait`` on the ops that need it. The engine itself waits between batches.
+
+    A wait of an op that is left out in most steps is left out, too: no other op may count on it.
+    """
     since: list[Op] = []
+    since_any: list[Op] = []
     for op in program.ops:
-        op.wait = any(conflict(earlier, op) for earlier in since)
+        op.wait = any(conflict(each, op) for each in (since_any if op.observing else since))
         if op.wait:
-            since = []
+            since_any = []
+            if not op.observing:
+                since = []
         since.append(op)
+        since_any.append(op)
 
 
 def conflict(earlier: Op, later: Op) -> bool:

@@ -22,7 +22,9 @@ from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.penalties import is_penalized
 from fastnn.lowering.program import Program
+from fastnn.lowering.record import Record
 from fastnn.lowering.trace import trace
+from fastnn.statistics import StepStatistics
 
 if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor
@@ -109,13 +111,14 @@ class Executables:
         updates: Updates | None,
         longest_rows: Mapping[int, int],
         store: bool = False,
+        window: int = 0,
     ) -> Iterator[Executable]:
         """An executable to train or evaluate with. See ``lower`` for the arguments."""
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
             capacity, tuple((o.weighted, o.labels) for o in objectives),
-            updates and updates.apply, store,
+            updates and updates.apply, store, window,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
             tuple(node.layer.trainable for node in self._model.nodes),
         )  # fmt: skip
@@ -123,7 +126,9 @@ class Executables:
         try:
             executable = pool.pop()
         except IndexError:
-            program = lower(self._trace(), capacity, objectives, updates, sparse, store=store)
+            program = lower(
+                self._trace(), capacity, objectives, updates, sparse, store=store, window=window
+            )
             executable = Executable(program)
         try:
             yield executable
@@ -169,6 +174,31 @@ def threads_for(work: int) -> int:
     return most if most == 1 else max(1, min(most, work // _WORK_PER_THREAD))
 
 
+class Observing:
+    """Statistics for whoever looks at a training.
+
+    Args:
+        every: Steps of which one is looked at.
+        window: Steps for which a unit must be silent to count as dead.
+        take: Called with the statistics of each step that was looked at.
+    """
+
+    def __init__(
+        self, every: int, window: int, take: Callable[[list[StepStatistics]], None]
+    ) -> None:
+        self.every = every
+        self.window = window
+        self.take = take
+        self._begun: set[Record] = set()
+
+    def room(self, record: Record, steps: int) -> NDArray[np.float64]:
+        """For the records of so many steps."""
+        if record not in self._begun:  # a window of another training
+            self._begun.add(record)
+            record.forget()
+        return record.room(steps, self.every)
+
+
 class Training(NamedTuple):
     """What the batches of a training need beside an executable.
 
@@ -177,11 +207,13 @@ class Training(NamedTuple):
         scalars: Of the optimizer for the next n steps.
         storing: Lends an executable whose program stores gradients, for a step of which the usual
             one can't prove that they are finite.
+        observing: Takes statistics, from executables with a record.
     """
 
     optimizer: Optimizer
     scalars: Callable[[int], NDArray[np.float32]]
     storing: Callable[[], AbstractContextManager[Executable]]
+    observing: Observing | None = None
 
 
 def run_batches(
@@ -214,15 +246,22 @@ def run_batches(
 
     def run(executable: Executable, last: int) -> int:
         steps = -(-(last - at) // batch_size)
-        scalars = counter = None
-        skip = False
-        if training is not None:
-            scalars, counter = training.scalars(steps), training.optimizer
-            skip = training.optimizer.nonfinite == "skip"
-        return executable.run(
-            sources, order, at, last, batch_size, scalars, sums, outputs, threads, INTERVAL,
-            counter, skip,
+        if training is None:
+            return executable.run(
+                sources, order, at, last, batch_size, None, sums, outputs, threads, INTERVAL
+            )
+        optimizer, observing = training.optimizer, training.observing
+        records = None
+        if observing is not None:
+            records = observing.room(executable.program.record, steps)
+        done = executable.run(
+            sources, order, at, last, batch_size, training.scalars(steps), sums, outputs, threads,
+            INTERVAL, optimizer, optimizer.nonfinite == "skip",
+            observing.every if observing is not None else 0, records,
         )  # fmt: skip
+        if observing is not None and records is not None:
+            observing.take(executable.program.record.statistics(records))
+        return done
 
     while at < n_rows:
         if before is not None:

@@ -14,6 +14,7 @@ from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
 from fastnn.models import arguments
 from fastnn.models.evaluating import evaluate_checked
+from fastnn.models.executables import Observing
 from fastnn.models.feeding import feed
 from fastnn.models.lsuv import calibrate
 from fastnn.models.passes import Progress
@@ -89,6 +90,12 @@ class Fit:
             callbacks, add_history=True, add_progbar=verbose != 0, model=model,
             epochs=self.epochs, verbose=verbose, steps=steps, examples=examples,
         )  # fmt: skip
+        self._observing: Observing | None = None
+        if self.callbacks.statistics_every:
+            self._observing = Observing(
+                self.callbacks.statistics_every, self.callbacks.statistics_window,
+                self.callbacks.on_statistics,
+            )  # fmt: skip
         self.history = next(c for c in self.callbacks.callbacks if isinstance(c, History))
 
     def _split(self, dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:
@@ -147,7 +154,7 @@ class Fit:
 
     def _epoch(self) -> Logs:
         model = self.model
-        progress = Progress(model, self.callbacks, "train")
+        progress = Progress(model, self.callbacks, "train", self._observing)
         if isinstance(self.data, Dataset):
             for rows in self._passes(len(self.data)):
                 order = self._order(len(self.data))[:rows]

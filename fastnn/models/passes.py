@@ -13,7 +13,7 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
-from fastnn.models.executables import Training, run_batches, threads_for
+from fastnn.models.executables import Observing, Training, run_batches, threads_for
 from fastnn.models.totals import Logs, Totals
 
 if TYPE_CHECKING:
@@ -34,22 +34,26 @@ def run_pass(
     batch_size: int,
     totals: Totals,
     updates: Updates | None = None,
+    observing: Observing | None = None,
     **hooks: Any,
 ) -> None:
     """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
 
     Args:
         updates: To train; each step is counted in the optimizer's ``iterations``.
+        observing: To take statistics of its steps.
         hooks: See ``run_batches``.
     """
     objectives, weighted = objectives_for(model, dataset)
     training = None
+    window = observing.window if observing is not None else 0
     if updates is not None:
         training = Training(
             model.optimizer, _scalars(model.optimizer),
             lambda: model._executables.lend(
-                batch_size, objectives, updates, dataset.longest_rows, store=True
+                batch_size, objectives, updates, dataset.longest_rows, store=True, window=window
             ),
+            observing,
         )  # fmt: skip
     signature = model._executables.signature
     predictions = totals.collector.room(len(order), signature.outputs)
@@ -61,7 +65,7 @@ def run_pass(
         return after is not None and after(batches, rows)
 
     with model._executables.lend(
-        batch_size, objectives, updates, dataset.longest_rows
+        batch_size, objectives, updates, dataset.longest_rows, window=window
     ) as executable:
         reached = run_batches(
             executable, dataset.sources(weighted), order, batch_size, totals.sums, predictions,
@@ -105,9 +109,16 @@ class Progress:
 
     Args:
         phase: "train" or "test".
+        observing: Takes statistics of the steps.
     """
 
-    def __init__(self, model: Trainer, callbacks: CallbackList, phase: str) -> None:
+    def __init__(
+        self,
+        model: Trainer,
+        callbacks: CallbackList,
+        phase: str,
+        observing: Observing | None = None,
+    ) -> None:
         self._model = model
         self._callbacks = callbacks
         self._training = phase == "train"
@@ -115,6 +126,7 @@ class Progress:
         self._end = getattr(callbacks, f"on_{phase}_batch_end")
         self._totals: Totals | None = None
         self._batches = 0
+        self._observing = observing
         self.hears_batches = (
             callbacks.has_batch_hooks if self._training else callbacks.has_test_batch_hooks
         )
@@ -154,5 +166,5 @@ class Progress:
 
         run_pass(
             self._model, dataset, order, batch_size, self._totals, updates,
-            one_by_one=self.hears_batches, before=before, after=after,
+            self._observing, one_by_one=self.hears_batches, before=before, after=after,
         )  # fmt: skip

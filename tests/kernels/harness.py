@@ -104,13 +104,19 @@ class Batch:
         outputs: Sequence[Array] = (),
         batch_size: int | None = None,
         number: int = 0,
+        every: int = 0,
+        records: Array | None = None,
     ) -> None:
         """One step over the batch, or several of ``batch_size`` rows; the team waits before each op
-        but the first. ``number``: of steps before it."""
+        but the first. ``number``: of steps before it. ``every``, ``records``: whose statistics are
+        taken, and where they go; (steps looked at + 1, columns)."""
         for op in ops[1:]:
             op.wait = True
         order = np.asarray(np.arange(self.rows) if order is None else order, np.int64)
-        Executable(Program(list(ops), self.capacity)).run(
+        program = Program(list(ops), self.capacity)
+        if records is not None:
+            program.record.width = records.shape[1]
+        Executable(program).run(
             list(sources),
             order,
             0,
@@ -122,6 +128,8 @@ class Batch:
             threads,
             np.inf,
             SimpleNamespace(iterations=number),
+            every=every,
+            records=records,
         )
 
 

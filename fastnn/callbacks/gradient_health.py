@@ -1,0 +1,143 @@
+"""Watches a training for gradients that vanish or explode, and for layers that stop learning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from fastnn._checks import check_choice, check_integer
+from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.messages import print_message
+from fastnn.errors import GradientHealthError
+from fastnn.statistics import StepStatistics
+from fastnn.verdicts import Finding, Thresholds, findings
+
+_ACTIONS = ("warn", "stop", "raise", "ignore")
+
+LOGGED = (
+    "gradient_norm", "gradient_max", "update_ratio", "weight_norm", "mean", "deviation", "zeros",
+    "dead", "saturated",
+)  # fmt: skip
+"""Figures that go to the logs of an epoch."""
+
+
+class GradientHealthWarning(UserWarning):
+    """``GradientHealth`` has found something wrong."""
+
+
+class GradientHealth(Callback):
+    """Collects the statistics of every n-th step, and says in words when something goes wrong.
+
+    The engine takes the figures while gradients, activations and weights pass through its kernels;
+    training does not come back to Python for it. The mean of each figure over an epoch goes to its
+    logs, so to ``history``, as ``"layer/figure"``: "dense/gradient_norm", "dense/update_ratio",
+    "dense/dead", ...
+
+    Args:
+        every: Steps of which one is looked at. Looking at a step costs about half a step.
+        on_problem: "warn" (a ``GradientHealthWarning``), "stop" (ends training after the batch at
+            hand, with a message), "raise" (a ``GradientHealthError``) or "ignore" (only ``found``
+            tells).
+        window: Steps after which verdicts are reached, again and again: units that gave 0 all
+            along are dead, and of other figures the median decides. By default ten times
+            ``every``. Only numbers that are not finite are told of at once.
+        thresholds: Of ``fastnn.verdicts``.
+
+    Attributes:
+        statistics: Of all steps that were looked at.
+        found: Step -> what was found there for the first time.
+
+    Raises:
+        GradientHealthError: In training, with "raise".
+    """
+
+    def __init__(
+        self,
+        every: int = 50,
+        on_problem: str = "warn",
+        window: int | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self.statistics_every = check_integer("GradientHealth", "every", every, at_least=1)
+        self.on_problem = check_choice("GradientHealth", "on_problem", on_problem, _ACTIONS)
+        if window is not None:
+            check_integer("GradientHealth", "window", window, at_least=every)
+        self.statistics_window = window or 10 * every
+        self.thresholds = thresholds or Thresholds()
+        self.statistics: list[StepStatistics] = []
+        self.found: dict[int, list[Finding]] = {}
+        self._epoch: list[StepStatistics] = []
+        self._window: list[StepStatistics] = []
+        self._known: set[tuple[str, str]] = set()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin anew."""
+        self.statistics, self.found = [], {}
+        self._epoch = []
+        self._window = []
+        self._known = set()
+
+    def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
+        """Keep them, and look whether something is wrong."""
+        self.statistics += statistics
+        self._epoch += statistics
+        for step in statistics:
+            self._window.append(step)
+            full = step.step - self._window[0].step >= self.statistics_window
+            if full or any(layer.nonfinite for layer in step.layers.values()):
+                self._look(step.step)
+            if full:
+                self._window = [step]
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Add the epoch's means to its logs."""
+        if logs is not None and self._epoch:
+            logs |= means(self._epoch)
+        self._epoch = []
+
+    def _look(self, step: int) -> None:
+        new = [
+            finding
+            for finding in findings(self._window, self.thresholds)
+            if (finding.layer, finding.verdict) not in self._known
+        ]
+        if not new:
+            return
+        self._known.update((finding.layer, finding.verdict) for finding in new)
+        self.found[step] = new
+        text = f"step {step}: {describe(new)}"
+        if self.on_problem == "raise":
+            raise GradientHealthError(text)
+        if self.on_problem == "stop":
+            print_message(f"{text}; training stops")
+            self.model.stop_training = True
+        elif self.on_problem == "warn":
+            warnings.warn(text, GradientHealthWarning, stacklevel=2)
+
+
+def means(statistics: Sequence[StepStatistics]) -> dict[str, float]:
+    """The mean of each figure that a layer has, by "layer/figure"."""
+    result = {}
+    for name in statistics[-1].layers:
+        for figure in LOGGED:
+            values = [getattr(step.layers[name], figure) for step in statistics]
+            known = [value for value in values if value == value]
+            if known:
+                result[f"{name}/{figure}"] = float(np.mean(known))
+    return result
+
+
+def describe(found: Sequence[Finding]) -> str:
+    """In words; neighbours with the same verdict together, with the figures of the first."""
+    parts = []
+    for verdict, group in groupby(found, key=lambda finding: finding.verdict):
+        members = list(group)
+        first, last = members[0], members[-1]
+        layers = f"layer {first.layer!r}"
+        if len(members) > 1:
+            layers = f"{len(members)} layers from {first.layer!r} to {last.layer!r}"
+        parts.append(f"{layers}: {verdict}, {first.words}")
+    return "; ".join(parts)

@@ -1,0 +1,136 @@
+"""Weights drawn anew, at the scale that the activation asks for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from fastnn.activations import Activation
+from fastnn.health.anatomy import Unit, hidden_units, output_layers
+from fastnn.health.blueprint import Blueprint
+from fastnn.health.changes.base import Change, described
+from fastnn.health.prototypes import SEED, drawn_anew
+from fastnn.initializers import (
+    LSUV,
+    GlorotUniform,
+    HeNormal,
+    LecunNormal,
+    VarianceScaling,
+    Zeros,
+)
+from fastnn.layers import Dense
+from fastnn.layers.base import Layer
+
+_GLOROT = {"linear", "tanh", "softsign", "softmax"}
+_SIGMOID = {"sigmoid", "hard_sigmoid"}
+
+_OUTPUT_IS_OFF = 2.0
+"""An output layer is drawn anew too if the deviation of its weights is off by more than this
+factor: it may well have the initialization that was wrong for the others."""
+
+
+def initializer_for(activation: Activation, seed: int) -> VarianceScaling:
+    """He's for the family of the rectifier (He et al. 2015, eq. 10); for selu LeCun's (Klambauer et
+    al. 2017); for tanh, softsign and linear Glorot's (Glorot & Bengio 2010, eq. 16), for sigmoid
+    that four times as wide (Bengio 2012, "Practical recommendations", section 2.2)."""
+    if activation.kind == "selu":
+        return LecunNormal(seed)
+    if activation.kind in _GLOROT:
+        return GlorotUniform(seed)
+    if activation.kind in _SIGMOID:
+        return VarianceScaling(16.0, "fan_avg", "uniform", seed)
+    return HeNormal(seed)
+
+
+def name_of(initializer: VarianceScaling) -> str:
+    """For words."""
+    known = type(initializer).__name__
+    return "4 times GlorotUniform" if known == "VarianceScaling" else known
+
+
+def drawn_for(unit: Unit, number: int, activation: Activation | None = None) -> Dense:
+    """The unit's layer with weights to be drawn for its activation, or for another one.
+
+    Args:
+        number: The unit's among those of the change.
+    """
+    initializer = initializer_for(activation or unit.activation, SEED + number)
+    return drawn_anew(unit.dense, kernel_initializer=initializer, bias_initializer=Zeros())
+
+
+def initialization(blueprint: Blueprint) -> list[Change]:
+    """Offered if a layer's weights are not yet such as they would be drawn."""
+    units = _trained(blueprint)
+    wrong = _wrong_outputs(blueprint)
+    if not wrong and all(_suits(unit) for unit in units):
+        return []
+    groups: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        initializer = name_of(initializer_for(unit.activation, SEED))
+        groups[f"{initializer} initialization for {{}} with {unit.activation.kind}"].append(unit)
+    words = [text.format(described(group)) for text, group in groups.items()]
+    words += [f"GlorotUniform for the output layer {layer.name!r}" for layer in wrong]
+    return [
+        Change(
+            "initialization",
+            f"{', '.join(words)}; biases 0; these weights are drawn anew",
+            "initialization",
+            _initialized,
+        )
+    ]
+
+
+def _initialized(blueprint: Blueprint) -> Blueprint:
+    units = _trained(blueprint)
+    fresh: dict[Layer, Layer] = {
+        unit.dense: drawn_for(unit, number) for number, unit in enumerate(units)
+    }
+    for number, layer in enumerate(_wrong_outputs(blueprint), len(units)):
+        initializer = GlorotUniform(SEED + number)
+        fresh[layer] = drawn_anew(layer, kernel_initializer=initializer, bias_initializer=Zeros())
+    return blueprint.replaced(fresh)
+
+
+def _trained(blueprint: Blueprint) -> list[Unit]:
+    # LSUV looks at the data, which does better than any rule.
+    return [
+        unit
+        for unit in hidden_units(blueprint)
+        if unit.dense.trainable and not isinstance(unit.dense.kernel_initializer, LSUV)
+    ]
+
+
+def _wrong_outputs(blueprint: Blueprint) -> list[Dense]:
+    wrong = []
+    for layer in output_layers(blueprint):
+        if layer.built and layer.trainable:
+            kernel = layer.kernel.numpy()
+            ratio = _ratio(kernel, GlorotUniform(SEED))
+            spare = 1 + 2 / np.sqrt(kernel.size)
+            if not 1 / spare <= ratio * _OUTPUT_IS_OFF or not ratio <= _OUTPUT_IS_OFF * spare:
+                wrong.append(layer)
+    return wrong
+
+
+def _suits(unit: Unit) -> bool:
+    """Whether weights and biases could be what the change draws."""
+    dense = unit.dense
+    if not dense.built:
+        return True
+    kernel = dense.kernel.numpy()
+    initializer = initializer_for(unit.activation, SEED)
+    # Of a sample of n, the deviation is off by 1 / sqrt(2 n) of itself; that thrice, and a bit.
+    off = 0.2 + 3 / np.sqrt(2 * kernel.size)
+    bias = np.zeros(1) if dense.bias is None else dense.bias.numpy()
+    centred = abs(kernel.mean(dtype=np.float64)) <= off * kernel.std(dtype=np.float64)
+    return bool(
+        abs(_ratio(kernel, initializer) - 1) <= off and centred and np.abs(bias).max() <= 0.1
+    )
+
+
+def _ratio(kernel: np.ndarray, initializer: VarianceScaling) -> float:
+    """The weights' deviation by the one that they should have."""
+    fan_in, fan_out = kernel.shape
+    fan = fan_in if initializer.mode == "fan_in" else (fan_in + fan_out) / 2
+    return float(kernel.std(dtype=np.float64) / np.sqrt(initializer.scale / fan))

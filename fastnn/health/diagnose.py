@@ -1,0 +1,140 @@
+"""diagnose: a probe before training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastnn._checks import check_integer
+from fastnn.health.blueprint import Blueprint
+from fastnn.health.changes import changes_for
+from fastnn.health.changes.scaling import input_scale
+from fastnn.health.cures import try_changes
+from fastnn.health.judge import Suspicion, judge, judge_layers
+from fastnn.health.loss import mismatch_of
+from fastnn.health.report import Report, Trial
+from fastnn.health.sample import Sample, draw
+from fastnn.health.trial import run_trial
+from fastnn.utils import random_state, restore_random_state
+from fastnn.verdicts import Thresholds
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+_HELD_OUT = 1000
+"""Rows to evaluate trials on."""
+
+
+def diagnose(
+    model: Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    steps: int = 100,
+    batch_size: int = 32,
+    remedies: bool = True,
+    seed: int = 0,
+    thresholds: Thresholds | None = None,
+) -> Report:
+    """Find out whether a net can learn; if not, where and why it fails, and what cures it.
+
+    A copy is trained for some steps, of which the statistics of each are taken. If it does not
+    learn, each change that may help is tried likewise, on a copy, on the same rows; then
+    combinations with the one that did best. The model, its optimizer, the random numbers and all
+    statistics stay as they are, to the last bit.
+
+    Args:
+        model: Compiled. Its weights are those that the trial begins with.
+        x, y, sample_weight: Arrays as for ``fit``, of which ``steps * batch_size`` rows are drawn to
+            train with, and up to 1000 others, at most a fifth, to evaluate on.
+        steps: Of each trial. After fewer, deep nets that would learn may not have begun to.
+        batch_size: Rows of a step.
+        remedies: Try changes, unless the net is healthy.
+        seed: Of the rows that are drawn.
+        thresholds: See ``fastnn.verdicts``.
+
+    Returns:
+        A report to be printed, or read: ``verdict``, ``layers``, ``remedies``.
+
+    Raises:
+        TypeError, ValueError: The model is not compiled, or the data does not fit it; but labels
+            of the wrong kind are a verdict, "loss_mismatch".
+    """
+    steps = check_integer("diagnose", "steps", steps, at_least=10)
+    batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
+    model._check_compiled()
+    n_rows = _length(x)
+    with _nothing_disturbed():
+        probed = copy.deepcopy(model)
+        if not probed.built:
+            probed.build((None, *_shape(x)[1:]))
+        sample = draw(x, y, sample_weight, n_rows, steps * batch_size, _HELD_OUT, seed)
+        blueprint = Blueprint.of(probed)
+        suspicions = _suspicions(blueprint, x, y)
+        mismatched = any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions)
+        untreated = _try(copy.deepcopy(probed), sample, steps, batch_size, mismatched)
+        verdict, cause = judge(untreated, suspicions, thresholds)
+        layers = judge_layers(untreated, probed.layers, thresholds)
+        tried = ()
+        if remedies and verdict != "healthy":
+            changes = changes_for(probed, x, y, batch_size)
+            tried = try_changes(probed, changes, untreated, sample, steps, batch_size)
+    return Report(
+        verdict, cause, layers, tried, untreated, model_name=model.name, batch_size=batch_size
+    )
+
+
+def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
+    found = []
+    mismatch = mismatch_of(blueprint, y)
+    if mismatch is not None:
+        found.append(Suspicion("loss_mismatch", mismatch.cause))
+    found += [Suspicion("input_scale", change.cause) for change in input_scale(blueprint, x)]
+    return found
+
+
+def _try(model: Model, sample: Sample, steps: int, batch_size: int, mismatched: bool) -> Trial:
+    try:
+        return run_trial(model, sample, steps, batch_size)
+    except ValueError as error:
+        # Labels of the wrong kind; any other fault of the data is the caller's to hear.
+        if not mismatched:
+            raise
+        return Trial((), error=str(error))
+
+
+@contextmanager
+def _nothing_disturbed() -> Iterator[None]:
+    """The random numbers that others draw are the same as if nothing had happened."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        restore_random_state(state)
+
+
+def _length(x: Any) -> int:
+    first = _first(x)
+    if not hasattr(first, "__len__") and not hasattr(first, "shape"):
+        raise TypeError(f"diagnose: x must be arrays, got {type(x).__name__}")
+    length: int = first.shape[0] if hasattr(first, "shape") else len(first)
+    if length < 1:
+        raise ValueError("diagnose: x has no rows")
+    return length
+
+
+def _first(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return next(iter(x.values()))
+    if isinstance(x, (list, tuple)) and x and hasattr(x[0], "shape"):
+        return x[0]
+    return x
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    import numpy as np
+
+    return tuple(_first(x).shape) if hasattr(_first(x), "shape") else np.shape(x)

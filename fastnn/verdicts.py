@@ -1,0 +1,160 @@
+"""Verdicts on layers: what their statistics mean, and why.
+
+A finding rests on the median of a figure over the last half of the steps looked at, so that no
+single batch decides. The thresholds are those that ``python -m bench health`` found on one half of
+its nets and checked on the other: see docs/health.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+
+import numpy as np
+
+from fastnn.statistics import LayerStatistics, StepStatistics
+
+__all__ = ["Finding", "Thresholds", "findings", "gradient_sizes"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a figure begins to be a finding.
+
+    Attributes:
+        vanishing: A layer's gradient, as a share of the largest of the layers behind it.
+        exploding: A layer's gradient, as a multiple of the last layer's.
+        activations: Deviation of a layer's outputs.
+        dead: Share of units that gave 0 for every row of every step.
+        saturated: Share of outputs where the activation is flat.
+        large_steps, small_steps: Norm of a step by that of the weights.
+    """
+
+    vanishing: float = 1e-3
+    exploding: float = 1e3
+    activations: float = 1e4
+    dead: float = 0.5
+    saturated: float = 0.5
+    large_steps: float = 0.1
+    small_steps: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with a layer.
+
+    Attributes:
+        layer: Its name.
+        verdict: "nonfinite", "dead", "saturated", "exploding", "vanishing" or "learning_rate".
+        words: What, and why, in words.
+        figures: Name -> value of what it rests on.
+    """
+
+    layer: str
+    verdict: str
+    words: str
+    figures: dict[str, float]
+
+
+def findings(
+    steps: Sequence[StepStatistics], thresholds: Thresholds | None = None
+) -> list[Finding]:
+    """At most one for each layer, in the model's order: the one that explains the others."""
+    if not steps:
+        return []
+    limits = thresholds or Thresholds()
+    recent = steps[len(steps) // 2 :]
+    names = list(recent[-1].layers)
+    sizes = {name: _median(recent, name, _gradient_size) for name in names}
+    trained = [name for name in names if isfinite(sizes[name])]
+    found = []
+    for place, name in enumerate(names):
+        behind = {other: sizes[other] for other in names[place + 1 :] if other in trained}
+        finding = _judge(recent, name, sizes[name], behind, limits)
+        if finding is not None:
+            found.append(finding)
+    return found
+
+
+def gradient_sizes(step: StepStatistics) -> dict[str, float]:
+    """Of each layer that trains: its gradient, the root of the mean of squares."""
+    return {
+        name: _gradient_size(layer) for name, layer in step.layers.items() if layer.gradient_size
+    }
+
+
+def _judge(
+    steps: Sequence[StepStatistics],
+    name: str,
+    gradient: float,
+    behind: dict[str, float],
+    limits: Thresholds,
+) -> Finding | None:
+    last = steps[-1].layers[name]
+    nonfinite = max(step.layers[name].nonfinite for step in steps)
+    dead = last.dead
+    saturated = _median(steps, name, lambda layer: layer.saturated)
+    deviation = _median(steps, name, lambda layer: layer.deviation)
+    update = _median(steps, name, lambda layer: layer.update_ratio)
+    largest = max(behind, key=lambda other: behind[other], default=None)
+    share = gradient / behind[largest] if largest is not None and behind[largest] > 0 else nan
+    multiple = gradient / list(behind.values())[-1] if behind and list(behind.values())[-1] else nan
+    # A unit that never gives anything is dead only where the activation can be silent.
+    silent = last.activation in ("relu", "relu_general") and dead >= limits.dead
+
+    def finding(verdict: str, words: str, **figures: float) -> Finding:
+        return Finding(name, verdict, words, figures)
+
+    if nonfinite:
+        return finding(
+            "nonfinite",
+            f"{nonfinite} of its numbers are infinite or NaN",
+            nonfinite=nonfinite,
+        )
+    if silent:
+        return finding(
+            "dead",
+            f"{dead:.0%} of its units gave 0 for every row: no gradient passes them",
+            dead=dead,
+        )
+    if saturated >= limits.saturated:
+        return finding(
+            "saturated",
+            f"{saturated:.0%} of its outputs lie where {last.activation} is flat: hardly any "
+            "gradient passes",
+            saturated=saturated,
+        )
+    if deviation >= limits.activations or multiple >= limits.exploding:
+        if multiple >= limits.exploding:
+            words = f"its gradient is {multiple:.1e} times that of the last layer"
+        else:
+            words = f"its outputs have a deviation of {deviation:.1e}"
+        return finding("exploding", words, gradient=gradient, multiple=multiple, outputs=deviation)
+    if share <= limits.vanishing:
+        return finding(
+            "vanishing",
+            f"its gradient is {share:.1e} of that of {largest!r}",
+            gradient=gradient, share=share,
+        )  # fmt: skip
+    if update >= limits.large_steps:
+        return finding(
+            "learning_rate", f"each step moves its weights by {update:.0%}", update_ratio=update
+        )
+    if update <= limits.small_steps:
+        return finding(
+            "learning_rate", f"a step moves its weights by {update:.1e} only", update_ratio=update
+        )
+    return None
+
+
+def _gradient_size(layer: LayerStatistics) -> float:
+    return layer.gradient_norm / layer.gradient_size**0.5 if layer.gradient_size else nan
+
+
+def _median(
+    steps: Sequence[StepStatistics], name: str, figure: Callable[[LayerStatistics], float]
+) -> float:
+    values = [figure(step.layers[name]) for step in steps]
+    known = [value for value in values if value == value]
+    return float(np.median(known)) if known else nan
