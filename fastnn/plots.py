@@ -323,7 +323,7 @@ def _draw_gradients(
                 transform=edge,
                 clip_on=False,
             )
-    axes.set_title("gradient, RMS", color=TEXT, fontsize=12, fontweight="bold", loc="left")
+    axes.set_title("gradient, RMS", color=TEXT, fontsize=12, fontweight="bold", loc="left", pad=24)
     axes.set_xlabel("layers, from input to output", color=FAINT)
     axes.grid(axis="y", color=OTHER, alpha=0.5, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -332,8 +332,8 @@ def _draw_gradients(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(OTHER)
     axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1.01),
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.01),
         ncols=4,
         fontsize=8,
         columnspacing=1.2,

@@ -112,6 +112,15 @@ def test_text_names_the_first_remedy_that_helped() -> None:
     assert "No remedy helped." in str(useless) and ".apply()" not in str(useless)
 
 
+def test_arguments_of_fit_are_part_of_a_remedy() -> None:
+    report = health_reports.vanishing()
+    first = replace(report.remedies[0], make_fit_arguments=lambda: {"batch_size": 8})
+    report = replace(report, remedies=(first, *report.remedies[1:]))
+    wanted = "model.fit(x, y, **report.remedies[0].fit_arguments)"
+    assert f"first: model = report.remedies[0].apply()\n{' ' * 18}{wanted}\n" in str(report)
+    assert report_page(report).count(wanted) == 2 and "remedies[1].fit" not in report_page(report)
+
+
 def test_text_of_long_nets_leaves_out_the_middle() -> None:
     lines = str(health_reports.long({3, 20, 21})).splitlines()
     assert "... 14 healthy layers left out ..." in lines

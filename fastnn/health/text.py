@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, gradient_rms, recent
-from fastnn.health.words import count, headline, number, percent, shortened, with_new_causes
+from fastnn.health.words import count, headline, number, percent, shortened, usage, with_new_causes
 
 if TYPE_CHECKING:
     from fastnn.health.report import LayerReport, Remedy, Report, Trial
@@ -168,7 +168,9 @@ def _remedies(report: Report) -> Iterable[list[str]]:
             lines += _item(report.untreated, remedy, f"{i}. ")
         yield lines
         place = report.remedies.index(helpful[0])
-        yield [f"To use the first: model = report.remedies[{place}].apply()"]
+        start = "To use the first: "
+        first, *more = usage(helpful[0], place)
+        yield [start + first, *(" " * len(start) + line for line in more)]
     elif report.verdict != "healthy" and report.remedies:
         yield ["No remedy helped."]
     if useless:

@@ -8,7 +8,7 @@ from math import inf, isinf, isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastnn.health.report import LayerReport
+    from fastnn.health.report import LayerReport, Remedy
 
 HEADLINES = {
     "healthy": "Gradients are healthy",
@@ -55,6 +55,14 @@ def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:
     """Indices of layers whose cause isn't that of the layer before, but for its figures."""
     words = ["", *(_FIGURE.sub("", layer.cause) for layer in layers)]
     return {i for i, cause in enumerate(words[1:]) if cause and cause != words[i]}
+
+
+def usage(remedy: Remedy, place: int) -> list[str]:
+    """Lines of code that use ``report.remedies[place]``."""
+    lines = [f"model = report.remedies[{place}].apply()"]
+    if remedy.fit_arguments:
+        lines.append(f"model.fit(x, y, **report.remedies[{place}].fit_arguments)")
+    return lines
 
 
 def headline(verdict: str) -> str:

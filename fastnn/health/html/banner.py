@@ -9,7 +9,7 @@ from fastnn.health.html.layers import chip
 from fastnn.health.html.markup import Markup, element
 from fastnn.health.html.numbers import figure, prose, share
 from fastnn.health.html.remedies import effects
-from fastnn.health.words import count, headline
+from fastnn.health.words import count, headline, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Report
@@ -68,6 +68,6 @@ def _advice(report: Report) -> Markup | None:
         element("p", "What helps most", class_="eyebrow"),
         element("p", prose(best.change), class_="what"),
         element("p", f"Measured on this data: {effect}.") if effect else None,
-        element("code", f"model = report.remedies[{place}].apply()"),
+        element("code", "\n".join(usage(best, place))),
         class_="advice",
     )

@@ -9,7 +9,7 @@ from fastnn.health.figures import finite
 from fastnn.health.html.lines import chart, heights, line, wants_log
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import change, figure, prose, share
-from fastnn.health.words import count
+from fastnn.health.words import count, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Remedy, Report, Trial
@@ -68,7 +68,7 @@ def _card(untreated: Trial, remedy: Remedy, place: int, rank: int | None) -> Mar
             element("span", name, class_="kind"),
         ),
         _outcome(untreated, trial) if trial else None,
-        element("code", f"report.remedies[{place}].apply()") if remedy.helped else None,
+        element("code", "\n".join(usage(remedy, place))) if remedy.helped else None,
         class_="helped" if remedy.helped else None,
     )
 
