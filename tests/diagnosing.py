@@ -10,7 +10,7 @@ from fastnn.models import Sequential
 from fastnn.statistics import LayerStatistics, StepStatistics
 
 
-def diagnose(model: Any, x: Any, y: Any, batch_size: int) -> Any:
+def diagnose(model: Any, x: Any, y: Any, batch_size: int, remedies: bool) -> Any:
     """Knows of learning rates only; its remedies are an ordinary one and the one there is."""
     rate = float(model.optimizer.learning_rate)
     verdict = "healthy" if 1e-4 < rate < 0.5 else "learning_rate"
@@ -26,7 +26,7 @@ def diagnose(model: Any, x: Any, y: Any, batch_size: int) -> Any:
 
         return apply
 
-    remedies = [
+    tried = [
         SimpleNamespace(name=name, change=f"to {new}", helped=name == "ordinary", apply=apply,
                         fit_arguments={"batch_size": 16, "epochs": 99})
         for name, new in (("ordinary", 1e-3), ("as it is", rate))
@@ -34,4 +34,4 @@ def diagnose(model: Any, x: Any, y: Any, batch_size: int) -> Any:
     ]  # fmt: skip
     layer = LayerStatistics("dense_1", gradient_norm=1 / 3, gradient_size=7)
     trial = Trial((2.3, 2.0), steps=(StepStatistics(0, {"dense_1": layer}),))
-    return SimpleNamespace(verdict=verdict, cause="", remedies=remedies, untreated=trial)
+    return SimpleNamespace(verdict=verdict, cause="", remedies=tried * remedies, untreated=trial)

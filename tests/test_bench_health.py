@@ -237,7 +237,7 @@ def test_numbers_that_json_lacks_come_back(tmp_path: Path) -> None:
 
 
 def test_evidence_comes_back() -> None:
-    trial = diagnosing.diagnose(nets.build(ORDINARY), None, None, 1).untreated
+    trial = diagnosing.diagnose(nets.build(ORDINARY), None, None, 1, False).untreated
     record = json.loads(json.dumps(diagnoses.trial_to_dict(trial)))
     back = diagnoses.trial_from_dict(record)
     assert back.losses == trial.losses and math.isnan(back.loss)
@@ -308,17 +308,21 @@ def test_thresholds_are_the_middle_of_the_best() -> None:
 
 
 def test_cures() -> None:
-    def record(*trained: bool) -> dict[str, Any]:
-        return {"remedies": [{"remedy": f"r{i}", "trains": t} for i, t in enumerate(trained)]}
+    def record(first: bool, **drawn: bool) -> dict[str, Any]:
+        rest = [{"remedy": r, "trains": t, "drawn": True} for r, t in drawn.items()]
+        remedies = [{"remedy": "best", "trains": first, "drawn": False}, *rest]
+        return {"remedies": [{**each, "place": place} for place, each in enumerate(remedies)]}
 
-    records = [record(True, False), record(False, True, True, False), record()]
+    records = [record(True, a=False, b=True), record(False, a=True), {"remedies": []}]
     assert cures.by_first(records) == Share(1, 3)
-    assert cures.by_chance(records) == Share(1.0, 3)
-    assert cures.by_any(records) == Share(2, 3)
-    assert cures.by_remedy(records)["r0"] == (Share(1, 2), Share(1, 2))
-    assert cures.by_remedy(records)["r1"] == (Share(0, 0), Share(1, 2))
+    assert cures.by_chance(records) == Share(1.5, 3)
+    assert cures.by_remedy(records) == {
+        "best": (Share(1, 2), Share(0, 0)),
+        "a": (Share(0, 0), Share(1, 2)),
+        "b": (Share(0, 0), Share(1, 1)),
+    }
     assert "one at random" in cures.table(records)
-    assert cures.to_dict(records)["chance"]["share"] == pytest.approx(1 / 3)
+    assert cures.to_dict(records)["chance"]["share"] == 0.5
 
 
 # The whole

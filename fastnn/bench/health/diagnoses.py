@@ -47,35 +47,32 @@ class Finding(Protocol):
 
 
 Diagnose = Callable[..., Finding]
-"""``fastnn.health.diagnose``, or what stands for it: called with model, x, y and batch_size."""
+"""``fastnn.health.diagnose``, or what stands for it; called with model, x, y, ``batch_size`` and
+``remedies``, whether to try any."""
 
 
-def examine(case: Case, budget: Budget, diagnose: Diagnose) -> tuple[Finding, Record]:
-    """The report of the untreated net on the case's training rows, and what is kept of it.
+def examine(case: Case, budget: Budget, diagnose: Diagnose, remedies: bool) -> Finding:
+    """The report of the untreated net, on the case's training rows."""
+    x, y, _, _ = nets.mnist(budget.rows, budget.test_rows)
+    data = nets.inputs(case, x), nets.targets(case, y)
+    return diagnose(nets.build(case), *data, batch_size=case.batch_size, remedies=remedies)
+
+
+def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
+    """The verdict on the untreated net.
 
     Returns:
-        ``case``, ``verdict``, ``cause``, ``evidence`` (of the untreated net's trial),
-        ``remedies`` (names, in the report's order), ``seconds`` that it took.
+        ``case``, ``verdict``, ``cause``, ``evidence`` (the untreated net's trial), ``seconds``.
     """
-    x, y, _, _ = nets.mnist(budget.rows, budget.test_rows)
-    model = nets.build(case)
-    data = nets.inputs(case, x), nets.targets(case, y)
     start = time.perf_counter()
-    report = diagnose(model, *data, batch_size=case.batch_size)
-    seconds = time.perf_counter() - start
-    return report, {
+    report = examine(case, budget, diagnose, remedies=False)
+    return {
         "case": case.to_dict(),
         "verdict": report.verdict,
         "cause": report.cause,
         "evidence": trial_to_dict(report.untreated),
-        "remedies": [remedy.name for remedy in report.remedies],
-        "seconds": round(seconds, 2),
+        "seconds": round(time.perf_counter() - start, 2),
     }
-
-
-def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
-    """The record of :func:`examine`."""
-    return examine(case, budget, diagnose)[1]
 
 
 def trial_to_dict(trial: Trial) -> Record:
