@@ -28,6 +28,7 @@ from fastnn.bench import (
     timing,
 )
 from fastnn.bench.entrant import Entrant, EntrantError
+from fastnn.bench.health import cli as health
 from fastnn.bench.peers.base import Job
 
 _NETS = suites.SUITES["plain"].nets
@@ -83,6 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--rows", type=_numbers, default=rows.COUNTS)
     command.add_argument("--threads", type=_number, default=2)
 
+    health.add_arguments(commands.add_parser("health", help="diagnoses and remedies of many nets"))
+
 
 def run(options: argparse.Namespace) -> int:
     """Race, print the table, write ``--json``; the exit status.
@@ -90,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: an option names what is not there, or a number is out of range.
     """
+    if options.benchmark == "health":
+        return health.run(options)
     names = peers.installed(options.peers, _ABLE[options.benchmark])
     if not names:
         raise ValueError(f"peers: none of {', '.join(options.peers)} is installed")

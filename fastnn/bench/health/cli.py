@@ -1,0 +1,120 @@
+"""The calibration from the command line: label the nets, diagnose them, cure those that fail."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastnn.bench import machine, report
+from fastnn.bench.health import confusion, cures, diagnoses, grid, journal, labels, summary
+from fastnn.bench.health.journal import Record
+from fastnn.bench.health.labels import Budget
+
+STAGES = ("labels", "diagnoses", "cures")
+
+Records = dict[str, Record]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What :func:`run` reads."""
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="of results; goes on with them"
+    )
+    parser.add_argument(
+        "--until", choices=STAGES, default=STAGES[-1], help="the last stage; all are done"
+    )
+    parser.add_argument(
+        "--count", type=int, default=grid.COUNT, help="nets of each half, 1 or more"
+    )
+    parser.add_argument("--processes", type=int, default=len(machine.cores()) or 1)
+    defaults = Budget()
+    parser.add_argument("--rows", type=int, default=defaults.rows, help="to train on")
+    parser.add_argument("--epochs", type=int, default=defaults.epochs)
+    parser.add_argument("--test-rows", type=int, default=defaults.test_rows)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing in the folder, and print the tables; the exit status.
+
+    Raises:
+        ValueError: the folder has results of other settings.
+    """
+    for name in ("count", "processes", "rows", "epochs", "test_rows"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name}: {getattr(options, name)} is not positive")
+    budget = Budget(options.rows, options.epochs, options.test_rows)
+    halves = {half: grid.draw(seed, options.count) for half, seed in grid.SEEDS.items()}
+    options.out.mkdir(parents=True, exist_ok=True)
+    stages = STAGES[: STAGES.index(options.until) + 1]
+    result = measure(options.out, halves, budget, stages, options.processes, _say)
+    print("\n\n".join(f"## {title}\n\n{table}" for title, table in result.pop("tables").items()))
+    if options.json is not None:
+        report.write(options.json, {"machine": machine.describe(), **result})
+    return 0
+
+
+def measure(
+    folder: Path,
+    halves: dict[str, list[grid.Case]],
+    budget: Budget,
+    stages: tuple[str, ...],
+    processes: int,
+    say: Callable[[str], None],
+    diagnose: diagnoses.Diagnose | None = None,
+) -> dict[str, Any]:
+    """The stages, one after the other.
+
+    Args:
+        folder: Of the journals, ``labels.jsonl`` and so on.
+        halves: "setting" and "reporting" -> their nets.
+        budget: Of each training.
+        stages: A beginning of ``STAGES``.
+        processes: That work at a time.
+        say: Is told how far it is.
+        diagnose: What to calibrate; ``fastnn.health.diagnose`` by default.
+
+    Returns:
+        ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
+    """
+    cases = {case.name: case for half in halves.values() for case in half}
+    reporting = {case.name for case in halves["reporting"]}
+
+    def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
+        jobs = {each: (cases[each], budget, *more) for each in chosen}
+        return journal.run(folder / f"{name}.jsonl", budget.to_dict(), job, jobs, processes, say)
+
+    labelled = stage("labels", labels.label, list(cases))
+    tables = {"Labels": summary.table(labelled)}
+    result: dict[str, Any] = {
+        "budget": budget.to_dict(), "labels": summary.to_dict(labelled), "tables": tables,
+    }  # fmt: skip
+    if "diagnoses" not in stages:
+        return result
+    diagnose = diagnose or _diagnose()
+    found = stage("diagnoses", diagnoses.diagnosis, list(cases), diagnose)
+    for half, own in halves.items():
+        verdicts = {case.name: found[case.name]["verdict"] for case in own}
+        nets = confusion.outcomes(labelled, verdicts)
+        tables[f"Verdicts, {half} half"] = confusion.table(nets)
+        result.setdefault("verdicts", {})[half] = confusion.to_dict(nets)
+    if "cures" not in stages:
+        return result
+    failing = [name for name in cases if name in reporting and not labelled[name]["trains"]]
+    cured = stage("cures", cures.cure, failing, diagnose).values()
+    tables["Remedies, reporting half"] = cures.table(cured)
+    result["cures"] = cures.to_dict(cured)
+    return result
+
+
+def _diagnose() -> diagnoses.Diagnose:
+    from fastnn import health
+
+    return health.diagnose  # type: ignore[attr-defined, no-any-return]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

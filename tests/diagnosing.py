@@ -1,0 +1,37 @@
+"""What stands for ``diagnose``; in a module of its own, for processes started anew to import."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from fastnn.health.report import Trial
+from fastnn.models import Sequential
+from fastnn.statistics import LayerStatistics, StepStatistics
+
+
+def diagnose(model: Any, x: Any, y: Any, batch_size: int, remedies: bool) -> Any:
+    """Knows of learning rates only; its remedies are an ordinary one and the one there is."""
+    rate = float(model.optimizer.learning_rate)
+    verdict = "healthy" if 1e-4 < rate < 0.5 else "learning_rate"
+
+    def with_rate(rate: float) -> Any:
+        def apply() -> Any:
+            treated = Sequential.from_config(model.get_config())
+            treated.set_weights(model.get_weights())
+            settings = model._compile_config()
+            settings["optimizer"]["config"]["learning_rate"] = rate
+            treated.compile(**settings)
+            return treated
+
+        return apply
+
+    tried = [
+        SimpleNamespace(name=name, change=f"to {new}", helped=name == "ordinary", apply=apply,
+                        fit_arguments={"batch_size": 16, "epochs": 99})
+        for name, new in (("ordinary", 1e-3), ("as it is", rate))
+        for apply in [with_rate(new)]
+    ]  # fmt: skip
+    layer = LayerStatistics("dense_1", gradient_norm=1 / 3, gradient_size=7)
+    trial = Trial((2.3, 2.0), steps=(StepStatistics(0, {"dense_1": layer}),))
+    return SimpleNamespace(verdict=verdict, cause="", remedies=tried * remedies, untreated=trial)
