@@ -9,6 +9,7 @@ from fastnn.callbacks.functional import LambdaCallback, TerminateOnNaN
 from fastnn.callbacks.history import History
 from fastnn.callbacks.lr import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -22,5 +23,6 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
