@@ -28,10 +28,10 @@ _SMOOTHING = 0.9
 """The share of the moving average that a step keeps."""
 
 _DIVERGED = 4.0
-"""The test ends where the average is this many times the least one."""
+"""The test ends where the average is this many times the least one, and above the first losses."""
 
 _FIRST = 10
-"""Steps whose mean loss is that of the untrained net."""
+"""Steps whose mean loss is that of the net as it came, and after which the average is smooth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,8 @@ def find_learning_rate(
 
     A copy of the model trains, each step with a higher rate: ``steps`` rates from ``min_lr`` to
     ``max_lr`` at equal ratios, on the batches that ``fit`` would begin with. It ends where the
-    smoothed loss is above 4 times its least value (4 times as far from zero, if that is negative)
-    or something is not finite. The model, its optimizer and the random numbers stay as they are; a
+    smoothed loss is above 4 times its least value (which says little of a loss near zero) and above
+    the mean of the first 10 losses, or where something is not finite. The model, its optimizer and the random numbers stay as they are; a
     schedule of the optimizer counts for nothing here.
 
     Losses are smoothed by a moving average that keeps 0.9 a step, divided by ``1 - 0.9^n`` after n
@@ -165,8 +165,9 @@ def _has_diverged(losses: list[float]) -> bool:
     if not math.isfinite(losses[-1]):
         return True
     smoothed = _smoothed(losses)
-    least = float(smoothed.min())
-    return bool(smoothed[-1] > least + (_DIVERGED - 1.0) * abs(least))
+    least, first = float(smoothed.min()), float(np.mean(losses[:_FIRST]))
+    # A loss may be negative.
+    return bool(smoothed[-1] > max(least + (_DIVERGED - 1.0) * abs(least), first))
 
 
 def _result(rates: NDArray[np.float64], losses: list[float]) -> LearningRates:
@@ -192,10 +193,10 @@ def _suggestion(
     averages is some 0.6 deviations below their mean, hardly ever 1.
     """
     least = int(np.argmin(smoothed)) if len(smoothed) else 0
-    if least < 2:
+    if least <= _FIRST:
         return math.nan
     noise = float(np.std(np.diff(losses[: least + 1]))) / math.sqrt(2.0)
     if not losses[:_FIRST].mean() - smoothed[least] > noise:
         return math.nan
-    slopes = np.gradient(smoothed[: least + 1], np.log(rates[: least + 1]))
-    return 0.5 * float(rates[np.argmin(slopes)])
+    slopes = np.gradient(smoothed[: least + 1], np.log(rates[: least + 1]))[_FIRST:]
+    return 0.5 * float(rates[_FIRST + np.argmin(slopes)])
