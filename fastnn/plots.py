@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def learning_rate(result: LearningRates, ax: Axes | None = None) -> Figure:
     axes.set_title("loss", color=TEXT, fontsize=12, fontweight="bold", loc="left")
     axes.set_xlabel("learning rate", color=FAINT)
     _tidy(axes)
-    return axes.figure
+    return cast("Figure", axes.figure)
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -102,7 +102,7 @@ def test_nothing_changes(setting: str, fitted: bool) -> None:
     assert bits(model) == weights and utils.random_state() == random
     assert model.optimizer.learning_rate == rate and model.history is history
     assert not model.stop_training
-    number = int(name.rpartition("_")[2])
+    number = int(name.removeprefix("dense").removeprefix("_") or 0)
     assert layers.Dense(1).name == f"dense_{number + 1}"
 
 
@@ -218,7 +218,7 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             health.find_learning_rate(model, x, y, **arguments)
-    with pytest.raises(TypeError, match="steps must be an integer, got 50.5"):
+    with pytest.raises(TypeError, match=r"steps must be an integer, got 50\.5"):
         health.find_learning_rate(model, x, y, steps=50.5)
     for batches in (None, iter([(x, y)]), [(x, y)]):
         with pytest.raises(TypeError, match="x must be arrays, not batches"):

@@ -97,8 +97,8 @@ def find_learning_rate(
     A copy of the model trains, each step with a higher rate: ``steps`` rates from ``min_lr`` to
     ``max_lr`` at equal ratios, on the batches that ``fit`` would begin with. It ends where the
     smoothed loss is above 4 times its least value (which says little of a loss near zero) and above
-    the mean of the first 10 losses, or where something is not finite. The model, its optimizer and the random numbers stay as they are; a
-    schedule of the optimizer counts for nothing here.
+    the mean of the first 10 losses, or where something is not finite. The model, its optimizer and
+    the random numbers stay as they are; a schedule of the optimizer counts for nothing here.
 
     Losses are smoothed by a moving average that keeps 0.9 a step, divided by ``1 - 0.9^n`` after n
     steps. The suggestion is half the rate at which the average falls most steeply per logarithm of
