@@ -31,7 +31,8 @@ class TensorBoard(Callback):
     It needs the package tensorboardX, the extra ``tensorboard``, to write, not TensorBoard itself.
     Keras's ``write_graph`` (there is no graph of TensorFlow), ``write_images``, ``profile_batch``,
     ``embeddings_freq`` and ``embeddings_metadata`` aren't there. A file is written and flushed when
-    an epoch or evaluation ends, not by a thread beside.
+    an epoch or evaluation ends, not by a thread beside. Every epoch is written; with an integer
+    ``update_freq``, Keras leaves out those that don't end with a batch that is.
 
     Args:
         log_dir: The directory, which is made; no other callback's.
