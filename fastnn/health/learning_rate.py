@@ -199,7 +199,7 @@ def _result(rates: NDArray[np.float64], losses: list[float]) -> LearningRates:
 def _suggestion(
     rates: NDArray[np.float64], losses: NDArray[np.float64], smoothed: NDArray[np.float64]
 ) -> float:
-    """The lower of half the steepest rate and a tenth of that of the least loss; NaN without a fall.
+    """The lower of half the steepest rate and a tenth of the least loss's; NaN without a fall.
 
     The average of independent losses has 0.23 of their deviation: the least of some hundred such
     averages is some 0.6 deviations below their mean, hardly ever 1.
