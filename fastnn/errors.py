@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GradientHealthError(RuntimeError):
     """``callbacks.GradientHealth`` found something wrong, and was told to raise."""
@@ -14,11 +16,14 @@ class NonFiniteGradientError(FloatingPointError, ValueError):
         weight: The weight where a gradient first was not finite: "dense/kernel".
         step: Steps that the optimizer had done before.
         batch: The batch's number in its epoch, from 0.
+        samples: The rows that the batch is made of, by their numbers in the data.
     """
 
-    def __init__(self, weight: str, step: int, batch: int) -> None:
-        self.weight, self.step, self.batch = weight, step, batch
-        super().__init__(weight, step, batch)
+    def __init__(self, weight: str, step: int, batch: int, samples: tuple[int, ...] = ()) -> None:
+        self.weight, self.step, self.batch, self.samples = weight, step, batch, samples
+        super().__init__(weight, step, batch, samples)
+        # Its data, where fit has it: for `models.replay`.
+        self._batch: Any = None
 
     def __str__(self) -> str:
         layer, _, name = self.weight.rpartition("/")

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fastnn.callbacks import History
+    from fastnn.health import LearningRates
     from fastnn.health.report import Report
     from fastnn.statistics import StepStatistics
 
-__all__ = ["gradient_flow", "history", "predictions"]
+__all__ = ["gradient_flow", "history", "learning_rate", "predictions"]
 
 RIGHT = "#1f66c1"
 WRONG = "#d43d2f"
@@ -157,6 +158,40 @@ def gradient_flow(
     return cast("Figure", ax.figure)
 
 
+def learning_rate(result: LearningRates, ax: Axes | None = None) -> Figure:
+    """Draw the loss over the learning rate, with the suggestion marked.
+
+    Args:
+        result: What ``fastnn.health.find_learning_rate`` returned.
+        ax: Axes of matplotlib to draw on; by default those of a new figure.
+
+    Returns:
+        The figure that the axes are in. A new one is registered nowhere: write it with
+        ``figure.savefig(path)``.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: not one step was finite.
+    """
+    if not len(result.rates):
+        raise ValueError("learning_rate: the loss was not finite from the first step on")
+    axes = _figure(5.6, 3.7).subplots() if ax is None else ax
+    axes.plot(result.rates, result.losses, color=OTHER, linewidth=1, label="loss of a batch")
+    axes.plot(result.rates, result.smoothed, color=RIGHT, linewidth=1.8, label="smoothed")
+    if not np.isnan(result.suggestion):
+        label = f"suggestion: {result.suggestion:.2g}"
+        axes.axvline(result.suggestion, color=UNSEEN, linewidth=1.8, linestyle="--", label=label)
+    axes.set_xscale("log")
+    # What explodes at the end would press all else flat.
+    low = float(result.smoothed.min())
+    fall = float(result.smoothed[: int(np.argmin(result.smoothed)) + 1].max()) - low
+    axes.set_ylim(low - 0.5 * (fall or 1.0), low + 2.0 * (fall or 1.0))
+    axes.set_title("loss", color=TEXT, fontsize=12, fontweight="bold", loc="left")
+    axes.set_xlabel("learning rate", color=FAINT)
+    _tidy(axes)
+    return cast("Figure", axes.figure)
+
+
 def _figure(width: float, height: float) -> Figure:
     """An empty figure; sizes in inches."""
     try:
@@ -258,9 +293,13 @@ def _draw_curves(
     axes.set_xlabel("epoch", color=FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.08)
+    _tidy(axes)
+
+
+def _tidy(axes: Axes) -> None:
     axes.grid(axis="y", color=OTHER, alpha=0.5, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0)
+    axes.tick_params(which="both", colors=FAINT, length=0)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(OTHER)

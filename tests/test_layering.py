@@ -34,7 +34,8 @@ FLOORS = [
 HEAVY = {
     "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets", "fastnn.plots",
     "gzip", "http", "importlib.metadata", "logging", "lzma", "matplotlib", "multiprocessing",
-    "pandas", "safetensors", "scipy", "tqdm", "unittest", "urllib.request", "zipfile",
+    "pandas", "safetensors", "scipy", "tensorboardX", "tqdm", "unittest", "urllib.request",
+    "zipfile",
 }  # fmt: skip
 
 

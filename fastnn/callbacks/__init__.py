@@ -10,6 +10,7 @@ from fastnn.callbacks.gradient_health import GradientHealth, GradientHealthWarni
 from fastnn.callbacks.history import History
 from fastnn.callbacks.lr import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -25,5 +26,6 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

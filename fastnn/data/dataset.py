@@ -42,8 +42,8 @@ class Dataset:
         """Sparse inputs by number -> nonzeros of the longest row."""
         return {i: x.longest_row for i, x in enumerate(self.inputs) if isinstance(x, SparseRows)}
 
-    def part(self, rows: slice) -> Dataset:
-        """Some rows, without a copy."""
+    def part(self, rows: slice | NDArray[np.int64]) -> Dataset:
+        """Some rows; those of a slice without a copy."""
         return Dataset(
             [x[rows] for x in self.inputs],
             [y[rows] for y in self.targets],

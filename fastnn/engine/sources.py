@@ -40,8 +40,8 @@ class SparseRows:
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, rows: slice) -> SparseRows:
-        """Some rows, without a copy."""
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> SparseRows:
+        """Some rows; their nonzeros are not copied."""
         return SparseRows(self.start[rows], self.granule[rows], self.column, self.value)
 
     @property

@@ -284,8 +284,9 @@ def run_batches(
         at = done
         if ran.nonfinite and training is not None:
             wrong = NonFiniteGradientError(
-                _first_bad(ran.program), training.optimizer.iterations, batches
-            )
+                _first_bad(ran.program), training.optimizer.iterations, batches,
+                tuple(order[at : at + batch_size].tolist()),
+            )  # fmt: skip
             batches, at = batches + 1, min(n_rows, at + batch_size)
         if after is not None and after(batches, at - skipped_rows):
             break

@@ -52,7 +52,7 @@ def feed(
     if not any(objective.loss for objective in objectives):
         raise ValueError("the model has no loss: call compile(optimizer, loss)")
     names = model.output_names
-    targets = _by_output(y, "y", names)
+    targets = by_output(model, y, "y")
     for output, objective, (name, target) in zip(
         model.outputs, objectives, targets.items(), strict=True
     ):
@@ -68,12 +68,25 @@ def feed(
         return dataset
     if isinstance(sample_weight, np.ndarray):  # for all outputs
         sample_weight = dict.fromkeys(names, sample_weight)
-    weights = _by_output(sample_weight, "sample_weight", names)
+    weights = by_output(model, sample_weight, "sample_weight")
     for objective, (name, weight) in zip(objectives, weights.items(), strict=True):
         if objective.takes_weights:
             checked = None if weight is None else as_weights(weight, name, n_rows)
             dataset.weights.append(checked)
     return dataset
+
+
+def as_array(model: Trainer, number: int, rows: NDArray[Any] | SparseRows) -> NDArray[Any]:
+    """Rows of an input in the shape that the model takes."""
+    extents = _extents(model.inputs[number])
+    if not isinstance(rows, SparseRows):
+        return rows.reshape(len(rows), *extents)
+    scale = np.float32(model._executables.scales_of_sparse_inputs()[number])
+    dense = np.zeros((len(rows), *extents), np.float32)
+    for row, start, count in zip(dense, rows.start, rows.granule[:, -1], strict=True):
+        nonzeros = slice(start, start + int(count))
+        row[rows.column[nonzeros]] = rows.value[nonzeros] / scale
+    return dense
 
 
 def _inputs(model: Trainer, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
@@ -83,13 +96,22 @@ def _inputs(model: Trainer, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
         if len(shape) < 2:
             raise ValueError(f"x must have shape (N, ...), got {shape}")
         model.build((None, *shape[1:]))
+    return {
+        name: _input(model, number, value, name)
+        for number, (name, value) in enumerate(by_input(model, x).items())
+    }
+
+
+def by_input(model: Trainer, x: Any) -> dict[str, Any]:
+    """``x`` for each input of the built model, by a name for messages.
+
+    Raises:
+        ValueError: It is not a list or dict of as many.
+    """
     names = [tensor.name for tensor in model.inputs]
     if isinstance(x, Mapping) and set(x) != set(names):
         raise ValueError(f"x must have the keys {names}, got {sorted(map(str, x))}")
-    return {
-        name: _input(model, number, value, name)
-        for number, (name, value) in enumerate(_each(x, "x", "input", names).items())
-    }
+    return _each(x, "x", "input", names)
 
 
 def _input(model: Trainer, number: int, value: Any, name: str) -> NDArray[Any] | SparseRows:
@@ -121,8 +143,13 @@ def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
     return tuple(extent for extent in tensor.shape[1:] if extent is not None)
 
 
-def _by_output(value: Any, argument: str, names: list[str]) -> dict[str, Any]:
-    """``value`` for each output, None where there is none."""
+def by_output(model: Trainer, value: Any, argument: str) -> dict[str, Any]:
+    """``value`` for each output, by a name for messages; None where there is none.
+
+    Raises:
+        ValueError: It is not a list or dict of as many.
+    """
+    names = model.output_names
     if isinstance(value, Mapping):
         unknown = sorted(map(str, set(value) - set(names)))
         if unknown:

@@ -12,6 +12,7 @@ from fastnn._checks import check_integer, check_real
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
+from fastnn.errors import NonFiniteGradientError
 from fastnn.models import arguments
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.executables import Observing
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
 
 class Fit:
-    """One call of ``Trainer.fit``, whose arguments it takes. All of them are checked here."""
+    """One call of ``Trainer.fit``, whose arguments it takes. All of them are checked here.
+
+    Attributes:
+        rows: The data set as it came, or the batch at hand of an iterable.
+    """
+
+    rows: Dataset
 
     def __init__(
         self,
@@ -130,6 +137,8 @@ class Fit:
         model.history = self.history
         if isinstance(self.data, Dataset):
             calibrate(model, self.data)
+        if isinstance(self.data, Dataset):
+            self.rows = self.data.part(slice(None))
         for data in (self.data, self.validation):
             if isinstance(data, Dataset):
                 data.find_nonzeros(model._executables.scales_of_sparse_inputs())
@@ -158,7 +167,7 @@ class Fit:
         if isinstance(self.data, Dataset):
             for rows in self._passes(len(self.data)):
                 order = self._order(len(self.data))[:rows]
-                progress.run(self.data, order, self.batch_size, model._updates())
+                self._train(progress, self.data, order, self.batch_size)
                 if model.stop_training:
                     break
             return progress.logs()
@@ -167,7 +176,8 @@ class Fit:
             if not self._calibrated:
                 self._calibrated = True
                 calibrate(model, dataset)
-            progress.run(dataset, np.arange(len(dataset)), len(dataset), model._updates())
+            self.rows = dataset
+            self._train(progress, dataset, np.arange(len(dataset)), len(dataset))
             if model.stop_training:
                 break
         if not progress.rows:
@@ -176,6 +186,15 @@ class Fit:
                 "steps_per_epoch, or an object whose __iter__ starts anew"
             )
         return progress.logs()
+
+    def _train(
+        self, progress: Progress, dataset: Dataset, order: NDArray[np.int64], batch_size: int
+    ) -> None:
+        try:
+            progress.run(dataset, order, batch_size, self.model._updates())
+        except NonFiniteGradientError as error:
+            error._batch = self.rows.part(np.array(error.samples))
+            raise
 
     def _passes(self, n_rows: int) -> list[int]:
         """How many rows each pass of an epoch takes: all of them, in one pass; or, with

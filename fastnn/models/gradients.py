@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn.lowering.builder import Updates
+from fastnn.lowering.program import Program
 from fastnn.models.executables import threads_for
 from fastnn.models.feeding import feed
 from fastnn.models.passes import objectives_for
+from fastnn.models.totals import Totals
 
 if TYPE_CHECKING:
+    from fastnn.data.dataset import Dataset
     from fastnn.models.model import Model
 
 
@@ -38,17 +44,7 @@ def gradient_norms(
         TypeError, ValueError: The model is not compiled, or the data does not fit.
     """
     model._check_compiled()
-    dataset = feed(model, x, y, sample_weight)
-    objectives, weighted = objectives_for(model, dataset)
-    updates = replace(model._updates(), apply=False, halts=False, clipvalue=0.0)
-    rows = len(dataset)
-    threads = threads_for(rows * model._executables.signature.multiply_adds)
-    with model._executables.lend(rows, objectives, updates, dataset.longest_rows) as executable:
-        executable.run(
-            dataset.sources(weighted), np.arange(rows), 0, rows, rows, None, model._totals().sums,
-            [], threads, np.inf, _Count(model.optimizer.iterations),
-        )  # fmt: skip
-        program = executable.program
+    with without_a_step(model, feed(model, x, y, sample_weight)) as (program, _):
         squares = dict(zip(program.gradients, program.norms.tolist(), strict=True))
     norms: dict[str, float] = {}
     for variable in model.trainable_weights:
@@ -58,8 +54,37 @@ def gradient_norms(
     return {layer: math.sqrt(square) for layer, square in norms.items()}
 
 
+@contextmanager
+def without_a_step(model: Model, dataset: Dataset) -> Iterator[tuple[Program, Totals]]:
+    """Forward and backward as the next step would run them on one batch.
+
+    Yields:
+        The program, whose ``gradients`` and ``norms`` stay until it is lent again; and the batch's
+        losses and metrics.
+    """
+    objectives, weighted = objectives_for(model, dataset)
+    signature = model._executables.signature
+    rows, totals = len(dataset), model._totals()
+    totals.rows = rows
+    # Metrics that need all rows make the program write its predictions, though nobody reads them.
+    predictions = totals.collector.room(rows, signature.outputs)
+    lent = model._executables.lend(rows, objectives, only_gradients(model), dataset.longest_rows)
+    with lent as executable:
+        executable.run(
+            dataset.sources(weighted), np.arange(rows), 0, rows, rows, None, totals.sums,
+            predictions, threads_for(rows * signature.multiply_adds), np.inf,
+            Count(model.optimizer.iterations),
+        )  # fmt: skip
+        yield executable.program, totals
+
+
+def only_gradients(model: Model) -> Updates:
+    """The model's updates, for a program that stores gradients and takes no step."""
+    return replace(model._updates(), apply=False, halts=False, clipvalue=0.0)
+
+
 @dataclass
-class _Count:
+class Count:
     """Stands for the optimizer, which takes no step."""
 
     iterations: int

@@ -44,12 +44,21 @@ def load_model(
     """
     content = container.read(filepath)
     try:
-        with _registry.custom_objects(custom_objects or {}):
-            model = _restored(content)
-            if compile and "compile" in content.configs:
-                _compile(model, content)
+        return restored(content, custom_objects, compile)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(filepath)}: {error}") from error
+
+
+def restored(
+    content: container.Container,
+    custom_objects: Mapping[str, type] | None = None,
+    compile: bool = True,
+) -> Model:
+    """The model of a file that has been read; errors as ``load_model``, without the file's name."""
+    with _registry.custom_objects(custom_objects or {}):
+        model = _restored(content)
+        if compile and "compile" in content.configs:
+            _compile(model, content)
     return model
 
 

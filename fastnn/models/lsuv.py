@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data.dataset import Dataset
-from fastnn.engine.sources import SparseRows
 from fastnn.initializers import LSUV
 from fastnn.layers import Dense, Input, Residual
 from fastnn.layers.base import Layer
+from fastnn.models.feeding import as_array
 
 if TYPE_CHECKING:
     from fastnn.models.trainer import Trainer
@@ -34,7 +34,7 @@ def calibrate(model: Trainer, data: Dataset) -> None:
     if not waiting:
         return
     values = {
-        tensor: _as_array(model, number, rows)
+        tensor: as_array(model, number, rows)
         for number, (tensor, rows) in enumerate(
             zip(model.inputs, data.part(slice(ROWS)).inputs, strict=True)
         )
@@ -101,16 +101,3 @@ def _output(layer: Layer, arguments: Sequence[NDArray[Any]]) -> NDArray[np.float
     output = layer(inputs if layer.takes_list else inputs[0])
     result: NDArray[np.float32] = Model(inputs, output, name="lsuv").predict(list(arguments))
     return result
-
-
-def _as_array(model: Trainer, number: int, rows: NDArray[Any] | SparseRows) -> NDArray[Any]:
-    """Rows of an input in the shape that the model takes."""
-    extents = [extent for extent in model.inputs[number].shape[1:] if extent is not None]
-    if not isinstance(rows, SparseRows):
-        return rows.reshape(len(rows), *extents)
-    scale = np.float32(model._executables.scales_of_sparse_inputs()[number])
-    dense = np.zeros((len(rows), *extents), np.float32)
-    for row, start, count in zip(dense, rows.start, rows.granule[:, -1], strict=True):
-        nonzeros = slice(start, start + int(count))
-        row[rows.column[nonzeros]] = rows.value[nonzeros] / scale
-    return dense

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
+from fastnn.errors import NonFiniteGradientError
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.executables import Observing, Training, run_batches, threads_for
@@ -164,7 +165,11 @@ class Progress:
                 self._callbacks.on_train_progress(self.rows, self.logs(whole=False))
             return self._training and self._model.stop_training
 
-        run_pass(
-            self._model, dataset, order, batch_size, self._totals, updates,
-            self._observing, one_by_one=self.hears_batches, before=before, after=after,
-        )  # fmt: skip
+        try:
+            run_pass(
+                self._model, dataset, order, batch_size, self._totals, updates,
+                self._observing, one_by_one=self.hears_batches, before=before, after=after,
+            )  # fmt: skip
+        except NonFiniteGradientError as error:
+            error.batch += batches_before
+            raise

@@ -20,18 +20,26 @@ if TYPE_CHECKING:
 
 def save_model(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Architecture, weights and, if compiled, how training goes on. See ``Model.save``."""
+    container.write(filepath, content_of(model))
+
+
+def content_of(model: Model) -> container.Container:
+    """What ``save_model`` writes.
+
+    Raises:
+        ValueError: the model isn't built, or a part of it can't be saved.
+    """
     configs: dict[str, object] = {"model": serialize(model)}
     training_state: dict[str, NDArray[Any]] = {}
     if model.compiled:
         configs["compile"] = model._compile_config()
         training_state = model._training_state()
-    content = container.Container(_weights(model), training_state, configs)
-    container.write(filepath, content)
+    return container.Container(weights_of(model), training_state, configs)
 
 
 def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Weights alone. See ``Model.save_weights``."""
-    container.write(filepath, container.Container(_weights(model), {}, {}))
+    container.write(filepath, container.Container(weights_of(model), {}, {}))
 
 
 def save_backup(model: Model, filepath: str | os.PathLike[str], epoch: int) -> None:
@@ -44,7 +52,7 @@ def save_backup(model: Model, filepath: str | os.PathLike[str], epoch: int) -> N
         "learning_rate": rate if isinstance(rate, float) else None,
         "random": utils.random_state(),
     }
-    content = container.Container(_weights(model), model._training_state(), {"backup": backup})
+    content = container.Container(weights_of(model), model._training_state(), {"backup": backup})
     container.write(filepath, content)
 
 
@@ -64,20 +72,29 @@ def restore_backup(model: Model, filepath: str | os.PathLike[str]) -> int:
         rate = backup["learning_rate"]
         if rate is not None:
             rate = check_real("its backup", "learning_rate", rate, at_least=0)
-        _check_fit(model, content.weights)
         random_before = utils.random_state()
         utils.restore_random_state(backup["random"])
         try:
-            model._restore_training_state(_state_by_order(model, content))
+            restore(model, content)
         except ValueError:
             utils.restore_random_state(random_before)
             raise
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(filepath)} can't be restored: {error}") from error
-    model.set_weights(list(content.weights.values()))
     if rate is not None:
         model.optimizer.learning_rate = rate
     return epoch
+
+
+def restore(model: Model, content: container.Container) -> None:
+    """Give ``model`` the weights and the optimizer's state of a file.
+
+    Raises:
+        ValueError: they are not of such a model. Nothing has changed then.
+    """
+    _check_fit(model, content.weights)
+    model._restore_training_state(_state_by_order(model, content))
+    model.set_weights(list(content.weights.values()))
 
 
 def _state_by_order(model: Model, content: container.Container) -> dict[str, NDArray[Any]]:
@@ -108,7 +125,8 @@ def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
         raise ValueError(f"{os.fspath(filepath)} doesn't fit: {error}") from error
 
 
-def _weights(model: Model) -> dict[str, NDArray[np.float32]]:
+def weights_of(model: Model) -> dict[str, NDArray[np.float32]]:
+    """By path. ValueError if the model isn't built."""
     _check_built(model)
     weights = {variable.path: variable.numpy() for variable in model.weights}
     if len(weights) < len(model.weights):
