@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_integer
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.scaling import input_scale
+from fastnn.health.copies import copied
 from fastnn.health.cures import try_changes
 from fastnn.health.judge import Suspicion, judge, judge_layers
 from fastnn.health.loss import mismatch_of
 from fastnn.health.report import Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw
 from fastnn.health.trial import run_trial
-from fastnn.utils import random_state, restore_random_state
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ def diagnose(
     batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
     model._check_compiled()
     n_rows = _length(x)
-    with _nothing_disturbed():
-        probed = copy.deepcopy(model)
+    with copied(model) as probed:
         if not probed.built:
             probed.build((None, *_shape(x)[1:]))
         sample = draw(x, y, sample_weight, n_rows, steps * batch_size, _HELD_OUT, seed)
@@ -107,16 +105,6 @@ def _try(model: Model, sample: Sample, steps: int, batch_size: int, mismatched: 
         if not mismatched:
             raise
         return Trial((), error=str(error))
-
-
-@contextmanager
-def _nothing_disturbed() -> Iterator[None]:
-    """The random numbers that others draw are the same as if nothing had happened."""
-    state = random_state()
-    try:
-        yield
-    finally:
-        restore_random_state(state)
 
 
 def _length(x: Any) -> int:

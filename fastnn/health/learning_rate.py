@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
 from fastnn.data.batches import is_batches, is_list_of_batches
+from fastnn.errors import NonFiniteGradientError
 from fastnn.health.copies import copied
-from fastnn.health.stepwise import losses_of_batches
+from fastnn.health.stepwise import run_stepwise
 from fastnn.models.feeding import feed
 from fastnn.models.lsuv import calibrate
 from fastnn.optimizers.schedules import LearningRateSchedule
@@ -148,9 +150,12 @@ def find_learning_rate(
         dataset = dataset.part(_order(len(dataset), steps * batch_size))
         dataset.find_nonzeros(trained._executables.scales_of_sparse_inputs())
         trained.optimizer.learning_rate = _Sweep(rates, trained.optimizer.iterations)
-        losses = losses_of_batches(
-            trained, dataset, np.arange(len(dataset)), batch_size, trained._updates(), _has_diverged
-        )
+        losses: list[float] = []
+        with suppress(NonFiniteGradientError):
+            run_stepwise(
+                trained, dataset, np.arange(len(dataset)), batch_size, losses, trained._updates(),
+                enough=_has_diverged,
+            )  # fmt: skip
     return _result(rates, losses)
 
 

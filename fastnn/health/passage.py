@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastnn.data.dataset import Dataset
 from fastnn.engine.executable import Executable
 from fastnn.engine.sources import Rows
-from fastnn.health.stepwise import losses_of_batches
+from fastnn.health.stepwise import run_stepwise
 from fastnn.layers import Activation, Input
 from fastnn.lowering.graph import Node, Trace, Value
 from fastnn.lowering.lower import lower
@@ -108,7 +108,9 @@ class Passage:
         head._bound = self._model._objectives()
         rows = np.arange(len(self._data))
         scored = Dataset([*matrices], self._data.targets, self._data.weights)
-        return np.array(losses_of_batches(head, scored, rows, 1), np.float64)
+        losses: list[float] = []
+        run_stepwise(head, scored, rows, 1, losses)
+        return np.array(losses)
 
     def _trace(self) -> Trace:
         return trace(self._model.inputs, self._model.outputs, self._model.nodes)

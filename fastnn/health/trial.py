@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from fastnn.errors import NonFiniteGradientError
 from fastnn.health.baseline import baseline_loss, chance
 from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
+from fastnn.health.stepwise import run_stepwise
 from fastnn.layers import BatchNormalization
 from fastnn.layers.base import Layer
 from fastnn.models.executables import Observing
@@ -67,26 +68,21 @@ def _train(
     order = np.concatenate(
         [np.random.default_rng(n).permutation(rows) for n in range(-(-steps * batch_size // rows))]
     )[: steps * batch_size]
-    totals = model._totals()
-    before = [0.0, 0]
-
-    def after(batches: int, rows: int) -> bool:
-        total = totals.logs()["loss"] * rows
-        if rows > before[1]:  # else the batch was skipped
-            losses.append((total - before[0]) / (rows - before[1]))
-        before[:] = total, rows
-        return not isfinite(total)
-
     try:
-        run_pass(
-            model, dataset, order, batch_size, totals, model._updates(),
-            Observing(every, max(1, steps - 1), observed.extend), one_by_one=True, after=after,
+        run_stepwise(
+            model, dataset, order, batch_size, losses, model._updates(),
+            Observing(every, max(1, steps - 1), observed.extend),
+            enough=lambda losses: np.isinf(losses[-1]),
         )  # fmt: skip
     except NonFiniteGradientError as error:
         return str(error)
-    if losses and not isfinite(losses[-1]):
-        return f"the loss of step {len(losses) - 1} is {losses[-1]}"
-    return None if losses else "every step was skipped, since its gradient was not finite"
+    if np.isinf(losses[-1]):
+        return f"the loss of step {len(losses) - 1} is infinite"
+    return (
+        "no gradient was finite, so that every step was skipped"
+        if all(map(isnan, losses))
+        else None
+    )
 
 
 def _evaluate(model: Model, sample: Sample, first_loss: float) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,15 @@ class Trainer(ABC):
     def __getstate__(self) -> dict[str, Any]:
         # Executables hold the addresses of this model's weights: a copy makes its own.
         return {key: value for key, value in self.__dict__.items() if key != "_executables"}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trainer:
+        result: Trainer = type(self).__new__(type(self))
+        memo[id(self)] = result
+        # One after the other: through their inputs they hang together as long as the model is deep.
+        for node in self.nodes:
+            copy.deepcopy(node, memo)
+        result.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return result
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
