@@ -111,9 +111,9 @@ def measure(
 
 
 def _diagnose() -> diagnoses.Diagnose:
-    from fastnn import health
+    from fastnn.health import diagnose
 
-    return health.diagnose  # type: ignore[attr-defined, no-any-return]
+    return diagnose
 
 
 def _say(text: str) -> None:
