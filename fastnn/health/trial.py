@@ -29,6 +29,9 @@ _MOMENTUM = 0.9
 """Of moving statistics: with Keras's 0.99, those of a short trial would still be those of its
 beginning."""
 
+_WINDOWS = 4
+"""Units that are silent for this part of the steps are dead."""
+
 
 def run_trial(model: Model, sample: Sample, steps: int, batch_size: int, every: int = 1) -> Trial:
     """Train ``model``, which is changed, and evaluate it on the rows held out.
@@ -71,7 +74,7 @@ def _train(
     try:
         run_stepwise(
             model, dataset, order, batch_size, losses, model._updates(),
-            Observing(every, max(1, steps - 1), observed.extend),
+            Observing(every, max(1, steps // _WINDOWS), observed.extend),
             enough=lambda losses: np.isinf(losses[-1]),
         )  # fmt: skip
     except NonFiniteGradientError as error:
