@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn.health.changes import Change, combine
 from fastnn.health.report import Remedy, Trial
 from fastnn.health.sample import Sample
-from fastnn.health.trial import run_trial
+from fastnn.health.trial import Course
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -43,9 +43,8 @@ def try_changes(
 
     def trial(change: Change) -> Trial:
         arguments = change.fit_arguments()
-        return run_trial(
-            change.apply(model), sample, steps, arguments.get("batch_size", batch_size), every=5
-        )
+        rows = arguments.get("batch_size", batch_size)
+        return Course(change.apply(model), sample, rows, every=5).go_on(steps)
 
     tried = [(change, trial(change)) for change in changes]
     singles = sorted(tried, key=lambda pair: _merit(pair[1]), reverse=True)

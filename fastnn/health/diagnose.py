@@ -16,7 +16,7 @@ from fastnn.health.judge import Suspicion, judge, judge_layers
 from fastnn.health.loss import mismatch_of
 from fastnn.health.report import Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw
-from fastnn.health.trial import run_trial
+from fastnn.health.trial import Course
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
 
 def _try(model: Model, sample: Sample, steps: int, batch_size: int, mismatched: bool) -> Trial:
     try:
-        return run_trial(model, sample, steps, batch_size)
+        return Course(model, sample, batch_size).go_on(steps)
     except ValueError as error:
         # Labels of the wrong kind; any other fault of the data is the caller's to hear.
         if not mismatched:
