@@ -29,6 +29,10 @@ class Thresholds:
         dead: Share of units that gave 0 for every row of every step.
         saturated: Share of outputs where the activation is flat.
         large_steps, small_steps: Norm of a step by that of the weights.
+        learned_surely: A net that has learned so much, as a share of what a sound net has learned
+            from the same batches, is healthy; no need to see more of it.
+        learned: What it must have learned, likewise, when the last has been seen of it.
+        hopeless: Less than this after four times the steps of a trial is the end.
     """
 
     vanishing: float = 1e-3
@@ -38,6 +42,9 @@ class Thresholds:
     saturated: float = 0.5
     large_steps: float = 0.1
     small_steps: float = 1e-6
+    learned_surely: float = 0.97
+    learned: float = 0.945
+    hopeless: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,11 @@ def try_changes(
     def trial(change: Change) -> Trial:
         arguments = change.fit_arguments()
         rows = arguments.get("batch_size", batch_size)
-        return Course(change.apply(model), sample, rows, every=5).go_on(steps)
+        try:
+            return Course(change.apply(model), sample, rows, every=5).go_on(steps)
+        except ValueError as error:
+            # Labels of the wrong kind, which this change does not mend.
+            return Trial((), error=str(error))
 
     tried = [(change, trial(change)) for change in changes]
     singles = sorted(tried, key=lambda pair: _merit(pair[1]), reverse=True)

@@ -39,7 +39,7 @@ class Course:
         model: It is trained: a copy of the user's.
         sample: Rows to train with and to evaluate on.
         batch_size: Rows of a step.
-        every: Steps of which the statistics of one are taken.
+        every: Steps of which the statistics of one are taken; 0 for none.
         window: Steps for which a unit must be silent to count as dead.
     """
 
@@ -56,7 +56,7 @@ class Course:
         self._held_out = feed(model, *sample.held_out)
         self._losses: list[float] = []
         self._observed: list[StepStatistics] = []
-        self._observing = Observing(every, window, self._observed.extend)
+        self._observing = Observing(every, window, self._observed.extend) if every else None
         self._random = np.random.default_rng(0)
         self._waiting = np.zeros(0, np.int64)
         """Rows of batches to come."""
