@@ -11,8 +11,16 @@ from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.scaling import input_scale
 from fastnn.health.copies import copied
-from fastnn.health.cures import try_changes
-from fastnn.health.judge import STAGES, Suspicion, cause_of, judge_layers, learns
+from fastnn.health.cures import Cures
+from fastnn.health.judge import (
+    NOTHING,
+    STAGES,
+    Suspicion,
+    cause_of,
+    is_hopeless,
+    judge_layers,
+    learns,
+)
 from fastnn.health.loss import mismatch_of
 from fastnn.health.reference import reference_for
 from fastnn.health.report import Progress, Remedy, Report, Trial
@@ -86,8 +94,9 @@ def diagnose(
         layers = judge_layers(untreated, probed.layers, limits)
         tried: tuple[Remedy, ...] = ()
         if remedies and verdict != "healthy":
-            changes = changes_for(probed, x, y, batch_size)
-            tried = try_changes(probed, changes, untreated, sample, steps, batch_size)
+            reference = progress[0].reference if progress else 1.0
+            cures = Cures(probed, untreated, reference, sample, steps, batch_size)
+            tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name,
         batch_size=batch_size, progress=progress,
@@ -135,6 +144,8 @@ def _try(
         failed = trials[-1].error is not None
         progress.append(Progress(total, trials[-1].learned, reference, failed))
         learned = learns(progress, thresholds)
+        if learned is None and is_hopeless(trials[0]) and trials[-1].learned < NOTHING:
+            learned = False
     return trials[0], tuple(progress), learned
 
 

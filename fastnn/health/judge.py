@@ -19,6 +19,9 @@ times its steps: some stand still for a thousand steps, and learn then."""
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
+_LOST = 1e-5
+"""A layer's gradient, as a share of the largest behind it, that no optimizer makes up for."""
+
 _SILENT = 0.98
 """In the first step, a rectifying layer with so many zeros is dead."""
 
@@ -51,6 +54,13 @@ def learns(progress: Sequence[Progress], thresholds: Thresholds) -> bool | None:
     if len(progress) == len(STAGES):
         return share >= thresholds.learned
     return False if len(progress) > 1 and share < thresholds.hopeless else None
+
+
+def is_hopeless(trial: Trial) -> bool:
+    """Whether the first layers get next to no gradient from the first step on, so that a net that
+    has learned nothing in its trial will not in a longer one."""
+    first = findings(trial.steps[:1])
+    return any(finding.figures.get("share", 1.0) < _LOST for finding in first)
 
 
 def cause_of(
