@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastnn.bench import machine, report
-from fastnn.bench.health import confusion, cures, diagnoses, grid, journal, labels, summary
+from fastnn.bench.health import (
+    confusion,
+    cures,
+    diagnoses,
+    grid,
+    journal,
+    labels,
+    summary,
+    thresholds,
+)
 from fastnn.bench.health.journal import Record
 from fastnn.bench.health.labels import Budget
+from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")
+
+LADDERS = {
+    "learned_surely": [round(0.9 + 0.01 * i, 3) for i in range(16)],
+    "learned": [round(0.8 + 0.005 * i, 3) for i in range(41)],
+    "hopeless": [0.0, 0.02, 0.05, 0.1, 0.2, 0.3],
+}
+"""Thresholds that the search tries."""
 
 Records = dict[str, Record]
 
@@ -95,6 +113,15 @@ def measure(
     if "diagnoses" not in stages:
         return result
     diagnose = diagnose or _diagnose()
+    setting = [case.name for case in halves["setting"]]
+    looked = stage("evidence", diagnoses.diagnosis, setting, diagnose, True)
+    best, tried = thresholds.search(
+        {name: labelled[name] for name in setting}, looked,
+        lambda record, limits: "healthy" if diagnoses.is_healthy(record, limits) else "sick",
+        Thresholds(), LADDERS,
+    )  # fmt: skip
+    tables["Thresholds, from the setting half"] = thresholds.table(tried, Thresholds())
+    result["thresholds"] = {"best": dataclasses.asdict(best), "tried": tried}
     found = stage("diagnoses", diagnoses.diagnosis, list(cases), diagnose)
     for half, own in halves.items():
         verdicts = {case.name: found[case.name]["verdict"] for case in own}
