@@ -132,21 +132,21 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error)), (), False
-    sound = Course(reference_for(model), sample, batch_size, every=0)
-    trials: list[Trial] = []
-    progress: list[Progress] = []
-    learned: bool | None = None
+    sound = Course(reference_for(model), sample, batch_size)
+    trial = course.go_on(steps)
+    reference = sound.hurry_on(steps)
+    assert reference is not None  # it is sound
+    progress = [Progress(steps, trial.learned, reference, trial.error is not None)]
+    learned = learns(progress, thresholds)
+    if learned is None and trial.learned < NOTHING and is_hopeless(trial):
+        learned = False
     while learned is None:
         total = STAGES[len(progress)] * steps
-        further = total - (progress[-1].steps if progress else 0)
-        trials.append(course.go_on(further))
-        reference = sound.go_on(further).learned
-        failed = trials[-1].error is not None
-        progress.append(Progress(total, trials[-1].learned, reference, failed))
+        further = total - progress[-1].steps
+        own, reference = course.hurry_on(further), sound.hurry_on(further)
+        progress.append(Progress(total, own or 0.0, reference or 0.0, own is None))
         learned = learns(progress, thresholds)
-        if learned is None and is_hopeless(trials[0]) and trials[-1].learned < NOTHING:
-            learned = False
-    return trials[0], tuple(progress), learned
+    return trial, tuple(progress), learned
 
 
 def _length(x: Any) -> int:

@@ -63,22 +63,34 @@ class Course:
         self._error: str | None = None
 
     def go_on(self, steps: int) -> Trial:
-        """So many steps more; then how far it has come."""
+        """So many steps, each looked at; then how far it has come."""
         if self._error is None:
-            self._error = self._train(steps * self._batch_size)
+            self._error = self._train_closely(self._next_rows(steps))
         loss, accuracy, learned = (nan, nan, 0.0) if self._error else self._evaluate()
         return Trial(
             tuple(self._losses), loss, accuracy, gradient_ratio(self._observed), self._error,
             tuple(self._observed), learned,
         )  # fmt: skip
 
-    def _train(self, n_rows: int) -> str | None:
-        """Returns why training broke off."""
-        while len(self._waiting) < n_rows:
+    def hurry_on(self, steps: int) -> float | None:
+        """So many steps, not looked at: what has been learned in all, or None if training broke
+        off."""
+        model, order = self._model, self._next_rows(steps)
+        try:
+            run_pass(model, self._data, order, self._batch_size, model._totals(), model._updates())
+        except NonFiniteGradientError as error:
+            self._error = str(error)
+        return self._evaluate()[-1] if self._error is None else None
+
+    def _next_rows(self, steps: int) -> NDArray[np.int64]:
+        while len(self._waiting) < steps * self._batch_size:
             more = self._random.permutation(len(self._data))
             self._waiting = np.concatenate([self._waiting, more])
-        order, self._waiting = self._waiting[:n_rows], self._waiting[n_rows:]
-        before = len(self._losses)
+        order, self._waiting = np.split(self._waiting, [steps * self._batch_size])
+        return order
+
+    def _train_closely(self, order: NDArray[np.int64]) -> str | None:
+        """Returns why training broke off."""
         try:
             run_stepwise(
                 self._model, self._data, order, self._batch_size, self._losses,
@@ -89,7 +101,7 @@ class Course:
             return str(error)
         if np.isinf(self._losses[-1]):
             return f"the loss of step {len(self._losses) - 1} is infinite"
-        if all(map(isnan, self._losses[before:])):
+        if all(map(isnan, self._losses)):
             return "no gradient was finite, so that every step was skipped"
         return None
 
