@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[str, Callable[[], fnn.Sequential]]] = {
     "deep sigmoid": ("vanishing", lambda: net(12, "sigmoid")),
     "deep, weights too small": (
         "vanishing",
-        lambda: net(8, "tanh", kernel_initializer=normal(0.01)),
+        lambda: net(8, "tanh", kernel_initializer=normal(0.01), optimizer=optimizers.SGD(0.01)),
     ),
     "deep, weights too large": ("exploding", lambda: net(16, kernel_initializer=normal(1.0))),
     "biases far below 0": (
@@ -84,11 +84,9 @@ def test_scale_of_inputs(factor: float, mnist: tuple[Array, Array]) -> None:
     assert any(r.name == "input_scale" and r.helped for r in report.remedies)
 
 
-def test_data_that_is_not_finite(mnist: tuple[Array, Array]) -> None:
-    x, y = mnist
-    broken = x.copy()
-    broken[:, 5] = np.inf
-    report = diagnose(net(), broken, y, remedies=False)
+def test_numbers_that_are_not_finite(mnist: tuple[Array, Array]) -> None:
+    model = net(kernel_initializer=normal(1e25))
+    report = diagnose(model, *mnist, remedies=False)
     assert report.verdict == "nonfinite"
 
 
@@ -266,7 +264,7 @@ def test_few_rows(mnist: tuple[Array, Array]) -> None:
         ({"x": iter([])}, TypeError, "arrays"),
         ({"x": np.zeros((0, 784), np.float32), "y": np.zeros(0, int)}, ValueError, "no rows"),
         ({"x": np.zeros((5, 3), np.float32), "y": np.zeros(5, int)}, ValueError, "784"),
-        ({"x": np.zeros((5, 784), np.float32), "y": np.zeros(4, int)}, ValueError, "4"),
+        ({"x": np.zeros((50, 784), np.float32), "y": np.zeros(4, int)}, ValueError, "rows"),
     ],
 )
 def test_bad_arguments(

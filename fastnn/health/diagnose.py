@@ -132,7 +132,7 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error)), (), False
-    sound = Course(reference_for(model), sample, batch_size)
+    sound = Course(reference_for(model), sample.dense(), batch_size)
     trial = course.go_on(steps)
     reference = sound.hurry_on(steps)
     assert reference is not None  # it is sound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fastnn import layers
@@ -11,41 +12,41 @@ from fastnn.optimizers import Adam
 if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor
     from fastnn.losses import Loss
-    from fastnn.models.trainer import Trainer
 
 _WIDTH = 128
 
 
-def reference_for(model: Trainer) -> Model:
+def reference_for(model: Model) -> Model:
     """One hidden layer with everything that is known to help: inputs brought to deviation 1 by
     batch normalization, He initialization and batch normalization before ReLU, Adam at 1e-3; the
     model's own losses, each with the activation that it wants."""
     inputs = [
-        layers.Input(_extents(tensor), name=f"input_{i}") for i, tensor in enumerate(model.inputs)
+        layers.Input(_extents(tensor), name=name)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    scaled = [
-        layers.BatchNormalization(center=False, scale=False, name=f"scaled_{i}")(
-            layers.Flatten(name=f"flat_{i}")(tensor)
-        )
-        for i, tensor in enumerate(inputs)
-    ]
-    hidden: Any = layers.Concatenate(name="together")(scaled) if len(scaled) > 1 else scaled[0]
-    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="hidden")(hidden)
-    hidden = layers.ReLU(name="relu")(layers.BatchNormalization(name="normalized")(hidden))
+    scaled = [_scaled(tensor, f"reference_input_{i}") for i, tensor in enumerate(inputs)]
+    joined: Any = layers.Concatenate(name="reference_inputs")(scaled) if scaled[1:] else scaled[0]
+    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
+    hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
+    hidden = layers.ReLU(name="reference_relu")(hidden)
     outputs = []
-    for tensor, objective in zip(model.outputs, model._objectives(), strict=True):
+    for name, tensor, objective in zip(
+        model.output_names, model.outputs, model._objectives(), strict=True
+    ):
         extents = _extents(tensor)
-        size = 1
-        for extent in extents:
-            size *= extent
-        output = layers.Dense(size, _activation(objective.loss), name=f"{tensor.name}_units")(
-            hidden
-        )
-        outputs.append(layers.Reshape(extents, name=tensor.name)(output))
+        units = layers.Dense(
+            prod(extents), _activation(objective.loss), name=f"reference_{name}"
+        )  # fmt: skip
+        outputs.append(layers.Reshape(extents, name=name)(units(hidden)))
     result = Model(inputs, outputs, name="reference")
     compiled = model._check_compiled()
     result.compile(Adam(1e-3), compiled.loss, compiled.loss_weights)
     return result
+
+
+def _scaled(tensor: SymbolicTensor, name: str) -> Any:
+    flat = layers.Flatten(name=f"{name}_flat")(tensor)
+    return layers.BatchNormalization(center=False, scale=False, name=name)(flat)
 
 
 def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:

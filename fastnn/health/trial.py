@@ -39,7 +39,7 @@ class Course:
         model: It is trained: a copy of the user's.
         sample: Rows to train with and to evaluate on.
         batch_size: Rows of a step.
-        every: Steps of which the statistics of one are taken; 0 for none.
+        every: Steps of which the statistics of one are taken.
         window: Steps for which a unit must be silent to count as dead.
     """
 
@@ -54,9 +54,11 @@ class Course:
         calibrate(model, self._data)
         self._data.find_nonzeros(model._executables.scales_of_sparse_inputs())
         self._held_out = feed(model, *sample.held_out)
+        baseline = baseline_loss(model, self._held_out)
+        self._baseline = self._loss() if baseline is None else baseline
         self._losses: list[float] = []
         self._observed: list[StepStatistics] = []
-        self._observing = Observing(every, window, self._observed.extend) if every else None
+        self._observing = Observing(every, window, self._observed.extend)
         self._random = np.random.default_rng(0)
         self._waiting = np.zeros(0, np.int64)
         """Rows of batches to come."""
@@ -105,11 +107,17 @@ class Course:
             return "no gradient was finite, so that every step was skipped"
         return None
 
+    def _loss(self) -> float:
+        """On the rows held out."""
+        totals, count = self._model._totals(), len(self._held_out)
+        rows = np.arange(count)
+        run_pass(self._model, self._held_out, rows, min(count, ROWS_AT_A_TIME), totals)
+        return totals.logs()["loss"]
+
     def _evaluate(self) -> tuple[float, float, float]:
         """Loss and accuracy on the rows held out, and how much was learned."""
         model, data = self._model, self._held_out
-        totals = model._totals()
-        run_pass(model, data, np.arange(len(data)), min(len(data), ROWS_AT_A_TIME), totals)
+        loss = self._loss()
         predictions = model.predict(self._sample.held_out[0])
         outputs = predictions if isinstance(predictions, list) else [predictions]
         rights, above = [], []
@@ -118,9 +126,7 @@ class Course:
             if isfinite(right):
                 rights.append(right)
                 above.append((right - lucky) / (1.0 - lucky) if lucky < 1.0 else 0.0)
-        loss = totals.logs()["loss"]
-        best_constant = baseline_loss(model, data) or self._losses[0]
-        below = 1.0 - loss / best_constant if isfinite(loss) else 0.0
+        below = 1.0 - loss / self._baseline if self._baseline and isfinite(loss) else 0.0
         learned = min(max(0.0, below, *above), 1.0)
         return loss, float(np.mean(rights)) if rights else nan, learned
 

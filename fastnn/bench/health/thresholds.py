@@ -26,7 +26,9 @@ def cost(
     their sum. Smaller is better; up to 1 both hold."""
     verdicts = {name: judge(record, thresholds) for name, record in diagnoses.items()}
     nets = outcomes(labels, verdicts)
-    excesses = (1 - detection(nets).value) / MISSES, false_alarms(nets).value / ALARMS
+    missed = 1 - detection(nets).value if any(not net.trains for net in nets) else 0.0
+    alarms = false_alarms(nets).value if any(net.trains for net in nets) else 0.0
+    excesses = missed / MISSES, alarms / ALARMS
     return max(excesses), sum(excesses)
 
 
