@@ -33,7 +33,7 @@ def diagnose(
         for name, new in (("ordinary", 1e-3), ("as it is", rate))
         for apply in [with_rate(new)]
     ]  # fmt: skip
-    learned = 0.85 if verdict == "healthy" else 0.1
+    learned = 0.89 if verdict == "healthy" else 0.1
     return SimpleNamespace(
         verdict=verdict,
         cause="",

@@ -240,16 +240,18 @@ def test_numbers_that_json_lacks_come_back(tmp_path: Path) -> None:
 def test_other_thresholds_are_tried_on_what_was_seen() -> None:
     seen = [(100, 0.5, 0.9, False), (400, 0.6, 0.9, False), (1600, 0.8, 0.92, False)]
     keys = ("steps", "learned", "reference", "failed")
-    record = {"progress": [dict(zip(keys, row, strict=True)) for row in seen]}
+    record = {"verdict": "dead", "progress": [dict(zip(keys, row, strict=True)) for row in seen]}
     limits = Thresholds()
-    assert diagnoses.is_healthy(record, dataclasses.replace(limits, learned=0.86))
-    assert not diagnoses.is_healthy(record, dataclasses.replace(limits, learned=0.88))
-    assert diagnoses.is_healthy(
-        record, dataclasses.replace(limits, learned=0.88, learned_surely=0.66)
-    )
-    assert not diagnoses.is_healthy(record, dataclasses.replace(limits, learned=0.86, hopeless=0.7))
-    assert not diagnoses.is_healthy({"progress": record["progress"][:1]}, limits)
-    assert not diagnoses.is_healthy({"progress": []}, limits)
+
+    def healthy(record: Any, limits: Thresholds) -> bool:
+        return diagnoses.verdict(record, limits) == "healthy"
+
+    assert healthy(record, dataclasses.replace(limits, learned=0.86))
+    assert not healthy(record, dataclasses.replace(limits, learned=0.88))
+    assert healthy(record, dataclasses.replace(limits, learned=0.88, learned_surely=0.66))
+    assert not healthy(record, dataclasses.replace(limits, learned=0.86, hopeless=0.7))
+    assert not healthy({**record, "progress": record["progress"][:1]}, limits)
+    assert not healthy({**record, "progress": []}, limits)
 
 
 # Shares

@@ -24,6 +24,12 @@ class Sample:
     train: tuple[Any, Any, Any]
     held_out: tuple[Any, Any, Any]
 
+    def with_fewer_held_out(self, count: int) -> Sample:
+        """Up to so many."""
+        x, y, weight = self.held_out
+        first = np.arange(min(count, n_rows_of(x)))
+        return Sample(self.train, (rows_of(x, first), rows_of(y, first), rows_of(weight, first)))
+
     def dense(self) -> Sample:
         """With arrays in the place of sparse matrices."""
         parts = (self.train, self.held_out)
@@ -43,7 +49,7 @@ def draw(
     """
     for name, data in (("x", x), ("y", y), ("sample_weight", sample_weight)):
         for array in _arrays(data):
-            length = array.shape[0] if hasattr(array, "shape") else len(array)
+            length = _length(array)
             if length != n_rows:
                 raise ValueError(f"{name} has {length} rows, but x has {n_rows}")
     order = np.random.default_rng(seed).permutation(n_rows)
@@ -67,6 +73,16 @@ def rows_of(data: Any, rows: NDArray[np.int64]) -> Any:
     if hasattr(data, "iloc"):
         return data.iloc[rows]
     return np.asarray(data)[rows]
+
+
+def n_rows_of(x: Any) -> int:
+    """Rows of an array-like, or of the first of the arrays of a dict or list of arrays."""
+    return _length(_arrays(x)[0])
+
+
+def _length(array: Any) -> int:
+    length: int = array.shape[0] if hasattr(array, "shape") else len(array)
+    return length
 
 
 def _arrays(data: Any) -> list[Any]:

@@ -99,7 +99,7 @@ def measure(
         ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
     """
     cases = {case.name: case for half in halves.values() for case in half}
-    reporting = {case.name for case in halves["reporting"]}
+    setting, reporting = ([case.name for case in halves[h]] for h in ("setting", "reporting"))
 
     def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
         jobs = {each: (cases[each], budget, *more) for each in chosen}
@@ -113,24 +113,25 @@ def measure(
     if "diagnoses" not in stages:
         return result
     diagnose = diagnose or _diagnose()
-    setting = [case.name for case in halves["setting"]]
     looked = stage("evidence", diagnoses.diagnosis, setting, diagnose, True)
     best, tried = thresholds.search(
         {name: labelled[name] for name in setting}, looked,
-        lambda record, limits: "healthy" if diagnoses.is_healthy(record, limits) else "sick",
-        Thresholds(), LADDERS,
+        diagnoses.verdict, Thresholds(), LADDERS,
     )  # fmt: skip
     tables["Thresholds, from the setting half"] = thresholds.table(tried, Thresholds())
     result["thresholds"] = {"best": dataclasses.asdict(best), "tried": tried}
-    found = stage("diagnoses", diagnoses.diagnosis, list(cases), diagnose)
-    for half, own in halves.items():
-        verdicts = {case.name: found[case.name]["verdict"] for case in own}
-        nets = confusion.outcomes(labelled, verdicts)
+    found = stage("diagnoses", diagnoses.diagnosis, reporting, diagnose)
+    verdicts = {
+        "setting": {name: diagnoses.verdict(looked[name], Thresholds()) for name in setting},
+        "reporting": {name: record["verdict"] for name, record in found.items()},
+    }
+    for half, own in verdicts.items():
+        nets = confusion.outcomes(labelled, own)
         tables[f"Verdicts, {half} half"] = confusion.table(nets)
         result.setdefault("verdicts", {})[half] = confusion.to_dict(nets)
     if "cures" not in stages:
         return result
-    failing = [name for name in cases if name in reporting and not labelled[name]["trains"]]
+    failing = [name for name in reporting if not labelled[name]["trains"]]
     cured = stage("cures", cures.cure, failing, diagnose).values()
     tables["Remedies, reporting half"] = cures.table(cured)
     result["cures"] = cures.to_dict(cured)

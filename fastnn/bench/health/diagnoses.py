@@ -80,11 +80,16 @@ def diagnosis(case: Case, budget: Budget, diagnose: Diagnose, whole: bool = Fals
     }
 
 
-def is_healthy(record: Record, thresholds: Thresholds) -> bool:
-    """What the verdict would be with these thresholds, of a record of a whole look."""
+def verdict(record: Record, thresholds: Thresholds) -> str:
+    """What it would be with these thresholds, of a record of a whole look; "unhealthy" where that
+    look found none."""
     progress = tuple(Progress(**each) for each in record["progress"])
     for seen in range(1, len(progress) + 1):
         learned = learns(progress[:seen], thresholds)
-        if learned is not None:
-            return learned
-    return False  # not fit to be trained, or hopeless
+        if learned:
+            return "healthy"
+        if learned is False:
+            break
+    # Else it was not fit to be trained, or hopeless.
+    found: str = record["verdict"]
+    return found if found != "healthy" else "unhealthy"
