@@ -152,6 +152,6 @@ def _first_of(found: Sequence[Finding]) -> tuple[str, str]:
     verdict = min(counts, key=_RANK.index)
     first = next(finding for finding in found if finding.verdict == verdict)
     others = counts[verdict] - 1
-    more = f", and {others} more layers likewise" if others > 1 else ""
-    more = ", and one more layer likewise" if others == 1 else more
+    more = f"; {others} more layers likewise" if others > 1 else ""
+    more = "; one more layer likewise" if others == 1 else more
     return verdict, f"layer {first.layer!r}: {first.words}{more}"
