@@ -48,11 +48,13 @@ def learns(progress: Sequence[Progress], thresholds: Thresholds) -> bool | None:
         return False
     if last.reference < NOTHING:
         return True  # a sound net does no better
-    share = last.learned / last.reference
+    shares = [each.learned / each.reference if each.reference else 0.0 for each in progress]
+    share = shares[-1]
     if share >= thresholds.learned_surely:
         return True
     if len(progress) == len(STAGES):
-        return share >= thresholds.learned
+        rise = max(0.0, share - shares[-2])
+        return share + thresholds.rising * rise >= thresholds.learned
     return False if len(progress) > 1 and share < thresholds.hopeless else None
 
 
