@@ -241,7 +241,7 @@ def test_other_thresholds_are_tried_on_what_was_seen() -> None:
     seen = [(100, 0.5, 0.9, False), (400, 0.6, 0.9, False), (1600, 0.8, 0.92, False)]
     keys = ("steps", "learned", "reference", "failed")
     record = {"verdict": "dead", "progress": [dict(zip(keys, row, strict=True)) for row in seen]}
-    limits = Thresholds()
+    limits = dataclasses.replace(Thresholds(), rising=0.0)
 
     def healthy(record: Any, limits: Thresholds) -> bool:
         return diagnoses.verdict(record, limits) == "healthy"
