@@ -19,6 +19,8 @@ import pytest
 
 import fastnn
 from fastnn.cli import doctor, main, scaling
+from fastnn.cli.problem import Problem
+from fastnn.cli.training import Trained
 from fastnn.health import Report, Trial
 from fastnn.layers import BatchNormalization, Dense, Input, Residual
 
@@ -170,6 +172,24 @@ def test_a_saved_model(run: Any, folder: Path) -> None:
     assert "classification" not in out, "what it learns is in the file"
 
 
+def test_rows_are_drawn_with_the_seed(run: Any, folder: Path, tmp_path: Path) -> None:
+    path, losses = tmp_path / "a.json", []
+    for seed in (0, 1):
+        run("--model", folder / "sound.safetensors", "--seed", seed, "--json", path)
+        losses.append(json.loads(path.read_text())["untreated"]["losses"])
+    assert losses[0] != losses[1]
+
+
+def test_a_saved_model_keeps_its_optimizer(run: Any, folder: Path, tmp_path: Path) -> None:
+    model = fastnn.load_model(folder / "sound.safetensors")
+    model.compile(fastnn.optimizers.SGD(1e-5), "sparse_categorical_crossentropy")
+    model.save(tmp_path / "a")
+    status, out = run("--model", tmp_path / "a", "--cure", "--epochs", 1, "--save", tmp_path / "b")
+    assert status == 0 and out.splitlines()[-1].startswith("test loss: ")
+    trained = fastnn.load_model(tmp_path / "b")
+    assert trained.optimizer.get_config() == model.optimizer.get_config()
+
+
 def test_a_saved_model_is_cured(run: Any, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "sick.safetensors"
     layers = [Input((3,)), Dense(8, "relu"), Dense(3, "softmax")]
@@ -203,7 +223,9 @@ def test_bad_models(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "shape (3,)" in failure(capsys, "--model", folder / "sound.safetensors")
     raw = fastnn.Sequential([Input((3,)), Dense(3)])
     raw.save(tmp_path / "raw.safetensors")
-    assert "not compiled" in failure(capsys, data, "--model", tmp_path / "raw.safetensors")
+    # it is told of before any data is read
+    nowhere = tmp_path / "nowhere.csv"
+    assert "not compiled" in failure(capsys, nowhere, "--model", tmp_path / "raw.safetensors")
 
 
 # --cure
@@ -223,6 +245,9 @@ def test_a_healthy_net_is_trained_as_train_does_it(
     assert cure["remedy"] is None
     for name in ("history", "test_loss", "test_accuracy", "epochs"):
         assert cure[name] == wanted[name]
+    rate = fastnn.load_model(tmp_path / "a").optimizer.get_config()["learning_rate"]
+    assert rate["class_name"] == "CosineDecay"
+    assert rate["config"]["decay_steps"] == 3 * -(-360 // 16)
 
 
 def test_a_sick_net_is_cured(
@@ -278,20 +303,21 @@ def test_no_change_helped(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_the_remedys_own_arguments_of_fit(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    heard: list[int] = []
+    heard: list[tuple[int, int]] = []
 
     def hear(epoch: int, logs: Any) -> None:
-        heard.append(epoch)
+        heard.append((epoch, callback.params["steps"]))
 
     callback = fastnn.callbacks.LambdaCallback(on_epoch_end=hear)
     for options, rows in (([], 240), (["--validation-split", "0.25"], 360)):
-        remedied(monkeypatch, batch_size=240, validation_split=0.5, callbacks=[callback])
+        remedied(monkeypatch, batch_size=120, validation_split=0.5, callbacks=[callback])
         path = tmp_path / "a.json"
         run(*SOUND, "--cure", "--epochs", 4, *options, "--json", path)
         cure = json.loads(path.read_text())["cure"]
         assert "val_loss" in cure["history"]
         assert cure["examples_per_second"] == pytest.approx(rows * 4 / cure["seconds"])
-    assert heard == [0, 1, 2, 3] * 2
+    batches = [240 // 120, 360 // 120]
+    assert heard == [(epoch, steps) for steps in batches for epoch in range(4)]
     remedied(monkeypatch, validation_split=0.5, callbacks=[callback])
     options = ["--validation-split", "0.2", "--patience", "0", "--schedule", "constant"]
     run(*SOUND[:2], "--learning-rate", 10, "--cure", "--epochs", 90, *options, "--json", path)
@@ -343,6 +369,22 @@ def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
     assert out.splitlines()[-1].startswith("test accuracy: ")
     assert json.loads((tmp_path / "j").read_text())["cure"]["interrupted"]
     assert fastnn.load_model(tmp_path / "m").compiled
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "learned"),
+    [(0.9, 9.0, 0.8), (0.5, 0.25 * np.log(2), 0.75), (np.nan, np.nan, 0.0), (0.1, 9.0, 0.0)],
+)
+def test_what_was_learned(accuracy: float, loss: float, learned: float) -> None:
+    """Of what a constant, 0.5 for each of two classes as frequent as the other, leaves."""
+    model = fastnn.Sequential([Input((3,)), Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.zeros((8, 3), np.float32), np.arange(8) % 2
+    wanted = Problem("", "", "classification", x, y, (x, y))
+    test = {"loss": loss, "accuracy": accuracy}
+    trained = Trained(model, 1, 1.0, 1.0, False, {}, test)
+    report = Report("vanishing", "", (), (), Trial(()))
+    assert doctor._learned(trained, wanted, report) == pytest.approx(learned)
 
 
 # Mistakes
