@@ -29,15 +29,22 @@ class Thresholds:
         dead: Share of units that gave 0 for every row of every step.
         saturated: Share of outputs where the activation is flat.
         large_steps, small_steps: Norm of a step by that of the weights.
+        learned_surely: A net that has learned so much, as a share of what a sound net has learned
+            from the same batches, is healthy; no need to see more of it.
+        learned: What it must have learned, likewise, when the last has been seen of it.
+        hopeless: Less than this after four times the steps of a trial is the end.
     """
 
     vanishing: float = 1e-3
     exploding: float = 1e3
     activations: float = 1e4
     dead: float = 0.5
-    saturated: float = 0.5
-    large_steps: float = 0.1
+    saturated: float = 0.75
+    large_steps: float = 0.2
     small_steps: float = 1e-6
+    learned_surely: float = 0.97
+    learned: float = 0.945
+    hopeless: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def _judge(
     if share <= limits.vanishing:
         return finding(
             "vanishing",
-            f"its gradient is {share:.1e} of that of {largest!r}",
+            f"its gradient is {share:.1e} of that of {largest!r}{_why(steps, name)}",
             gradient=gradient, share=share,
         )  # fmt: skip
     if update >= limits.large_steps:
@@ -146,6 +153,38 @@ def _judge(
             "learning_rate", f"a step moves its weights by {update:.1e} only", update_ratio=update
         )
     return None
+
+
+_SHRINKING = {"sigmoid": "a quarter", "hard_sigmoid": "a sixth"}
+"""The largest derivative of activations that make every gradient smaller."""
+
+_FAINT = 0.05
+"""Deviation of outputs of a layer whose weights are too small."""
+
+
+def _why(steps: Sequence[StepStatistics], name: str) -> str:
+    """What makes a gradient vanish that comes from the layers behind."""
+    behind = list(steps[-1].layers)[list(steps[-1].layers).index(name) + 1 :]
+    kinds = [steps[-1].layers[other].activation for other in (name, *behind)]
+    shrinking = [kind for kind in kinds if kind in _SHRINKING]
+    if len(shrinking) > 1:
+        kind = shrinking[0]
+        return (
+            f": {len(shrinking)} times it passes a {kind}, whose derivative is at most "
+            f"{_SHRINKING[kind]}"
+        )
+    faint = [
+        other
+        for other in (name, *behind)
+        if _median(steps, other, lambda layer: layer.deviation) < _FAINT
+    ]
+    if len(faint) > 1:
+        return f": the outputs of {len(faint)} layers hardly differ, as where weights are too small"
+    silent = [other for other in behind if steps[-1].layers[other].zeros > _MOSTLY]
+    return f": {silent[0]!r} behind it gives hardly anything but 0" if silent else ""
+
+
+_MOSTLY = 0.95
 
 
 def _gradient_size(layer: LayerStatistics) -> float:

@@ -30,6 +30,7 @@ from fastnn.bench.health.cli import measure
 from fastnn.bench.health.confusion import Outcome
 from fastnn.bench.health.grid import Case
 from fastnn.bench.health.shares import Share
+from fastnn.verdicts import Thresholds
 
 SMALL = labels.Budget(rows=256, epochs=1, test_rows=100)
 ORDINARY = Case(0, 1, depth=2, width=64, initializer="he_normal")
@@ -236,13 +237,21 @@ def test_numbers_that_json_lacks_come_back(tmp_path: Path) -> None:
     assert journal.read(path, {})["a"] == record
 
 
-def test_evidence_comes_back() -> None:
-    trial = diagnosing.diagnose(nets.build(ORDINARY), None, None, 1, False).untreated
-    record = json.loads(json.dumps(diagnoses.trial_to_dict(trial)))
-    back = diagnoses.trial_from_dict(record)
-    assert back.losses == trial.losses and math.isnan(back.loss)
-    assert back.steps[0].layers["dense_1"].gradient_norm == 0.33333
-    assert back.steps[0].layers["dense_1"].gradient_size == 7
+def test_other_thresholds_are_tried_on_what_was_seen() -> None:
+    seen = [(100, 0.5, 0.9, False), (400, 0.6, 0.9, False), (1600, 0.8, 0.92, False)]
+    keys = ("steps", "learned", "reference", "failed")
+    record = {"verdict": "dead", "progress": [dict(zip(keys, row, strict=True)) for row in seen]}
+    limits = Thresholds()
+
+    def healthy(record: Any, limits: Thresholds) -> bool:
+        return diagnoses.verdict(record, limits) == "healthy"
+
+    assert healthy(record, dataclasses.replace(limits, learned=0.86))
+    assert not healthy(record, dataclasses.replace(limits, learned=0.88))
+    assert healthy(record, dataclasses.replace(limits, learned=0.88, learned_surely=0.66))
+    assert not healthy(record, dataclasses.replace(limits, learned=0.86, hopeless=0.7))
+    assert not healthy({**record, "progress": record["progress"][:1]}, limits)
+    assert not healthy({**record, "progress": []}, limits)
 
 
 # Shares

@@ -22,6 +22,7 @@ from fastnn.bench import (
     remedies,
     report,
     rows,
+    statistics,
     suites,
     sweep,
     threads,
@@ -57,6 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--batches", type=_numbers, default=_BATCHES)
     command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
     command.add_argument("--threads", type=_number, default=2)
+
+    command = commands.add_parser("statistics", help="cost of looking at every n-th step")
+    command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
+    command.add_argument("--nets", type=_words, default=(*_NETS, "784-512-512-512-10"))
+    command.add_argument("--batches", type=_numbers, default=_BATCHES[:2])
+    command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
+    command.add_argument("--threads", type=_number, default=2)
+    command.add_argument("--turns", type=_number, default=9, help="timed turns")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
     command = commands.add_parser("sweep", help="batch by width, short epochs")
     _common(command, ("fastnn", *peers.REFERENCES), turns=3)
@@ -95,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.benchmark == "health":
         return health.run(options)
+    if options.benchmark == "statistics":
+        return _statistics(options)
     names = peers.installed(options.peers, _ABLE[options.benchmark])
     if not names:
         raise ValueError(f"peers: none of {', '.join(options.peers)} is installed")
@@ -123,6 +135,21 @@ def run(options: argparse.Namespace) -> int:
                 "results": results,
             },
         )
+    return 0
+
+
+def _statistics(options: argparse.Namespace) -> int:
+    described = machine.describe()
+    nets = [_widths(net) for net in options.nets]
+    with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder:
+        results = statistics.run(
+            options.cases, nets, options.batches, options.rows, Path(folder), options.threads,
+            options.turns, _say,
+        )  # fmt: skip
+    print(f"{described['cpu']}; threads: {options.threads}\n\n{statistics.table(results)}")
+    if options.json is not None:
+        found = {"benchmark": "statistics", "machine": described, "turns": options.turns}
+        report.write(options.json, {**found, "threads": options.threads, "results": results})
     return 0
 
 

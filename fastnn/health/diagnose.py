@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_integer
@@ -11,19 +11,36 @@ from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.scaling import input_scale
 from fastnn.health.copies import copied
-from fastnn.health.cures import try_changes
-from fastnn.health.judge import Suspicion, judge, judge_layers
+from fastnn.health.cures import Cures
+from fastnn.health.judge import (
+    NOTHING,
+    STAGES,
+    Suspicion,
+    cause_of,
+    is_hopeless,
+    judge_layers,
+    learns,
+)
 from fastnn.health.loss import mismatch_of
-from fastnn.health.report import Remedy, Report, Trial
-from fastnn.health.sample import Sample, draw
-from fastnn.health.trial import run_trial
+from fastnn.health.reference import reference_for
+from fastnn.health.report import Progress, Remedy, Report, Trial
+from fastnn.health.sample import Sample, draw, n_rows_of
+from fastnn.health.trial import Course
+from fastnn.models.feeding import feed_inputs
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
     from fastnn.models import Model
 
-_HELD_OUT = 1000
-"""Rows to evaluate trials on."""
+_ROWS = 4
+"""Rows to train with are enough for this many times the steps; then they come again."""
+
+_HELD_OUT = 4000
+"""Rows to evaluate on, where the verdict rests on it: the standard error of an accuracy is half a
+per cent."""
+
+_HELD_OUT_OF_CHANGES = 1000
+"""Rows to evaluate each change on."""
 
 
 def diagnose(
@@ -40,16 +57,18 @@ def diagnose(
 ) -> Report:
     """Find out whether a net can learn; if not, where and why it fails, and what cures it.
 
-    A copy is trained for some steps, of which the statistics of each are taken. If it does not
-    learn, each change that may help is tried likewise, on a copy, on the same rows; then
-    combinations with the one that did best. The model, its optimizer, the random numbers and all
-    statistics stay as they are, to the last bit.
+    A copy is trained for some steps, of which the statistics of each are taken. Beside it a net
+    that is known to be sound learns from the same batches: the model is healthy if it learns about
+    as much. If it does not, each change that may help is tried likewise, on a copy, on the same
+    rows; then combinations with the one that did best. The model, its optimizer, the random
+    numbers and all statistics stay as they are, to the last bit.
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
-        x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``steps * batch_size`` are drawn
-            to train with, and up to 1000 others, at most a fifth, to evaluate on.
-        steps: Of each trial. After fewer, deep nets that would learn may not have begun to.
+        x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
+            drawn to train with, and up to 4000 others, at most a fifth, to evaluate on.
+        steps: Of each trial. While it is in doubt whether the net learns, it gets up to 16 times as
+            many, for some stand still for long before they learn.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
         seed: Of the rows that are drawn.
@@ -64,25 +83,30 @@ def diagnose(
     """
     steps = check_integer("diagnose", "steps", steps, at_least=10)
     batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
+    limits = thresholds or Thresholds()
     model._check_compiled()
-    n_rows = _length(x)
+    n_rows = _count(x)
     with copied(model) as probed:
         if not probed.built:
-            probed.build((None, *_shape(x)[1:]))
-        sample = draw(x, y, sample_weight, n_rows, steps * batch_size, _HELD_OUT, seed)
+            feed_inputs(probed, x)
+        sample = draw(x, y, sample_weight, n_rows, _ROWS * steps * batch_size, _HELD_OUT, seed)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
-        mismatched = any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions)
-        untreated = _try(copy.deepcopy(probed), sample, steps, batch_size, mismatched)
-        verdict, cause = judge(untreated, suspicions, thresholds)
-        layers = judge_layers(untreated, probed.layers, thresholds)
+        untreated, progress, learned = _try(probed, sample, steps, batch_size, suspicions, limits)
+        verdict, cause = "healthy", ""
+        if not learned:
+            verdict, cause = cause_of(untreated, suspicions, limits)
+        layers = judge_layers(untreated, probed.layers, limits)
         tried: tuple[Remedy, ...] = ()
         if remedies and verdict != "healthy":
-            changes = changes_for(probed, x, y, batch_size)
-            tried = try_changes(probed, changes, untreated, sample, steps, batch_size)
+            reference = progress[0].reference if progress else 1.0
+            smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
+            cures = Cures(probed, untreated, reference, smaller, steps, batch_size)
+            tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
-        verdict, cause, layers, tried, untreated, model_name=model.name, batch_size=batch_size
-    )
+        verdict, cause, layers, tried, untreated, model_name=model.name,
+        batch_size=batch_size, progress=progress,
+    )  # fmt: skip
 
 
 def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
@@ -97,35 +121,46 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
     return found
 
 
-def _try(model: Model, sample: Sample, steps: int, batch_size: int, mismatched: bool) -> Trial:
+def _try(
+    model: Model,
+    sample: Sample,
+    steps: int,
+    batch_size: int,
+    suspicions: Sequence[Suspicion],
+    thresholds: Thresholds,
+) -> tuple[Trial, tuple[Progress, ...], bool]:
+    """The trial of the untreated net; what it and a sound one learned, of which one sees more than
+    the trial while it is in doubt; and whether it learns."""
     try:
-        return run_trial(model, sample, steps, batch_size)
+        course = Course(copy.deepcopy(model), sample, batch_size, window=max(1, steps // 4))
     except ValueError as error:
         # Labels of the wrong kind; any other fault of the data is the caller's to hear.
-        if not mismatched:
+        if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
-        return Trial((), error=str(error))
+        return Trial((), error=str(error)), (), False
+    sound = Course(reference_for(model), sample.dense(), batch_size)
+    trial = course.go_on(steps)
+    reference = sound.hurry_on(steps)
+    assert reference is not None  # it is sound
+    progress = [Progress(steps, trial.learned, reference, trial.error is not None)]
+    learned = learns(progress, thresholds)
+    if learned is None and trial.learned < NOTHING and is_hopeless(trial):
+        learned = False
+    while learned is None:
+        total = STAGES[len(progress)] * steps
+        further = total - progress[-1].steps
+        own, reference = course.hurry_on(further), sound.hurry_on(further)
+        progress.append(Progress(total, own or 0.0, reference or 0.0, own is None))
+        learned = learns(progress, thresholds)
+    return trial, tuple(progress), learned
 
 
-def _length(x: Any) -> int:
-    first = _first(x)
-    if not hasattr(first, "__len__") and not hasattr(first, "shape"):
-        raise TypeError(f"diagnose: x must be arrays, got {type(x).__name__}")
-    length: int = first.shape[0] if hasattr(first, "shape") else len(first)
-    if length < 1:
+def _count(x: Any) -> int:
+    """Rows of x."""
+    try:
+        count = n_rows_of(x)
+    except (TypeError, IndexError):
+        raise TypeError(f"diagnose: x must be arrays, got {type(x).__name__}") from None
+    if count < 1:
         raise ValueError("diagnose: x has no rows")
-    return length
-
-
-def _first(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        return next(iter(x.values()))
-    if isinstance(x, (list, tuple)) and x and hasattr(x[0], "shape"):
-        return x[0]
-    return x
-
-
-def _shape(x: Any) -> tuple[int, ...]:
-    import numpy as np
-
-    return tuple(_first(x).shape) if hasattr(_first(x), "shape") else np.shape(x)
+    return count

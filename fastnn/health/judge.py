@@ -8,23 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from fastnn.health.report import LayerReport, Trial
+from fastnn.health.report import LayerReport, Progress, Trial
 from fastnn.layers.base import Layer
 from fastnn.verdicts import Finding, Thresholds, findings
 
-LEARNS = 0.3
-"""A trial has learned if it got so much of what there is to learn; see ``Trial.learned``."""
+STAGES = (1, 4, 16)
+"""A net is looked at after a trial and, if it is in doubt then whether it learns, after so many
+times its steps: some stand still for a thousand steps, and learn then."""
 
-_BEGINNING = 2
-"""Steps that show the net as it was made, before its training could spoil it."""
+NOTHING = 0.05
+"""Where a sound net has learned less, there is little to learn, or more steps would be needed."""
+
+_LOST = 1e-5
+"""A layer's gradient, as a share of the largest behind it, that no optimizer makes up for."""
 
 _SILENT = 0.98
-"""At the beginning, a rectifying layer with so many zeros is dead."""
+"""In the first step, a rectifying layer with so many zeros is dead."""
+
+_RANK = ("nonfinite", "dead", "saturated", "exploding", "vanishing", "learning_rate")
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What is wrong with a net before it is tried.
+    """What seems wrong with a net before it is tried.
 
     Attributes:
         verdict: "loss_mismatch" or "input_scale".
@@ -35,63 +41,84 @@ class Suspicion:
     cause: str
 
 
-def judge(
-    trial: Trial, suspicions: Sequence[Suspicion], thresholds: Thresholds | None = None
-) -> tuple[str, str]:
-    """The verdict and its cause.
+def learns(progress: Sequence[Progress], thresholds: Thresholds) -> bool | None:
+    """Whether a net learns, by what it has learned so far; None if one must see more of it."""
+    last = progress[-1]
+    if last.failed:
+        return False
+    if last.reference < NOTHING:
+        return True  # a sound net does no better
+    share = last.learned / last.reference
+    if share >= thresholds.learned_surely:
+        return True
+    if len(progress) == len(STAGES):
+        return share >= thresholds.learned
+    return False if len(progress) > 1 and share < thresholds.hopeless else None
 
-    Whether the net learns is seen from its trial. If it does not, the cause that comes first is
-    named: what is wrong before any step; then what is wrong in the first steps, which show the
-    net as it was made; only then what training made of it, which is the learning rate's doing.
+
+def is_hopeless(trial: Trial) -> bool:
+    """Whether the first layers get next to no gradient from the first step on, so that a net that
+    has learned nothing in its trial will not in a longer one."""
+    first = findings(trial.steps[:1])
+    return any(finding.figures.get("share", 1.0) < _LOST for finding in first)
+
+
+def cause_of(
+    trial: Trial, suspicions: Sequence[Suspicion], thresholds: Thresholds
+) -> tuple[str, str]:
+    """Verdict and cause for a net that does not learn.
+
+    What is wrong before any step comes first; then what is wrong in the first step, which shows the
+    net as it was made; only then what training made of it. Where the first step is sound and
+    steps are large, that is the learning rate's doing.
+
+    Args:
+        trial: The first steps, each with its statistics.
     """
-    if trial.error is None and trial.learned >= LEARNS:
-        return "healthy", ""
     for suspicion in suspicions:
         return suspicion.verdict, suspicion.cause
-    first = findings(trial.steps[:_BEGINNING], thresholds)
-    first += _silent(trial)
-    structural = [finding for finding in first if finding.verdict != "learning_rate"]
-    if structural:
-        return _most(structural)
-    if trial.error is not None and len(trial.losses) <= _BEGINNING:
+    first = _silent(trial) + findings(trial.steps[:1], thresholds)
+    made = [finding for finding in first if finding.verdict != "learning_rate"]
+    if made:
+        return _first_of(made)
+    if trial.error is not None and len(trial.losses) <= 1:
         return "nonfinite", trial.error
-    if trial.error is not None:
-        return (
-            "learning_rate",
-            f"the first gradients are sound, but after {len(trial.losses)} steps training broke "
-            f"off: {trial.error}",
-        )
     later = findings(trial.steps, thresholds)
-    steps = [finding for finding in first + later if finding.verdict == "learning_rate"]
+    early = trial.steps[: max(2, len(trial.steps) // 10)]
+    large = [f for f in findings(early, thresholds) + later if _is_large(f, thresholds)]
     spoiled = [finding for finding in later if finding.verdict != "learning_rate"]
+    if trial.error is not None or (spoiled and large):
+        outcome = trial.error or "{}: {}".format(*_first_of(spoiled))
+        steps = f"steps are too large, {large[0].words}" if large else "training breaks off"
+        return "learning_rate", f"the first gradients are sound, but {steps}; then {outcome}"
     if spoiled:
-        verdict, words = _most(spoiled)
-        if steps and max(f.figures.get("update_ratio", 0.0) for f in steps) >= 1e-2:
-            words = f"the first gradients are sound, but steps are too large: {steps[0].layer!r}, "
-            return "learning_rate", words + f"{steps[0].words}; then {verdict}"
-        return verdict, words
-    if steps:
-        return _most(steps)
-    return "learning_rate", _slow(trial)
+        return _first_of(spoiled)
+    if later:
+        return _first_of(later)
+    return (
+        "learning_rate",
+        f"gradients are sound in all layers, but after {len(trial.losses)} steps the net has "
+        f"learned only {trial.learned:.0%} of what there is to learn",
+    )
 
 
 def judge_layers(
-    trial: Trial, layers: Sequence[Layer], thresholds: Thresholds | None = None
+    trial: Trial, layers: Sequence[Layer], thresholds: Thresholds
 ) -> tuple[LayerReport, ...]:
     """Of each layer with figures: what is wrong with it at the end, or else in the beginning."""
     found = {finding.layer: finding for finding in _silent(trial)}
-    found |= {finding.layer: finding for finding in findings(trial.steps[:_BEGINNING], thresholds)}
+    found |= {finding.layer: finding for finding in findings(trial.steps[:1], thresholds)}
     found |= {finding.layer: finding for finding in findings(trial.steps, thresholds)}
     kinds = {layer.name: type(layer).__name__ for layer in layers}
     reports = []
     for name, last in trial.steps[-1].layers.items() if trial.steps else ():
-        finding = found.get(name)
         figures = {
             "gradient_norm": last.gradient_norm, "update_ratio": last.update_ratio,
             "mean": last.mean, "deviation": last.deviation, "zeros": last.zeros,
             "dead": last.dead, "saturated": last.saturated,
         }  # fmt: skip
         known = {key: value for key, value in figures.items() if isfinite(value)}
+        finding = found.get(name)
         verdict, words = "healthy", ""
         if finding is not None:
             verdict, words = finding.verdict, finding.words
@@ -102,32 +129,29 @@ def judge_layers(
 
 def _silent(trial: Trial) -> list[Finding]:
     """Rectifying layers that give next to nothing from the beginning."""
-    if not trial.steps:
-        return []
     return [
         Finding(
-            name, "dead", f"{layer.zeros:.0%} of its outputs are 0 from the first step on",
+            name,
+            "dead",
+            f"{layer.zeros:.0%} of its outputs are 0 from the first step on",
             {"zeros": layer.zeros},
         )
-        for name, layer in trial.steps[0].layers.items()
+        for step in trial.steps[:1]
+        for name, layer in step.layers.items()
         if layer.activation in ("relu", "relu_general") and layer.zeros >= _SILENT
-    ]  # fmt: skip
+    ]
 
 
-_RANK = ("nonfinite", "dead", "saturated", "exploding", "vanishing", "learning_rate")
+def _is_large(finding: Finding, thresholds: Thresholds) -> bool:
+    return finding.figures.get("update_ratio", 0.0) >= thresholds.large_steps
 
 
-def _most(found: Sequence[Finding]) -> tuple[str, str]:
+def _first_of(found: Sequence[Finding]) -> tuple[str, str]:
     """The verdict that comes first, with the words of the first layer that it is about."""
     counts = Counter(finding.verdict for finding in found)
     verdict = min(counts, key=_RANK.index)
     first = next(finding for finding in found if finding.verdict == verdict)
     others = counts[verdict] - 1
-    more = f", and {others} more layers likewise" if others > 1 else ""
-    more = ", and one more layer likewise" if others == 1 else more
+    more = f"; {others} more layers likewise" if others > 1 else ""
+    more = "; one more layer likewise" if others == 1 else more
     return verdict, f"layer {first.layer!r}: {first.words}{more}"
-
-
-def _slow(trial: Trial) -> str:
-    learned = f"{trial.learned:.0%} of what there is to learn after {len(trial.losses)} steps"
-    return f"gradients are sound in all layers, but the net learns slowly: {learned}"

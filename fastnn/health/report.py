@@ -47,6 +47,23 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """What a net had learned when it was looked at.
+
+    Attributes:
+        steps: Since the beginning.
+        learned: See ``Trial.learned``.
+        reference: What a net that is known to be sound had learned from the same batches.
+        failed: Whether training has broken off.
+    """
+
+    steps: int
+    learned: float
+    reference: float
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class LayerReport:
     """One layer.
 
@@ -103,6 +120,8 @@ class Report:
         untreated: The model as it was given.
         model_name: The model's; empty if it isn't known.
         batch_size: Rows in a batch of the trials; 0 if it isn't known.
+        progress: Of the model as it was given, which goes on after its trial as long as it is in
+            doubt whether it learns.
     """
 
     verdict: str
@@ -112,6 +131,7 @@ class Report:
     untreated: Trial
     model_name: str = ""
     batch_size: int = 0
+    progress: tuple[Progress, ...] = ()
 
     def __repr__(self) -> str:
         # The generated one would print every figure of every step.

@@ -24,6 +24,17 @@ class Sample:
     train: tuple[Any, Any, Any]
     held_out: tuple[Any, Any, Any]
 
+    def with_fewer_held_out(self, count: int) -> Sample:
+        """Up to so many."""
+        x, y, weight = self.held_out
+        first = np.arange(min(count, n_rows_of(x)))
+        return Sample(self.train, (rows_of(x, first), rows_of(y, first), rows_of(weight, first)))
+
+    def dense(self) -> Sample:
+        """With arrays in the place of sparse matrices."""
+        parts = (self.train, self.held_out)
+        return Sample(*((x.toarray() if is_sparse(x) else x, y, w) for x, y, w in parts))
+
 
 def draw(
     x: Any, y: Any, sample_weight: Any, n_rows: int, train: int, held_out: int, seed: int
@@ -32,7 +43,15 @@ def draw(
 
     Args:
         n_rows: Of ``x``. At most a fifth of them is held out.
+
+    Raises:
+        ValueError: Something has another number of rows.
     """
+    for name, data in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+        for array in _arrays(data):
+            length = _length(array)
+            if length != n_rows:
+                raise ValueError(f"{name} has {length} rows, but x has {n_rows}")
     order = np.random.default_rng(seed).permutation(n_rows)
     held_out = min(held_out, n_rows // 5)
     parts = [order[held_out : held_out + train], order[:held_out] if held_out else order]
@@ -47,7 +66,7 @@ def rows_of(data: Any, rows: NDArray[np.int64]) -> Any:
         return None
     if isinstance(data, Mapping):
         return {name: rows_of(value, rows) for name, value in data.items()}
-    if isinstance(data, (list, tuple)) and data and np.ndim(data[0]) > 0 and _are_arrays(data):
+    if _is_list_of_arrays(data):
         return [rows_of(value, rows) for value in data]
     if is_sparse(data):
         return data.tocsr()[rows]
@@ -56,5 +75,25 @@ def rows_of(data: Any, rows: NDArray[np.int64]) -> Any:
     return np.asarray(data)[rows]
 
 
-def _are_arrays(data: Any) -> bool:
-    return all(hasattr(value, "shape") for value in data)
+def n_rows_of(x: Any) -> int:
+    """Rows of an array-like, or of the first of the arrays of a dict or list of arrays."""
+    return _length(_arrays(x)[0])
+
+
+def _length(array: Any) -> int:
+    length: int = array.shape[0] if hasattr(array, "shape") else len(array)
+    return length
+
+
+def _arrays(data: Any) -> list[Any]:
+    if data is None:
+        return []
+    if isinstance(data, Mapping):
+        return [array for value in data.values() for array in _arrays(value)]
+    return list(data) if _is_list_of_arrays(data) else [data]
+
+
+def _is_list_of_arrays(data: Any) -> bool:
+    """Of several inputs or outputs; else it is a list of rows."""
+    is_list = isinstance(data, (list, tuple)) and len(data) > 0
+    return is_list and all(len(getattr(value, "shape", ())) > 0 for value in data)

@@ -1,4 +1,4 @@
-"""A net is trained for a short budget: what comes of it."""
+"""A net is trained for a while: what comes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
 from fastnn.health.baseline import baseline_loss, chance
 from fastnn.health.report import Trial
@@ -30,79 +29,106 @@ _MOMENTUM = 0.9
 beginning."""
 
 
-def run_trial(model: Model, sample: Sample, steps: int, batch_size: int, every: int = 1) -> Trial:
-    """Train ``model``, which is changed, and evaluate it on the rows held out.
+class Course:
+    """A net in training, which goes on step by step as long as one wants to see more.
 
     The batches are the same for every net. Moving statistics of batch normalization follow with a
     momentum of at most 0.9.
 
     Args:
+        model: It is trained: a copy of the user's.
+        sample: Rows to train with and to evaluate on.
+        batch_size: Rows of a step.
         every: Steps of which the statistics of one are taken.
+        window: Steps for which a unit must be silent to count as dead.
     """
-    for layer in _flat(model.layers):
-        if isinstance(layer, BatchNormalization):
-            layer.momentum = min(layer.momentum, _MOMENTUM)
-    dataset = feed(model, *sample.train)
-    calibrate(model, dataset)
-    dataset.find_nonzeros(model._executables.scales_of_sparse_inputs())
-    losses: list[float] = []
-    observed: list[StepStatistics] = []
-    error = _train(model, dataset, steps, batch_size, every, losses, observed)
-    loss, accuracy, learned = (nan, nan, 0.0) if error else _evaluate(model, sample, losses[0])
-    return Trial(
-        tuple(losses), loss, accuracy, gradient_ratio(observed), error, tuple(observed), learned
-    )
 
+    def __init__(
+        self, model: Model, sample: Sample, batch_size: int, every: int = 1, window: int = 25
+    ) -> None:
+        for layer in _flat(model.layers):
+            if isinstance(layer, BatchNormalization):
+                layer.momentum = min(layer.momentum, _MOMENTUM)
+        self._model, self._sample, self._batch_size = model, sample, batch_size
+        self._data = feed(model, *sample.train)
+        calibrate(model, self._data)
+        self._data.find_nonzeros(model._executables.scales_of_sparse_inputs())
+        self._held_out = feed(model, *sample.held_out)
+        baseline = baseline_loss(model, self._held_out)
+        self._baseline = self._loss() if baseline is None else baseline
+        self._losses: list[float] = []
+        self._observed: list[StepStatistics] = []
+        self._observing = Observing(every, window, self._observed.extend)
+        self._random = np.random.default_rng(0)
+        self._waiting = np.zeros(0, np.int64)
+        """Rows of batches to come."""
+        self._error: str | None = None
 
-def _train(
-    model: Model,
-    dataset: Dataset,
-    steps: int,
-    batch_size: int,
-    every: int,
-    losses: list[float],
-    observed: list[StepStatistics],
-) -> str | None:
-    """Returns why training broke off."""
-    rows = len(dataset)
-    order = np.concatenate(
-        [np.random.default_rng(n).permutation(rows) for n in range(-(-steps * batch_size // rows))]
-    )[: steps * batch_size]
-    try:
-        run_stepwise(
-            model, dataset, order, batch_size, losses, model._updates(),
-            Observing(every, max(1, steps - 1), observed.extend),
-            enough=lambda losses: np.isinf(losses[-1]),
+    def go_on(self, steps: int) -> Trial:
+        """So many steps, each looked at; then how far it has come."""
+        if self._error is None:
+            self._error = self._train_closely(self._next_rows(steps))
+        loss, accuracy, learned = (nan, nan, 0.0) if self._error else self._evaluate()
+        return Trial(
+            tuple(self._losses), loss, accuracy, gradient_ratio(self._observed), self._error,
+            tuple(self._observed), learned,
         )  # fmt: skip
-    except NonFiniteGradientError as error:
-        return str(error)
-    if np.isinf(losses[-1]):
-        return f"the loss of step {len(losses) - 1} is infinite"
-    return (
-        "no gradient was finite, so that every step was skipped"
-        if all(map(isnan, losses))
-        else None
-    )
 
+    def hurry_on(self, steps: int) -> float | None:
+        """So many steps, not looked at: what has been learned in all, or None if training broke
+        off."""
+        model, order = self._model, self._next_rows(steps)
+        try:
+            run_pass(model, self._data, order, self._batch_size, model._totals(), model._updates())
+        except NonFiniteGradientError as error:
+            self._error = str(error)
+        return self._evaluate()[-1] if self._error is None else None
 
-def _evaluate(model: Model, sample: Sample, first_loss: float) -> tuple[float, float, float]:
-    dataset = feed(model, *sample.held_out)
-    totals = model._totals()
-    run_pass(model, dataset, np.arange(len(dataset)), min(len(dataset), ROWS_AT_A_TIME), totals)
-    predictions = model.predict(sample.held_out[0])
-    outputs = predictions if isinstance(predictions, list) else [predictions]
-    rights, chances = [], []
-    for target, output in zip(dataset.targets, outputs, strict=False):
-        right = share_right(target, output)
-        if isfinite(right):
-            rights.append(right)
-            chances.append(chance(target))
-    accuracy = float(np.mean(rights)) if rights else nan
-    loss = totals.logs()["loss"]
-    known = baseline_loss(model, dataset)
-    of_loss = 1.0 - loss / (known or first_loss) if loss < first_loss or known else 0.0
-    of_accuracy = (accuracy - np.mean(chances)) / (1.0 - np.mean(chances)) if rights else 0.0
-    return loss, accuracy, float(np.clip(np.nanmax([of_loss, of_accuracy, 0.0]), 0.0, 1.0))
+    def _next_rows(self, steps: int) -> NDArray[np.int64]:
+        while len(self._waiting) < steps * self._batch_size:
+            more = self._random.permutation(len(self._data))
+            self._waiting = np.concatenate([self._waiting, more])
+        order, self._waiting = np.split(self._waiting, [steps * self._batch_size])
+        return order
+
+    def _train_closely(self, order: NDArray[np.int64]) -> str | None:
+        """Returns why training broke off."""
+        try:
+            run_stepwise(
+                self._model, self._data, order, self._batch_size, self._losses,
+                self._model._updates(), self._observing,
+                enough=lambda losses: np.isinf(losses[-1]),
+            )  # fmt: skip
+        except NonFiniteGradientError as error:
+            return str(error)
+        if np.isinf(self._losses[-1]):
+            return f"the loss of step {len(self._losses) - 1} is infinite"
+        if all(map(isnan, self._losses)):
+            return "no gradient was finite, so that every step was skipped"
+        return None
+
+    def _loss(self) -> float:
+        """On the rows held out."""
+        totals, count = self._model._totals(), len(self._held_out)
+        rows = np.arange(count)
+        run_pass(self._model, self._held_out, rows, min(count, ROWS_AT_A_TIME), totals)
+        return totals.logs()["loss"]
+
+    def _evaluate(self) -> tuple[float, float, float]:
+        """Loss and accuracy on the rows held out, and how much was learned."""
+        model, data = self._model, self._held_out
+        loss = self._loss()
+        predictions = model.predict(self._sample.held_out[0])
+        outputs = predictions if isinstance(predictions, list) else [predictions]
+        rights, above = [], []
+        for target, output in zip(data.targets, outputs, strict=False):
+            right, lucky = share_right(target, output), chance(target)
+            if isfinite(right):
+                rights.append(right)
+                above.append((right - lucky) / (1.0 - lucky) if lucky < 1.0 else 0.0)
+        below = 1.0 - loss / self._baseline if self._baseline and isfinite(loss) else 0.0
+        learned = min(max(0.0, below, *above), 1.0)
+        return loss, float(np.mean(rights)) if rights else nan, learned
 
 
 def share_right(target: ArrayLike, y_pred: NDArray[np.float32]) -> float:

@@ -206,7 +206,7 @@ class Trainer(ABC):
         result: Trainer = type(self).__new__(type(self))
         memo[id(self)] = result
         # One after the other: through their inputs they hang together as long as the model is deep.
-        for node in self.nodes:
+        for node in self.nodes if self.built else ():
             copy.deepcopy(node, memo)
         result.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return result

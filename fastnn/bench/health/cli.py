@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastnn.bench import machine, report
-from fastnn.bench.health import confusion, cures, diagnoses, grid, journal, labels, summary
+from fastnn.bench.health import (
+    confusion,
+    cures,
+    diagnoses,
+    grid,
+    journal,
+    labels,
+    summary,
+    thresholds,
+)
 from fastnn.bench.health.journal import Record
 from fastnn.bench.health.labels import Budget
+from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")
+
+LADDERS = {
+    "learned_surely": [round(0.9 + 0.01 * i, 3) for i in range(16)],
+    "learned": [round(0.8 + 0.005 * i, 3) for i in range(41)],
+    "hopeless": [0.0, 0.02, 0.05, 0.1, 0.2, 0.3],
+}
+"""Thresholds that the search tries."""
 
 Records = dict[str, Record]
 
@@ -81,7 +99,7 @@ def measure(
         ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
     """
     cases = {case.name: case for half in halves.values() for case in half}
-    reporting = {case.name for case in halves["reporting"]}
+    setting, reporting = ([case.name for case in halves[h]] for h in ("setting", "reporting"))
 
     def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
         jobs = {each: (cases[each], budget, *more) for each in chosen}
@@ -95,15 +113,25 @@ def measure(
     if "diagnoses" not in stages:
         return result
     diagnose = diagnose or _diagnose()
-    found = stage("diagnoses", diagnoses.diagnosis, list(cases), diagnose)
-    for half, own in halves.items():
-        verdicts = {case.name: found[case.name]["verdict"] for case in own}
-        nets = confusion.outcomes(labelled, verdicts)
+    looked = stage("evidence", diagnoses.diagnosis, setting, diagnose, True)
+    best, tried = thresholds.search(
+        {name: labelled[name] for name in setting}, looked,
+        diagnoses.verdict, Thresholds(), LADDERS,
+    )  # fmt: skip
+    tables["Thresholds, from the setting half"] = thresholds.table(tried, Thresholds())
+    result["thresholds"] = {"best": dataclasses.asdict(best), "tried": tried}
+    found = stage("diagnoses", diagnoses.diagnosis, reporting, diagnose)
+    verdicts = {
+        "setting": {name: diagnoses.verdict(looked[name], Thresholds()) for name in setting},
+        "reporting": {name: record["verdict"] for name, record in found.items()},
+    }
+    for half, own in verdicts.items():
+        nets = confusion.outcomes(labelled, own)
         tables[f"Verdicts, {half} half"] = confusion.table(nets)
         result.setdefault("verdicts", {})[half] = confusion.to_dict(nets)
     if "cures" not in stages:
         return result
-    failing = [name for name in cases if name in reporting and not labelled[name]["trains"]]
+    failing = [name for name in reporting if not labelled[name]["trains"]]
     cured = stage("cures", cures.cure, failing, diagnose).values()
     tables["Remedies, reporting half"] = cures.table(cured)
     result["cures"] = cures.to_dict(cured)

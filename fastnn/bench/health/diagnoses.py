@@ -1,21 +1,20 @@
-"""What ``diagnose`` says of each net, and the evidence, so that thresholds can be tried on it."""
+"""What ``diagnose`` says of each net, and what it saw, so that thresholds can be tried on it."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from fastnn.bench.health import nets
 from fastnn.bench.health.grid import Case
 from fastnn.bench.health.journal import Record
 from fastnn.bench.health.labels import Budget
-from fastnn.health.report import Trial
-from fastnn.statistics import LayerStatistics, StepStatistics
-
-_DIGITS = 5
-"""Significant ones of the evidence: a threshold is no finer."""
+from fastnn.health.judge import learns
+from fastnn.health.report import Progress
+from fastnn.verdicts import Thresholds
 
 
 class Cure(Protocol):
@@ -43,64 +42,54 @@ class Finding(Protocol):
     @property
     def remedies(self) -> Sequence[Cure]: ...
     @property
-    def untreated(self) -> Trial: ...
+    def progress(self) -> Sequence[Progress]: ...
 
 
 Diagnose = Callable[..., Finding]
-"""``fastnn.health.diagnose``, or what stands for it; called with model, x, y, ``batch_size`` and
-``remedies``, whether to try any."""
+"""``fastnn.health.diagnose``, or what stands for it; called with model, x, y, ``batch_size``,
+``remedies``, whether to try any, and ``thresholds``."""
 
 
-def examine(case: Case, budget: Budget, diagnose: Diagnose, remedies: bool) -> Finding:
+def examine(case: Case, budget: Budget, diagnose: Diagnose, **settings: Any) -> Finding:
     """The report of the untreated net, on the case's training rows."""
     x, y, _, _ = nets.mnist(budget.rows, budget.test_rows)
     data = nets.inputs(case, x), nets.targets(case, y)
-    return diagnose(nets.build(case), *data, batch_size=case.batch_size, remedies=remedies)
+    return diagnose(nets.build(case), *data, batch_size=case.batch_size, **settings)
 
 
-def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
+def diagnosis(case: Case, budget: Budget, diagnose: Diagnose, whole: bool = False) -> Record:
     """The verdict on the untreated net.
 
+    Args:
+        whole: See all that there is to see of the net, even where the verdict is clear before: so
+            that other thresholds can be tried.
+
     Returns:
-        ``case``, ``verdict``, ``cause``, ``evidence`` (the untreated net's trial), ``seconds``.
+        ``case``; ``verdict`` and ``cause``, if the net were found not to learn the ``cause`` that
+        a whole look finds; ``progress``, what it learned; ``seconds``.
     """
     start = time.perf_counter()
-    report = examine(case, budget, diagnose, remedies=False)
+    limits = replace(Thresholds(), learned_surely=math.inf, hopeless=0.0) if whole else None
+    report = examine(case, budget, diagnose, remedies=False, thresholds=limits)
     return {
         "case": case.to_dict(),
         "verdict": report.verdict,
         "cause": report.cause,
-        "evidence": trial_to_dict(report.untreated),
+        "progress": [asdict(progress) for progress in report.progress],
         "seconds": round(time.perf_counter() - start, 2),
     }
 
 
-def trial_to_dict(trial: Trial) -> Record:
-    """JSON values of a trial, but for the words of :mod:`~fastnn.bench.health.journal` for numbers
-    that JSON has not."""
-    shortened: Record = _shortened(dataclasses.asdict(trial))
-    return shortened
-
-
-def trial_from_dict(record: Mapping[str, Any]) -> Trial:
-    """The trial that :func:`trial_to_dict` described."""
-    steps = tuple(
-        StepStatistics(
-            **{
-                **step,
-                "layers": {n: LayerStatistics(**figures) for n, figures in step["layers"].items()},
-            }
-        )
-        for step in record["steps"]
-    )
-    return Trial(**{**record, "losses": tuple(record["losses"]), "steps": steps})
-
-
-def _shortened(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, Mapping):
-        return {key: _shortened(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_shortened(each) for each in value]
-    return value
+def verdict(record: Record, thresholds: Thresholds) -> str:
+    """What it would be with these thresholds, of a record of a whole look; "unhealthy" where that
+    look found none."""
+    progress = tuple(Progress(**each) for each in record["progress"])
+    for seen in range(1, len(progress) + 1):
+        learned = learns(progress[:seen], thresholds)
+        if learned:
+            return "healthy"
+        if learned is False:
+            break
+    # Else it was not fit to be trained, or hopeless.
+    found: str = record["verdict"]
+    return found if found != "healthy" else "unhealthy"

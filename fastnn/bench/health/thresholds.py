@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from fastnn.bench.health.confusion import detection, false_alarms, outcomes
 from fastnn.bench.health.journal import Record
+from fastnn.bench.report import markdown
 
 MISSES, ALARMS = 0.05, 0.02
 """At most: of the nets that do not train, those called healthy; of those that do, those not."""
@@ -25,7 +26,9 @@ def cost(
     their sum. Smaller is better; up to 1 both hold."""
     verdicts = {name: judge(record, thresholds) for name, record in diagnoses.items()}
     nets = outcomes(labels, verdicts)
-    excesses = (1 - detection(nets).value) / MISSES, false_alarms(nets).value / ALARMS
+    missed = 1 - detection(nets).value if any(not net.trains for net in nets) else 0.0
+    alarms = false_alarms(nets).value if any(net.trains for net in nets) else 0.0
+    excesses = missed / MISSES, alarms / ALARMS
     return max(excesses), sum(excesses)
 
 
@@ -88,3 +91,14 @@ def _middle_of_best(costs: Sequence[tuple[float, float]]) -> int:
             runs.append([])
     longest = max(runs, key=len)
     return longest[(len(longest) - 1) // 2]
+
+
+def table(tried: Sequence[Mapping[str, Any]], present: Any) -> str:
+    """What the search chose, beside what is built in."""
+    lines = []
+    for row in tried:
+        places = [i for i, cost in enumerate(row["costs"]) if cost == min(row["costs"])]
+        least = f"{row['values'][places[0]]:g} to {row['values'][places[-1]]:g}"
+        built_in = f"{getattr(present, row['threshold']):g}"
+        lines.append([row["threshold"], f"{row['chosen']:g}", least, built_in])
+    return markdown(["threshold", "found", "as good", "built in"], lines)

@@ -17,6 +17,12 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_IN_TABLE = {
+    "gradient", "gradient_norm", "update_ratio", "mean", "deviation", "zeros", "dead", "saturated",
+}  # fmt: skip
+"""Figures that have a column."""
+
+
 def layer_table(report: Report) -> Markup | None:
     """A row for each layer and one for the cause of each that is not healthy; None if there are
     none."""
@@ -52,7 +58,11 @@ def _rows(report: Report, layer: LayerReport, tell: bool) -> Markup:
             for label, text in zip(_COLUMNS, _figures(report, layer.name), strict=True)
         ),
     )
-    figures = [f"{key.replace('_', ' ')} {figure(x)}" for key, x in layer.figures.items()]
+    figures = [
+        f"{key.replace('_', ' ')} {figure(x)}"
+        for key, x in layer.figures.items()
+        if key not in _IN_TABLE
+    ]
     seen = recent(report.untreated.steps, layer.name)
     if seen and seen.nonfinite:
         figures.append(f"{count(seen.nonfinite, 'number')} infinite or NaN")

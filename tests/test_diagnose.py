@@ -1,0 +1,281 @@
+"""diagnose: verdicts on nets with a known fault, what cures them, and that nothing is disturbed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import datasets, initializers, layers, losses, optimizers, utils
+from fastnn.health import Report, diagnose
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def mnist() -> tuple[Array, Array]:
+    (x, y), _ = datasets.mnist.load_data()
+    return x[:12000].reshape(-1, 784) / np.float32(255), y[:12000]
+
+
+def net(
+    depth: int = 2,
+    activation: str = "relu",
+    width: int = 64,
+    output: str | None = "softmax",
+    optimizer: Any = "adam",
+    loss: Any = "sparse_categorical_crossentropy",
+    **dense: Any,
+) -> fnn.Sequential:
+    utils.set_random_seed(3)
+    hidden = [layers.Dense(width, activation, **dense) for _ in range(depth)]
+    model = fnn.Sequential([layers.Input((784,)), *hidden, layers.Dense(10, output)])
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
+
+def normal(deviation: float) -> initializers.Initializer:
+    return initializers.RandomNormal(stddev=deviation)
+
+
+FAULTS: dict[str, tuple[str, Callable[[], fnn.Sequential]]] = {
+    "small": ("healthy", net),
+    "with noise": (
+        "healthy",
+        lambda: net(2, "relu", optimizer=optimizers.Adam(1e-3, global_clipnorm=1.0)),
+    ),
+    "deep sigmoid": ("vanishing", lambda: net(12, "sigmoid")),
+    "deep, weights too small": (
+        "vanishing",
+        lambda: net(8, "tanh", kernel_initializer=normal(0.01), optimizer=optimizers.SGD(0.01)),
+    ),
+    "deep, weights too large": ("exploding", lambda: net(16, kernel_initializer=normal(1.0))),
+    "biases far below 0": (
+        "dead",
+        lambda: net(3, bias_initializer=initializers.Constant(-100.0)),
+    ),
+    "weights too large for tanh": (
+        "saturated",
+        lambda: net(6, "tanh", kernel_initializer=normal(3.0)),
+    ),
+    "far too large a rate": ("learning_rate", lambda: net(optimizer=optimizers.Adam(3.0))),
+    "far too small a rate": ("learning_rate", lambda: net(optimizer=optimizers.SGD(1e-7))),
+    "softmax missing": ("loss_mismatch", lambda: net(output=None)),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_verdicts(name: str, mnist: tuple[Array, Array]) -> None:
+    wanted, make = FAULTS[name]
+    report = diagnose(make(), *mnist, remedies=False)
+    assert report.verdict == wanted, f"{report.cause}\n{report}"
+    assert bool(report.cause) == (wanted != "healthy")
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1e-4])
+def test_scale_of_inputs(factor: float, mnist: tuple[Array, Array]) -> None:
+    x, y = mnist
+    report = diagnose(net(optimizer=optimizers.SGD(0.1)), x * np.float32(factor), y)
+    assert report.verdict == "input_scale"
+    assert any(r.name == "input_scale" and r.helped for r in report.remedies)
+
+
+def test_numbers_that_are_not_finite(mnist: tuple[Array, Array]) -> None:
+    model = net(kernel_initializer=normal(1e25))
+    report = diagnose(model, *mnist, remedies=False)
+    assert report.verdict == "nonfinite"
+
+
+def test_labels_of_the_wrong_kind(mnist: tuple[Array, Array]) -> None:
+    x, y = mnist
+    report = diagnose(net(), x, utils.to_categorical(y))
+    assert report.verdict == "loss_mismatch"
+    assert report.untreated.error
+    first = report.remedies[0]
+    assert first.helped
+    first.apply().fit(x[:64], utils.to_categorical(y[:64]), verbose=0)
+
+
+@pytest.fixture(scope="module")
+def vanishing(mnist: tuple[Array, Array]) -> tuple[fnn.Sequential, Report]:
+    model = net(12, "sigmoid")
+    return model, diagnose(model, *mnist)
+
+
+def test_remedies_are_ranked_and_measured(vanishing: tuple[fnn.Sequential, Report]) -> None:
+    _, report = vanishing
+    helped = [remedy for remedy in report.remedies if remedy.helped]
+    useless = [remedy for remedy in report.remedies if not remedy.helped]
+    assert list(report.remedies) == helped + useless
+    assert {"clipping", "learning_rate_down"} <= {remedy.name for remedy in useless}
+    learned = [remedy.trial.learned for remedy in helped if remedy.trial]
+    assert learned == sorted(learned, reverse=True)
+    assert learned[0] > 0.6 > report.untreated.learned + 0.3
+    first = helped[0].trial
+    assert first is not None
+    assert first.gradient_ratio > 1e4 * report.untreated.gradient_ratio
+    assert len(first.losses) == len(report.untreated.losses) == 100
+
+
+def test_a_remedy_makes_a_model_that_learns(
+    vanishing: tuple[fnn.Sequential, Report], mnist: tuple[Array, Array]
+) -> None:
+    model, report = vanishing
+    remedy = report.remedies[0]
+    cured = remedy.apply()
+    assert cured is not model
+    x, y = mnist
+    history = cured.fit(x, y, epochs=2, verbose=0, **remedy.fit_arguments)
+    assert history.history["accuracy"][-1] > 0.85
+    assert diagnose(cured, x, y, remedies=False).verdict == "healthy"
+
+
+def test_layers_are_named_with_their_figures(vanishing: tuple[fnn.Sequential, Report]) -> None:
+    model, report = vanishing
+    assert [layer.name for layer in report.layers] == [layer.name for layer in model.layers]
+    assert report.layers[0].verdict == "vanishing"
+    assert report.layers[0].cause
+    assert report.layers[-1].verdict == "healthy"
+    norms = [layer.figures["gradient_norm"] for layer in report.layers]
+    assert norms[0] < 1e-5 * norms[-1]
+
+
+def test_nothing_is_disturbed(mnist: tuple[Array, Array]) -> None:
+    x, y = mnist
+    utils.set_random_seed(5)
+    model = fnn.Sequential(
+        [
+            layers.Input((784,)), layers.Dense(32), layers.BatchNormalization(), layers.ReLU(),
+            layers.Dropout(0.3), *(layers.Dense(16, "sigmoid") for _ in range(8)),
+            layers.Dense(10, "softmax"),
+        ]
+    )  # fmt: skip
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x[:640], y[:640], verbose=0)
+    twin = copy.deepcopy(model)
+    weights = [w.copy() for w in model.get_weights()]
+    state = {name: value.copy() for name, value in model._training_state().items()}
+    random = utils.random_state()
+    numpys = np.random.get_state()[1].copy()  # noqa: NPY002
+    history = model.history
+
+    diagnose(model, x, y)
+
+    assert utils.random_state() == random
+    np.testing.assert_array_equal(np.random.get_state()[1], numpys)  # noqa: NPY002
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    for name, value in model._training_state().items():
+        np.testing.assert_array_equal(state[name], value)
+    assert model.history is history
+    model.fit(x[:640], y[:640], verbose=0)
+    utils.restore_random_state(random)
+    twin.fit(x[:640], y[:640], verbose=0)
+    for mine, other in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_the_same_report_each_time(mnist: tuple[Array, Array]) -> None:
+    reports = [diagnose(net(12, "sigmoid"), *mnist, steps=20, remedies=False) for _ in range(2)]
+    assert reports[0].untreated.losses == reports[1].untreated.losses
+    other = diagnose(net(12, "sigmoid"), *mnist, steps=20, remedies=False, seed=1)
+    assert other.untreated.losses != reports[0].untreated.losses
+
+
+# Other kinds of models and data
+
+
+def test_regression() -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((2000, 8)).astype(np.float32)
+    y = np.sin(x[:, :1]) + x[:, 1:2]
+    model = fnn.Sequential([layers.Input((8,)), layers.Dense(32, "tanh"), layers.Dense(1)])
+    model.compile(optimizers.Adam(1e-2), "mse")
+    report = diagnose(model, x, y)
+    assert report.verdict == "healthy"
+    assert np.isnan(report.untreated.accuracy)
+    model.compile(optimizers.SGD(1e-7), "mse")
+    report = diagnose(model, x, y)
+    assert report.verdict == "learning_rate"
+    assert report.remedies[0].helped
+
+
+def test_binary_classes() -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((2000, 8)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)[:, None]
+    model = fnn.Sequential(
+        [layers.Input((8,)), layers.Dense(16, "relu"), layers.Dense(1, "sigmoid")]
+    )
+    model.compile(optimizers.Adam(1e-2), "binary_crossentropy")
+    report = diagnose(model, x, y)
+    assert report.verdict == "healthy"
+    assert report.untreated.accuracy > 0.9
+
+
+def test_several_inputs_and_outputs() -> None:
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((1000, 4)).astype(np.float32) for _ in range(2))
+    one, two = layers.Input((4,), name="one"), layers.Input((4,), name="two")
+    h = layers.Dense(32, "relu")(layers.Concatenate()([one, two]))
+    model = fnn.Model(
+        [one, two], [layers.Dense(1, name="p")(h), layers.Dense(3, "softmax", name="q")(h)]
+    )
+    model.compile(optimizers.Adam(1e-2), {"p": "mse", "q": "sparse_categorical_crossentropy"})
+    targets = {"p": a[:, :1] + b[:, :1], "q": (a[:, 0] > 0).astype(int) + (b[:, 0] > 0)}
+    report = diagnose(model, {"one": a, "two": b}, targets)
+    assert report.verdict == "healthy"
+    assert report.untreated.accuracy > 0.7
+
+
+def test_an_unbuilt_model_stays_unbuilt(mnist: tuple[Array, Array]) -> None:
+    model = fnn.Sequential([layers.Dense(32, "relu"), layers.Dense(10, "softmax")])
+    model.compile("adam", losses.SparseCategoricalCrossentropy())
+    assert diagnose(model, *mnist, remedies=False).verdict == "healthy"
+    assert not model.built
+
+
+def test_pandas_and_sparse_matrices(mnist: tuple[Array, Array]) -> None:
+    import pandas
+    import scipy.sparse
+
+    x, y = mnist
+    plain = diagnose(net(), x, y, steps=30, remedies=False)
+    for given in (pandas.DataFrame(x), scipy.sparse.csr_matrix(x)):
+        report = diagnose(net(), given, y, steps=30, remedies=False)
+        assert report.untreated.losses == pytest.approx(plain.untreated.losses, rel=1e-5)
+
+
+def test_few_rows(mnist: tuple[Array, Array]) -> None:
+    x, y = mnist
+    for rows in (1, 3, 40):
+        diagnose(net(), x[:rows], y[:rows], steps=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"steps": 0}, ValueError, "steps"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"x": iter([])}, TypeError, "arrays"),
+        ({"x": np.zeros((0, 784), np.float32), "y": np.zeros(0, int)}, ValueError, "no rows"),
+        ({"x": np.zeros((5, 3), np.float32), "y": np.zeros(5, int)}, ValueError, "784"),
+        ({"x": np.zeros((50, 784), np.float32), "y": np.zeros(4, int)}, ValueError, "rows"),
+    ],
+)
+def test_bad_arguments(
+    arguments: dict[str, Any], error: type[Exception], words: str, mnist: tuple[Array, Array]
+) -> None:
+    x, y = mnist
+    with pytest.raises(error, match=words):
+        diagnose(net(), **{"x": x, "y": y, **arguments})
+
+
+def test_a_model_that_is_not_compiled(mnist: tuple[Array, Array]) -> None:
+    model = fnn.Sequential([layers.Input((784,)), layers.Dense(10)])
+    with pytest.raises(ValueError, match="compile"):
+        diagnose(model, *mnist)

@@ -1,0 +1,178 @@
+"""What trials rest on: samples, what a net that looks at nothing achieves, the sound net."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import layers, losses, optimizers
+from fastnn.health.baseline import baseline_loss, chance
+from fastnn.health.reference import reference_for
+from fastnn.health.sample import draw
+from fastnn.health.trial import Course, share_right
+from fastnn.models.feeding import feed
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((600, 6)).astype(np.float32)
+CLASSES = (X[:, 0] + X[:, 1] > 0).astype(int) + (X[:, 2] > 0)
+
+
+def model(loss: Any, units: int, activation: str | None = None) -> fnn.Sequential:
+    result = fnn.Sequential([layers.Input((6,)), layers.Dense(units, activation)])
+    result.compile(optimizers.Adam(1e-2), loss)
+    return result
+
+
+# What a net that looks at nothing achieves
+
+
+def test_the_best_constant_of_a_crossentropy_is_the_entropy() -> None:
+    shares = np.bincount(CLASSES) / len(CLASSES)
+    entropy = -(shares * np.log(shares)).sum()
+    net = model("sparse_categorical_crossentropy", 3, "softmax")
+    assert baseline_loss(net, feed(net, X, CLASSES)) == pytest.approx(entropy)
+    # A net that has learned the shares, and nothing else, has that loss.
+    net.set_weights([np.zeros((6, 3)), np.log(shares)])
+    assert net.evaluate(X, CLASSES, verbose=0) == pytest.approx(entropy, rel=1e-5)
+    one_hot = np.eye(3)[CLASSES]
+    net = model("categorical_crossentropy", 3, "softmax")
+    assert baseline_loss(net, feed(net, X, one_hot)) == pytest.approx(entropy)
+
+
+@pytest.mark.parametrize(
+    ("loss", "best"), [("mse", np.mean), ("mae", np.median)], ids=["squared", "absolute"]
+)
+def test_the_best_constant_of_a_difference(loss: str, best: Any) -> None:
+    y = RANDOM.exponential(size=(600, 1)).astype(np.float32)
+    net = model(loss, 1)
+    net.set_weights([np.zeros((6, 1)), np.array([best(y)])])
+    known = baseline_loss(net, feed(net, X, y))
+    assert known == pytest.approx(net.evaluate(X, y, verbose=0), rel=1e-5)
+
+
+def test_the_best_constant_of_binary_classes() -> None:
+    y = (RANDOM.random((600, 2)) < (0.2, 0.7)).astype(np.float32)
+    net = model("binary_crossentropy", 2, "sigmoid")
+    odds = y.mean(axis=0) / (1 - y.mean(axis=0))
+    net.set_weights([np.zeros((6, 2)), np.log(odds)])
+    known = baseline_loss(net, feed(net, X, y))
+    assert known == pytest.approx(net.evaluate(X, y, verbose=0), rel=1e-5)
+
+
+def test_nobody_knows_the_best_constant_of_other_losses() -> None:
+    for loss in ("huber", losses.MeanSquaredError(reduction="sum")):
+        net = model(loss, 1)
+        assert baseline_loss(net, feed(net, X, X[:, :1])) is None
+
+
+def test_chance_is_the_most_frequent_class() -> None:
+    assert chance(np.array([0, 2, 2, 1])) == 0.5
+    assert chance(np.eye(3)[[0, 2, 2, 1]]) == 0.5
+    assert chance(np.array([[1.0], [0.0], [0.0], [0.0]])) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "right"),
+    [
+        ([1, 0], [[0.1, 0.9], [0.2, 0.8]], 0.5),
+        ([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]], 0.5),
+        ([[1], [0]], [[0.9], [0.6]], 0.5),
+        ([[1], [0]], [[3.0], [-2.0]], 1.0),
+        ([[0.5], [0.2]], [[3.0], [-2.0]], math.nan),
+        ([[0.5, 0.5], [1, 0]], [[0.1, 0.9], [0.2, 0.8]], math.nan),
+    ],
+)
+def test_accuracy_of_any_targets(true: Any, predicted: Any, right: float) -> None:
+    found = share_right(np.array(true), np.array(predicted, np.float32))
+    assert found == right or (math.isnan(found) and math.isnan(right))
+
+
+# Samples
+
+
+def test_rows_are_held_out() -> None:
+    y = np.arange(600)
+    sample = draw(X, y, None, 600, 100, 50, seed=0)
+    assert len(sample.train[1]) == 100 and len(sample.held_out[1]) == 50
+    assert not set(sample.train[1]) & set(sample.held_out[1])
+    np.testing.assert_array_equal(sample.train[0], X[sample.train[1]])
+    few = sample.with_fewer_held_out(10)
+    np.testing.assert_array_equal(few.held_out[1], sample.held_out[1][:10])
+    other = draw(X, y, None, 600, 100, 50, seed=1)
+    assert list(other.train[1]) != list(sample.train[1])
+
+
+def test_lists_and_dicts_of_arrays() -> None:
+    sample = draw([X, X + 1], {"a": CLASSES}, None, 600, 20, 10, seed=0)
+    np.testing.assert_array_equal(sample.train[0][1], sample.train[0][0] + 1)
+    assert len(sample.train[1]["a"]) == 20
+    rows = draw(X.tolist(), CLASSES.tolist(), None, 600, 20, 10, seed=0)
+    np.testing.assert_allclose(rows.train[0], sample.train[0][0])
+
+
+@pytest.mark.parametrize("what", ["y", "sample_weight"])
+def test_lengths_that_differ(what: str) -> None:
+    given = {"y": CLASSES, "sample_weight": np.ones(600), what: np.ones(599)}
+    with pytest.raises(ValueError, match=f"{what} has 599 rows, but x has 600"):
+        draw(X, given["y"], given["sample_weight"], 600, 20, 10, seed=0)
+
+
+# Courses
+
+
+def test_looking_closely_changes_nothing() -> None:
+    sample = draw(X, CLASSES, None, 600, 320, 200, seed=0)
+    net = model("sparse_categorical_crossentropy", 3, "softmax")
+    close, hurried = (Course(copy.deepcopy(net), sample, 32) for _ in range(2))
+    trial = close.go_on(25)
+    assert hurried.hurry_on(25) == trial.learned
+    assert len(trial.losses) == len(trial.steps) == 25
+    assert close.hurry_on(10) == hurried.hurry_on(10)
+
+
+def test_a_course_that_breaks_off() -> None:
+    net = model("mse", 3)
+    net.compile(optimizers.SGD(1e30), "mse")
+    sample = draw(X, X[:, :3], None, 600, 320, 200, seed=0)
+    course = Course(net, sample, 32)
+    trial = course.go_on(25)
+    assert trial.error == "the loss of step 1 is infinite"
+    assert len(trial.losses) < 25 and trial.learned == 0.0
+    other = model("mse", 3)
+    other.compile(optimizers.SGD(1e30), "mse")
+    assert Course(other, sample, 32).hurry_on(25) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "activation", "y"),
+    [
+        ("sparse_categorical_crossentropy", 3, "softmax", CLASSES),
+        (losses.SparseCategoricalCrossentropy(from_logits=True), 3, None, CLASSES),
+        ("binary_crossentropy", 1, "sigmoid", (CLASSES > 0)[:, None]),
+        ("mse", 2, None, X[:, :2] * 3 + 1),
+        ("huber", 1, None, X[:, :1]),
+        ("poisson", 1, "softplus", np.exp(X[:, :1])),
+    ],
+)
+def test_the_sound_net_learns(loss: Any, units: int, activation: str | None, y: Any) -> None:
+    sample = draw(X * 1000, y, None, 600, 500, 100, seed=0)
+    reference = reference_for(model(loss, units, activation))
+    learned = Course(reference, sample, 16).hurry_on(200)
+    assert learned is not None and learned > 0.5
+
+
+def test_deep_models_are_copied_without_recursion() -> None:
+    deep = fnn.Sequential([layers.Input((4,)), *(layers.Dense(4, "relu") for _ in range(400))])
+    deep.compile("sgd", "mse")
+    twin = copy.deepcopy(deep)
+    for mine, other in zip(deep.weights, twin.weights, strict=True):
+        assert mine is not other
+        np.testing.assert_array_equal(mine.numpy(), other.numpy())
+    twin.weights[0].assign(np.ones((4, 4)))
+    assert not np.array_equal(deep.weights[0].numpy(), np.ones((4, 4)))
+    assert twin.predict(X[:8, :4]).shape == (8, 4)
