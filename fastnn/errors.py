@@ -1,4 +1,5 @@
-"""The package's own exceptions. All else is a TypeError or a ValueError."""
+"""The exceptions of a training; ``health.UnhealthyError`` is the only other one of the package's
+own. All else is a TypeError or a ValueError."""
 
 from __future__ import annotations
 

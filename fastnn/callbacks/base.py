@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from fastnn.errors import NonFiniteGradientError
 from fastnn.statistics import StepStatistics
 
 Logs = dict[str, float]
-"""Name of a loss or metric -> its mean over the epoch so far."""
+"""Name of a loss or metric -> its mean over the epoch so far. A callback may add figures of layers,
+"dense/gradient_norm", when an epoch ends."""
 
 TRAIN_BATCH_HOOKS = (
     "on_batch_begin",
@@ -22,8 +24,14 @@ TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 
 
+def is_of_layer(name: str) -> bool:
+    """Whether a log is a figure of a layer: only those have a slash."""
+    return "/" in name
+
+
 class Callback:
-    """Base class: override the hooks that you need. All are Keras 3's but ``on_train_progress``.
+    """Base class: override the hooks that you need. All are Keras 3's but ``on_train_progress``,
+    ``on_statistics`` and ``on_nonfinite``.
 
     A callback without batch hooks costs nothing while an epoch runs; one with a batch hook brings
     training back to Python after every batch.
@@ -71,6 +79,12 @@ class Callback:
     def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
         """Called with the statistics of steps that the engine has done since the last call, before
         ``on_train_progress``. Not a batch hook, either."""
+
+    def on_nonfinite(self, error: NonFiniteGradientError) -> None:
+        """Called when training stops at a gradient that is not finite, before the error is raised.
+
+        The model is as it was before that step. No other hook follows.
+        """
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Another name of ``on_train_batch_begin``."""
@@ -231,6 +245,11 @@ class CallbackList:
             wanted = [each for each in statistics if every and each.step % every == 0]
             if wanted:
                 callback.on_statistics(wanted)
+
+    def on_nonfinite(self, error: NonFiniteGradientError) -> None:
+        """Call this hook of every callback."""
+        for callback in self.callbacks:
+            callback.on_nonfinite(error)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call this hook of every callback."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, Any
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, is_of_layer
 
 
 class CSVLogger(Callback):
@@ -59,7 +59,7 @@ class CSVLogger(Callback):
         from csv import DictWriter
 
         if not any(name.startswith("val_") for name in names):
-            names = names + [f"val_{name}" for name in names]
+            names = names + [f"val_{name}" for name in names if not is_of_layer(name)]
         writer = DictWriter(
             file,
             ["epoch", *names],

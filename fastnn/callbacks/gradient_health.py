@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +12,7 @@ import numpy as np
 from fastnn._checks import check_choice, check_integer
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.messages import print_message
-from fastnn.errors import GradientHealthError
+from fastnn.errors import GradientHealthError, NonFiniteGradientError
 from fastnn.statistics import StepStatistics
 from fastnn.verdicts import Finding, Thresholds, findings
 
@@ -45,6 +46,9 @@ class GradientHealth(Callback):
             along are dead, and of other figures the median decides. By default ten times
             ``every``. Only numbers that are not finite are told of at once.
         thresholds: Of ``fastnn.verdicts``.
+        replay: A file, ``.safetensors`` by custom. If training stops at a gradient that is not
+            finite, the model and the batch go there, a copy of its data included, and
+            ``fnn.health.replay`` finds out where the first such number came from.
 
     Attributes:
         statistics: Of all steps that were looked at.
@@ -60,6 +64,7 @@ class GradientHealth(Callback):
         on_problem: str = "warn",
         window: int | None = None,
         thresholds: Thresholds | None = None,
+        replay: str | os.PathLike[str] | None = None,
     ) -> None:
         self.statistics_every = check_integer("GradientHealth", "every", every, at_least=1)
         self.on_problem = check_choice("GradientHealth", "on_problem", on_problem, _ACTIONS)
@@ -67,6 +72,7 @@ class GradientHealth(Callback):
             check_integer("GradientHealth", "window", window, at_least=every)
         self.statistics_window = window or 10 * every
         self.thresholds = thresholds or Thresholds()
+        self.replay = None if replay is None else os.fspath(replay)
         self.statistics: list[StepStatistics] = []
         self.found: dict[int, list[Finding]] = {}
         self._epoch: list[StepStatistics] = []
@@ -91,6 +97,22 @@ class GradientHealth(Callback):
                 self._look(step.step)
             if full:
                 self._window = [step]
+
+    def on_nonfinite(self, error: NonFiniteGradientError) -> None:
+        """Write the file of ``replay``."""
+        if self.replay is None:
+            return
+        try:
+            os.makedirs(os.path.dirname(self.replay) or os.curdir, exist_ok=True)
+            self.model._save_replay(self.replay, error)
+        except OSError as fault:
+            # The error that stops the training says more than this one.
+            print_message(f"GradientHealth: the batch of step {error.step} is lost: {fault}")
+            return
+        print_message(
+            f"GradientHealth: the batch of step {error.step} is in {self.replay}; to find where "
+            f"its first infinity or NaN came from: fnn.health.replay({self.replay!r})"
+        )
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the epoch's means to its logs."""

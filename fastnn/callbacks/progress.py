@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, is_of_layer
 
 SECONDS_BETWEEN_DRAWS = 0.05
 
@@ -17,7 +17,8 @@ class ProgbarLogger(Callback):
 
     ``verbose`` of ``fit``, ``evaluate`` and ``predict`` chooses: 0 shows nothing, 1 bar and lines,
     2 lines, ``"auto"`` is 1 on a terminal and 2 elsewhere. The seconds in a line are those of the
-    epoch with its validation; the examples a second are those of training alone.
+    epoch with its validation; the examples a second are those of training alone. Figures of layers,
+    which ``GradientHealth`` adds to the logs, are too many to be shown.
     """
 
     def __init__(self) -> None:
@@ -128,6 +129,7 @@ def _texts(logs: Logs | None) -> list[str]:
     return [
         f"{name} {value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{name} {value:.3e}"
         for name, value in (logs or {}).items()
+        if not is_of_layer(name)
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._checks import check_flag, check_integer
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, is_of_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +104,7 @@ class TensorBoard(Callback):
         for name, value in logs.items():
             validated = name.startswith("val_")
             name = name.removeprefix("val_")
-            tag = name if "/" in name else f"epoch_{name}"
+            tag = name if is_of_layer(name) else f"epoch_{name}"
             self._file("validation" if validated else "train").scalar(tag, value, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for variable in self.model.weights:

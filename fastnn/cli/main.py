@@ -1,6 +1,7 @@
 """Parse the command line, run the command, report mistakes in one line.
 
-Exit status: 0 done, 2 a mistake in the input, 130 interrupted (128 + SIGINT, as shells count).
+Exit status: 0 done, 1 ``doctor`` found a net that can't learn, 2 a mistake in the input, 130
+interrupted (128 + SIGINT, as shells count).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import evaluate, info, predict, train
+from fastnn.cli import doctor, evaluate, info, predict, train
 
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "doctor": doctor,
     "info": info,
     "bench": bench,
 }

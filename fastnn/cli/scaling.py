@@ -1,8 +1,8 @@
 """Standardize a table while a model learns from it, and leave no trace of it in the model.
 
 Columns of a table have all kinds of units, and a network learns from them only once they are of
-the same size. So it learns from ``(x - mean) / deviation``, and then its first Dense layer takes
-over that arithmetic: the saved model takes and gives the table's own units.
+the same size. So it learns from ``(x - mean) / deviation``, and then its first layer takes over
+that arithmetic: the saved model takes and gives the table's own units.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from fastnn.layers import Dense
+    from fastnn.models import Model
 
 
 class Scaling(NamedTuple):
@@ -49,14 +50,37 @@ def of_targets(y: NDArray[Any]) -> Scaling:
     return Scaling(mean, np.full(len(mean), deviation))
 
 
-def fold_into_first(dense: Dense, scaling: Scaling) -> None:
-    """Make ``dense`` give for raw inputs what it gave for standardized ones."""
+def with_features(model: Model, scaling: Scaling) -> Model:
+    """A model that gives for raw inputs what ``model``, which may be changed, gives for
+    standardized ones.
+
+    A first layer that can't take the arithmetic over, a Residual say, gets a BatchNormalization
+    before it that no training changes. Neither does one that is penalized for large weights.
+    """
+    from fastnn.health.blueprint import Blueprint
+    from fastnn.layers import BatchNormalization, Dense
+
+    first = model.layers[0]
+    if isinstance(first, Dense) and first.kernel_regularizer is None:
+        _fold_into_first(first, scaling)
+        return model
+    blueprint = Blueprint.of(model)
+    name = blueprint.free_name("input_normalization")
+    scaled = blueprint.preceded(
+        BatchNormalization(center=False, scale=False, epsilon=1e-30, name=name, trainable=False)
+    ).make()
+    scaled.get_layer(name).set_weights([scaling.mean, scaling.deviation**2])
+    return scaled
+
+
+def _fold_into_first(dense: Dense, scaling: Scaling) -> None:
     kernel, bias = (weight.astype(np.float64) for weight in dense.get_weights())
     kernel = kernel / scaling.deviation[:, None]
     dense.set_weights([kernel, bias - scaling.mean @ kernel])
 
 
-def fold_into_last(dense: Dense, scaling: Scaling) -> None:
-    """Make ``dense``, a linear layer, give targets in their own units."""
+def fold_into_last(model: Model, scaling: Scaling) -> None:
+    """Make ``model``, whose last layer is a linear Dense, give targets in their own units."""
+    dense = model.layers[-1]
     kernel, bias = (weight.astype(np.float64) for weight in dense.get_weights())
     dense.set_weights([kernel * scaling.deviation, bias * scaling.deviation + scaling.mean])

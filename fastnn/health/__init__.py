@@ -1,5 +1,6 @@
 """Gradient health: whether a net can learn, where it fails, why, and what cures it."""
 
+from fastnn.health.assertion import UnhealthyError, assert_healthy
 from fastnn.health.diagnose import diagnose
 from fastnn.health.learning_rate import LearningRates, find_learning_rate
 from fastnn.health.nonfinite import Located, locate_nonfinite
@@ -17,6 +18,8 @@ __all__ = [
     "Report",
     "Thresholds",
     "Trial",
+    "UnhealthyError",
+    "assert_healthy",
     "diagnose",
     "find_learning_rate",
     "load_replay",

@@ -194,6 +194,7 @@ class Fit:
             progress.run(dataset, order, batch_size, self.model._updates())
         except NonFiniteGradientError as error:
             error._batch = self.rows.part(np.array(error.samples))
+            self.callbacks.on_nonfinite(error)
             raise
 
     def _passes(self, n_rows: int) -> list[int]:

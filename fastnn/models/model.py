@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastnn import layers as _layers
 from fastnn._naming import auto_name
 from fastnn._registry import resolve, serialize
+from fastnn.errors import NonFiniteGradientError
 from fastnn.graph import (
     Node,
     Shape,
@@ -314,13 +315,19 @@ class Model(Trainer, Layer):
         """
         saving.load_weights(self, filepath)
 
-    # For BackupAndRestore, which knows nothing of files
+    # For callbacks, which know nothing of files
 
     def _save_backup(self, filepath: str, epoch: int) -> None:
         saving.save_backup(self, filepath, epoch)
 
     def _restore_backup(self, filepath: str) -> int:
         return saving.restore_backup(self, filepath)
+
+    def _save_replay(self, filepath: str, error: NonFiniteGradientError) -> None:
+        # Here, because a replay is loaded by what makes models.
+        from fastnn.models.replay import save_replay
+
+        save_replay(filepath, self, error)
 
 
 T = TypeVar("T")

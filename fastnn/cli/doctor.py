@@ -1,0 +1,182 @@
+"""Find out whether a network can learn, and if not, why, and what cures it.
+
+DATA and the network are as in ``fastnn train``, or --model names a saved one. Copies of it are
+trained for some steps: as it is and, if it doesn't learn, with each change that may help. With
+--cure, the network is then trained as ``fastnn train`` does it: with the first change that helped,
+or as it is if it is healthy.
+
+Exit status: 0 if the network is healthy; 1 if it is not; 2 if the input is wrong. With --cure, 0 if
+the trained network has learned, for then there is one that can be used; 1 if no change helped, or
+training broke off or came to nothing; 130 if Ctrl-C ended it, what was learned is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnn.cli import network, output, problem, source, training
+from fastnn.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from fastnn.health import Remedy, Report
+    from fastnn.models import Model
+
+UNHEALTHY = 1
+
+MIN_STEPS = 10
+"""``diagnose`` wants so many."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``fastnn doctor``."""
+    problem.add_arguments(parser)
+    net = network.add_arguments(parser)
+    net.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a file that fastnn train --save wrote, with its optimizer, in place of a new network",
+    )
+    # Not train's size: it is with this one that verdicts were calibrated.
+    group = training.add_arguments(parser, batch_size=32)
+    group.add_argument(
+        "--steps",
+        type=int,
+        default=100,
+        metavar="N",
+        help="that each trial takes; schedule, epochs and validation are --cure's "
+        "(default: %(default)s)",
+    )
+    remedies = group.add_mutually_exclusive_group()
+    remedies.add_argument("--cure", action="store_true", help="train what can learn")
+    remedies.add_argument("--no-remedies", action="store_true", help="try no changes")
+    result = parser.add_argument_group("output")
+    result.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
+    result.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    result.add_argument(
+        "--save", type=Path, metavar="FILE", help="with --cure, write the trained model"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print and write the report, train if wanted; the exit status."""
+    from fastnn import health
+
+    _check(arguments)
+    output.check_writable(arguments.html, arguments.json, arguments.save)
+    training.prepare(arguments)
+    model, wanted = _loaded(arguments) if arguments.model else _built(arguments)
+    sys.stdout.flush()
+    report = health.diagnose(
+        model, wanted.x, wanted.y, steps=arguments.steps, batch_size=arguments.batch_size,
+        remedies=not arguments.no_remedies, seed=arguments.seed,
+    )  # fmt: skip
+    print(f"\n{report}", flush=True)
+    if arguments.html:
+        report.to_html(arguments.html)
+    if arguments.json:
+        output.write_json(arguments.json, report.to_dict())
+    if arguments.cure:
+        return _cure(model, wanted, report, arguments)
+    return 0 if report.verdict == "healthy" else UNHEALTHY
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    training.check(arguments)
+    if arguments.steps < MIN_STEPS:
+        raise ValueError(f"--steps must be at least {MIN_STEPS}, got {arguments.steps}")
+    if arguments.save and not arguments.cure:
+        raise ValueError("--save needs --cure: without it nothing is trained")
+    if arguments.model:
+        defaults = {**network.DEFAULTS, **training.DEFAULTS, "task": None}
+        for name, default in defaults.items():
+            if getattr(arguments, name) != default:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} has no place beside --model, which brings its own"
+                )
+
+
+def _built(arguments: argparse.Namespace) -> tuple[Model, Problem]:
+    wanted = problem.read(arguments)
+    model = network.build(wanted, arguments)
+    network.compile_for(wanted, model, training.optimizer(arguments))
+    print(wanted.describe())
+    print(network.describe(wanted, model, arguments))
+    return model, wanted
+
+
+def _loaded(arguments: argparse.Namespace) -> tuple[Model, Problem]:
+    import fastnn
+
+    model = fastnn.load_model(arguments.model)
+    if not model.compiled:
+        raise ValueError(f"{arguments.model}: the model is not compiled, so it can't be trained")
+    shape = source.example_shape(model)
+    data = source.read(arguments.data, arguments.label)
+    x, y = data.train
+    wanted = Problem(arguments.data, data.note, None, source.fitted(x, shape), y, data.test)
+    # The model's optimizer may have a schedule of its own, and stays as it is.
+    arguments.schedule = "constant"
+    print(wanted.describe())
+    return model, wanted
+
+
+def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Namespace) -> int:
+    from fastnn import NonFiniteGradientError
+    from fastnn.health.judge import LEARNS
+
+    remedy = next((each for each in report.remedies if each.helped), None)
+    healthy = report.verdict == "healthy"
+    if remedy is None and not healthy:
+        print("\nNothing is trained, for no change helped.")
+        return UNHEALTHY
+    name = "as it is" if remedy is None else f"with {remedy.name}"
+    print(f"\nTraining the network {name}", flush=True)
+    try:
+        trained = training.train(
+            model if remedy is None else remedy.apply(), wanted, arguments,
+            fit_arguments=None if remedy is None else remedy.fit_arguments,
+        )  # fmt: skip
+    except NonFiniteGradientError as error:
+        _write(arguments, report, remedy, {"error": str(error)})
+        print(f"fastnn doctor: training broke off: {error}", file=sys.stderr)
+        return UNHEALTHY
+    learned = _learned(trained, wanted, report)
+    if arguments.save:
+        trained.model.save(arguments.save)
+    _write(arguments, report, remedy, {**trained.as_json(), "learned": learned})
+    training.report(trained, arguments)
+    if trained.interrupted:
+        return training.INTERRUPTED
+    return 0 if learned >= LEARNS else UNHEALTHY
+
+
+def _learned(trained: training.Trained, wanted: Problem, report: Report) -> float:
+    """As ``health.Trial.learned``, but of the test set."""
+    import numpy as np
+
+    from fastnn.health.baseline import baseline_loss, chance
+    from fastnn.models.feeding import feed
+
+    x, y = wanted.test
+    dataset = feed(trained.model, source.fitted(x, source.example_shape(trained.model)), y)
+    best_constant = baseline_loss(trained.model, dataset) or next(iter(report.untreated.losses), 0)
+    shares = [0.0]
+    if best_constant:
+        shares.append(1 - trained.test["loss"] / best_constant)
+    if "accuracy" in trained.test and chance(dataset.targets[0]) < 1:
+        most_frequent = chance(dataset.targets[0])
+        shares.append((trained.test["accuracy"] - most_frequent) / (1 - most_frequent))
+    return float(np.nanmax(shares))
+
+
+def _write(
+    arguments: argparse.Namespace, report: Report, remedy: Remedy | None, cure: dict[str, Any]
+) -> None:
+    if arguments.json:
+        name = None if remedy is None else remedy.name
+        cure = {"remedy": name, **cure}
+        output.write_json(arguments.json, {**report.to_dict(), "cure": cure})

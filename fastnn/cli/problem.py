@@ -1,0 +1,101 @@
+"""What a net is to learn: the data of a command, in the units that a net learns in."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fastnn.cli import scaling, source
+from fastnn.cli.scaling import Scaling
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data and what it is.
+
+    Attributes:
+        name: The user's, of the data.
+        note: How the test set came about.
+        task: What the labels ask for; None if that is for a saved model to know.
+        x, y: To learn from; a table, and numbers to predict, are standardized.
+        test: Inputs and labels in their own units.
+        features, targets: How ``x`` and ``y`` were standardized; None if they weren't.
+    """
+
+    name: str
+    note: str
+    task: source.Task | None
+    x: NDArray[Any]
+    y: NDArray[Any]
+    test: source.Split
+    features: Scaling | None = None
+    targets: Scaling | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        """Classes, or numbers to predict."""
+        if self.task == "classification":
+            return int(max(self.y.max(), self.test[1].max())) + 1
+        return int(self.y.shape[1])
+
+    def describe(self) -> str:
+        """The data in a line."""
+        return (
+            f"{self.name}: {len(self.x):,} examples of shape {self.x.shape[1:]} to learn from, "
+            f"{len(self.test[0]):,} to test ({self.note})"
+        )
+
+    def in_own_units(self, model: Model) -> Model:
+        """A model that does with the data's own units what ``model``, which may be changed, does
+        with standardized ones. It isn't compiled anew."""
+        if self.features is not None:
+            model = scaling.with_features(model, self.features)
+        if self.targets is not None:
+            scaling.fold_into_last(model, self.targets)
+        return model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say what data and what it is."""
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default="mnist",
+        metavar="DATA",
+        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)",
+    )
+    source.add_label_argument(parser)
+    parser.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="default: classification if the labels are one-hot or whole numbers from 0 to 999",
+    )
+
+
+def read(arguments: argparse.Namespace) -> Problem:
+    """Read the data, tell its task, standardize it.
+
+    Raises:
+        OSError, ValueError: There is no such data, it has no labels, or ``--task`` is another.
+    """
+    data = source.read(arguments.data, arguments.label)
+    task = source.settle_task(data, arguments.task)
+    x, y = data.train
+    features = scaling.of_features(x)
+    targets = scaling.of_targets(y) if task == "regression" else None
+    return Problem(
+        arguments.data,
+        data.note,
+        task,
+        x if features is None else features.apply(x),
+        y if targets is None else targets.apply(y.reshape(len(y), -1)),
+        data.test,
+        features,
+        targets,
+    )

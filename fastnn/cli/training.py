@@ -1,0 +1,249 @@
+"""A training as ``fastnn train`` does it: options, fit, back to the data's own units, test."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastnn.cli import network, source
+from fastnn.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+    from fastnn.optimizers import Optimizer
+
+INTERRUPTED = 130
+
+DEFAULTS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "cosine"}
+"""What ``--optimizer`` and so on are where nobody says."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> argparse._ArgumentGroup:
+    """The options of a training; returns their group."""
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--optimizer",
+        default=DEFAULTS["optimizer"],
+        metavar="NAME",
+        help="adam, adamw, sgd or rmsprop (default: %(default)s)",
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=float,
+        default=DEFAULTS["learning_rate"],
+        metavar="RATE",
+        help="at the beginning (default: %(default)s)",
+    )
+    group.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default=DEFAULTS["schedule"],
+        help="how the rate goes on: down to 0 in a half cosine, or not at all "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=batch_size,
+        metavar="N",
+        help="examples a step (default: %(default)s)",
+    )
+    group.add_argument(
+        "--epochs",
+        type=int,
+        default=10,
+        metavar="N",
+        help="passes over the data (default: %(default)s)",
+    )
+    group.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the training examples, the last ones, to validate on (default: none)",
+    )
+    group.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="stop once the validation loss has not improved for N epochs, and go back to the best",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of initial weights and order (default: %(default)s)",
+    )
+    group.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="default: the cores there are; the result does not depend on it",
+    )
+    return group
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """What ``fit`` would find, but before the data is read.
+
+    Raises:
+        ValueError: An option is out of its range, or lacks another one.
+    """
+    for name in ("batch_size", "epochs"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be at least 1, got {getattr(arguments, name)}"
+            )
+    if not 0 <= arguments.validation_split < 1:
+        raise ValueError(
+            f"--validation-split must be at least 0 and below 1, got {arguments.validation_split}"
+        )
+    if arguments.patience is not None and not arguments.validation_split:
+        raise ValueError("--patience needs --validation-split")
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Threads and random numbers as the options say."""
+    import fastnn
+
+    if arguments.threads is not None:
+        fastnn.set_num_threads(arguments.threads)
+    fastnn.utils.set_random_seed(arguments.seed)
+
+
+def optimizer(arguments: argparse.Namespace) -> Optimizer:
+    """The optimizer, with the rate of the beginning."""
+    from fastnn import optimizers
+
+    found = optimizers.get(arguments.optimizer)
+    found.learning_rate = arguments.learning_rate
+    return found
+
+
+class Trained(NamedTuple):
+    """What came of a training.
+
+    Attributes:
+        model: In the data's own units.
+        epochs: How many were done.
+        seconds: That they took.
+        examples_per_second: In training.
+        interrupted: Whether Ctrl-C ended it.
+        history: Of ``fit``, in the data's own units.
+        test: Name -> loss and metrics on the test set.
+    """
+
+    model: Model
+    epochs: int
+    seconds: float
+    examples_per_second: float
+    interrupted: bool
+    history: dict[str, list[float]]
+    test: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the model."""
+        return {
+            **{f"test_{name}": value for name, value in self.test.items()},
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "examples_per_second": self.examples_per_second,
+            "interrupted": self.interrupted,
+            "history": self.history,
+        }
+
+
+def train(
+    model: Model,
+    problem: Problem,
+    arguments: argparse.Namespace,
+    *,
+    quiet: bool = False,
+    fit_arguments: Mapping[str, Any] | None = None,
+) -> Trained:
+    """Train a compiled model, and test it.
+
+    Args:
+        fit_arguments: Go before those of the options; but callbacks add up, and the options' rows
+            to validate on are taken.
+    """
+    from fastnn import callbacks
+
+    settings = {"batch_size": arguments.batch_size, **(fit_arguments or {})}
+    share = arguments.validation_split or settings.get("validation_split", 0.0)
+    settings["validation_split"] = share
+    watching = [*settings.pop("callbacks", ())]
+    if arguments.patience is not None:
+        watching.append(
+            callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
+        )
+    n_train = int(len(problem.x) * (1 - share))  # Keras's rounding
+    if arguments.schedule == "cosine":
+        _decay(model.optimizer, -(-n_train // settings["batch_size"]) * arguments.epochs)
+    interrupted = False
+    begin = time.perf_counter()
+    try:
+        model.fit(
+            problem.x, problem.y, epochs=arguments.epochs, callbacks=watching,
+            verbose=0 if quiet else "auto", **settings,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - begin
+    history = dict(model.history.history if model.history else {})
+    epochs = len(history.get("loss", []))
+    if problem.targets is not None:
+        square = float(problem.targets.deviation[0]) ** 2
+        history = {
+            name: [value * square for value in values]
+            if name.removeprefix("val_") in ("loss", "mse")
+            else values
+            for name, values in history.items()
+        }
+    model = _in_own_units(problem, model)
+    x, y = problem.test
+    test = model.evaluate(
+        source.fitted(x, source.example_shape(model)), y, verbose=0, return_dict=True
+    )
+    speed = n_train * epochs / seconds
+    return Trained(model, epochs, seconds, speed, interrupted, history, test)
+
+
+def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = False) -> None:
+    """Print what came of it; the last line is the test's."""
+    if trained.interrupted:
+        print(
+            f"fastnn {arguments.command}: interrupted after {trained.epochs} of "
+            f"{arguments.epochs} epochs; what was learned is kept",
+            file=sys.stderr,
+        )
+    if not quiet:
+        print(
+            f"{trained.epochs} epochs in {trained.seconds:.1f} s, "
+            f"{trained.examples_per_second:,.0f} examples a second"
+        )
+        if arguments.save:
+            print(f"saved {arguments.save}")
+    name = next((n for n in ("accuracy", "mse") if n in trained.test), "loss")
+    print(f"test {name}: {trained.test[name]:{'.4f' if name == 'accuracy' else '.6g'}}")
+
+
+def _decay(optimizer: Optimizer, steps: int) -> None:
+    """Have a rate that is a number go down to 0."""
+    from fastnn.optimizers.schedules import CosineDecay
+
+    optimizer.learning_rate = CosineDecay(optimizer.learning_rate, max(1, steps))
+
+
+def _in_own_units(problem: Problem, model: Model) -> Model:
+    if problem.features is None and problem.targets is None:
+        return model
+    model = problem.in_own_units(model)
+    # The weights have changed their units: the optimizer's state no longer fits them.
+    fresh = type(model.optimizer).from_config(model.optimizer.get_config())
+    network.compile_for(problem, model, fresh)
+    return model

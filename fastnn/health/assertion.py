@@ -1,0 +1,100 @@
+"""assert_healthy: a line in the tests of a project that trains nets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from fastnn.health.diagnose import diagnose
+from fastnn.health.report import LayerReport, Report
+from fastnn.health.words import headline
+from fastnn.verdicts import Thresholds
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
+
+_LINES = 5
+"""Groups of sick layers that a message names."""
+
+
+class UnhealthyError(AssertionError):
+    """A net can't learn.
+
+    Attributes:
+        report: What ``diagnose`` found, without remedies.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        report = self.report
+        name = f"model {report.model_name!r}" if report.model_name else "the model"
+        words = f"{headline(report.verdict)}. {report.cause}".strip()
+        return "\n".join(
+            [
+                f"{name} is not healthy: {report.verdict}",
+                f"  {words}",
+                *_sick(report.layers),
+                "  fnn.health.diagnose(model, x, y) tries what may cure it",
+            ]
+        )
+
+
+def assert_healthy(
+    model: Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    steps: int = 100,
+    batch_size: int = 32,
+    seed: int = 0,
+    thresholds: Thresholds | None = None,
+) -> Report:
+    """Raise unless a copy of ``model`` learns in a short trial; see ``diagnose``.
+
+    ::
+
+        def test_my_net():
+            fnn.health.assert_healthy(make_net(), x, y)
+
+    The model, its optimizer and the random numbers stay as they are. No remedies are tried, so it
+    takes as long as ``steps`` steps. The same model, data and seed give the same verdict.
+
+    Args:
+        model, x, y, sample_weight, steps, batch_size, seed, thresholds: As for ``diagnose``.
+
+    Returns:
+        The report of a healthy net.
+
+    Raises:
+        UnhealthyError: An ``AssertionError``, with the report.
+        TypeError, ValueError: As ``diagnose``.
+    """
+    __tracebackhide__ = True  # pytest shows the caller's line then, not this file
+    report = diagnose(
+        model, x, y, sample_weight, steps=steps, batch_size=batch_size, remedies=False, seed=seed,
+        thresholds=thresholds,
+    )  # fmt: skip
+    if report.verdict != "healthy":
+        raise UnhealthyError(report)
+    return report
+
+
+def _sick(layers: Sequence[LayerReport]) -> list[str]:
+    """A line for each run of layers with the same verdict, with the cause of the first."""
+    lines = []
+    for verdict, group in groupby(layers, key=lambda layer: layer.verdict):
+        if verdict == "healthy":
+            continue
+        first, *others = group
+        where = repr(first.name)
+        if others:
+            where += f" to {others[-1].name!r} ({len(others) + 1} layers)"
+        lines.append(f"  {where}: {verdict}, {first.cause}")
+    if len(lines) > _LINES:
+        lines[_LINES - 1 :] = [f"  ... {len(lines) - _LINES + 1} more ..."]
+    return lines
