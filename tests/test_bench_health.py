@@ -247,6 +247,7 @@ def test_other_thresholds_are_tried_on_what_was_seen() -> None:
         return diagnoses.verdict(record, limits) == "healthy"
 
     assert healthy(record, dataclasses.replace(limits, learned=0.86))
+    assert healthy(record, dataclasses.replace(limits, learned=0.88, rising=0.1))  # by 0.2
     assert not healthy(record, dataclasses.replace(limits, learned=0.88))
     assert healthy(record, dataclasses.replace(limits, learned=0.88, learned_surely=0.66))
     assert not healthy(record, dataclasses.replace(limits, learned=0.86, hopeless=0.7))
