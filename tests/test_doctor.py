@@ -22,6 +22,7 @@ from fastnn.cli import doctor, main, scaling
 from fastnn.cli.problem import Problem
 from fastnn.cli.training import Trained
 from fastnn.health import Report, Trial
+from fastnn.health.report import Progress
 from fastnn.layers import BatchNormalization, Dense, Input, Residual
 
 FASTNN = [sys.executable, "-c", "import sys; from fastnn.cli import main; sys.exit(main())"]
@@ -288,7 +289,8 @@ def remedied(monkeypatch: pytest.MonkeyPatch, **change: Any) -> None:
         remedy = fastnn.health.Remedy(
             "tried", "to", Trial((1.0,)), change.pop("helped", True), lambda: model, lambda: change
         )
-        return Report("vanishing", "so", (), (remedy,), Trial((1.0,)))
+        seen = (Progress(100, 0.0, change.pop("reference", 1.0)),)
+        return Report("vanishing", "so", (), (remedy,), Trial((1.0,)), progress=seen)
 
     monkeypatch.setattr(fastnn.health, "diagnose", diagnose)
 
@@ -332,6 +334,8 @@ def test_a_cure_that_comes_to_nothing(
     status, out = run(*SICK, "--cure", "--epochs", 1, "--json", path)
     assert status == 1 and out.splitlines()[-1].startswith("test accuracy: 0.")
     assert json.loads(path.read_text())["cure"]["learned"] < 0.3
+    remedied(monkeypatch, reference=0.0)
+    assert run(*SICK, "--cure", "--epochs", 1)[0] == 0, "a sound net learns nothing, either"
 
 
 def test_a_training_that_breaks_off(

@@ -54,15 +54,15 @@ def assert_healthy(
     seed: int = 0,
     thresholds: Thresholds | None = None,
 ) -> Report:
-    """Raise unless a copy of ``model`` learns in a short trial; see ``diagnose``.
+    """Raise unless a copy of ``model`` learns as a sound net does; see ``diagnose``.
 
     ::
 
         def test_my_net():
             fnn.health.assert_healthy(make_net(), x, y)
 
-    The model, its optimizer and the random numbers stay as they are. No remedies are tried, so it
-    takes as long as ``steps`` steps. The same model, data and seed give the same verdict.
+    The model, its optimizer and the random numbers stay as they are. No remedies are tried. The
+    same model, data and seed give the same verdict.
 
     Args:
         model, x, y, sample_weight, steps, batch_size, seed, thresholds: As for ``diagnose``.
