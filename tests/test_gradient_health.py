@@ -198,7 +198,10 @@ def test_a_verdict_takes_a_window() -> None:
         assert list(watching.found) == [window]
     watching = watch(window=2 * STEPS)
     fit(vanishing(), watching)
-    assert not watching.found, "the window never was full"
+    assert list(watching.found) == [2 * STEPS - 1], "the last look, though the window is not full"
+    few = watch(every=10, window=4 * STEPS)
+    fit(vanishing(), few)
+    assert not few.found, "too few steps were seen"
     assert GradientHealth(every=7).statistics_window == 70
 
 

@@ -64,6 +64,33 @@ def test_the_best_constant_of_binary_classes() -> None:
     assert known == pytest.approx(net.evaluate(X, y, verbose=0), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("loss", "units", "activation"),
+    [("sparse_categorical_crossentropy", 3, "softmax"), ("mse", 1, None), ("mae", 1, None),
+     ("binary_crossentropy", 1, "sigmoid")],
+)  # fmt: skip
+def test_rows_count_by_their_weights(loss: str, units: int, activation: str | None) -> None:
+    weights = RANDOM.random(600).astype(np.float32) / 10
+    y: Any = CLASSES if units == 3 else (CLASSES == 2).astype(np.float32)[:, None]
+    net = model(loss, units, activation)
+    known = baseline_loss(net, feed(net, X, y, weights))
+    assert known is not None
+    # No constant does better, and one found by search does as well.
+    net.layers[0].trainable = True
+    zeros = np.zeros((6, units))
+    best = math.inf
+    for shift in np.linspace(-3, 3, 301):
+        if units == 3:
+            shares = np.bincount(y, weights) / weights.sum()
+            constant = np.log(shares) + np.array([0, shift, 0])
+        else:
+            constant = np.array([shift])
+        net.set_weights([zeros, constant])
+        best = min(best, net.evaluate(X, y, sample_weight=weights, verbose=0))
+    assert known <= best * (1 + 1e-6)
+    assert known == pytest.approx(best, rel=1e-3)
+
+
 def test_nobody_knows_the_best_constant_of_other_losses() -> None:
     for loss in ("huber", losses.MeanSquaredError(reduction="sum")):
         net = model(loss, 1)

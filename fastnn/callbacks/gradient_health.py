@@ -25,6 +25,10 @@ LOGGED = (
 """Figures that go to the logs of an epoch."""
 
 
+_FEWEST = 5
+"""Steps that a last look, before a window is full, takes."""
+
+
 class GradientHealthWarning(UserWarning):
     """``GradientHealth`` has found something wrong."""
 
@@ -44,7 +48,8 @@ class GradientHealth(Callback):
             tells).
         window: Steps after which verdicts are reached, again and again: units that gave 0 all
             along are dead, and of other figures the median decides. By default ten times
-            ``every``. Only numbers that are not finite are told of at once.
+            ``every``. A last look is taken when training ends. Only numbers that are not finite
+            are told of at once.
         thresholds: Of ``fastnn.verdicts``.
         replay: A file, ``.safetensors`` by custom. If training stops at a gradient that is not
             finite, the model and the batch go there, a copy of its data included, and
@@ -113,6 +118,11 @@ class GradientHealth(Callback):
             f"GradientHealth: the batch of step {error.step} is in {self.replay}; to find where "
             f"its first infinity or NaN came from: fnn.health.replay({self.replay!r})"
         )
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """A last look, at what the last window had begun with."""
+        if len(self._window) >= _FEWEST:
+            self._look(self._window[-1].step)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the epoch's means to its logs."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnn.data.dataset import Dataset
 
 if TYPE_CHECKING:
-    from fastnn.lowering.objective import Objective
+    from fastnn.losses import Loss
     from fastnn.models import Model
 
 _CATEGORICAL = ("sparse_categorical_crossentropy", "categorical_crossentropy")
@@ -22,14 +22,13 @@ def baseline_loss(model: Model, dataset: Dataset) -> float | None:
     That is the entropy of the classes for a cross-entropy, the variance for a squared error.
     Regularizers and label smoothing are left out.
     """
-    total, targets = 0.0, iter(dataset.targets)
+    total, targets, weights = 0.0, iter(dataset.targets), iter(dataset.weights)
     for objective in model._objectives():
-        if not objective.has_target:
+        target = next(targets) if objective.has_target else None
+        weight = next(weights, None) if objective.takes_weights else None
+        if target is None or objective.loss is None:
             continue
-        target = next(targets)
-        if objective.loss is None:
-            continue
-        loss = _of_output(objective, target)
+        loss = _of_output(objective.loss, target, weight)
         if loss is None:
             return None
         total += objective.loss_weight * loss
@@ -45,23 +44,36 @@ def chance(target: NDArray[Any]) -> float:
     return float(max(means[0], 1 - means[0]) if flat.shape[1] == 1 else means.max())
 
 
-def _of_output(objective: Objective, target: NDArray[Any]) -> float | None:
-    loss = objective.loss
-    assert loss is not None
+def _of_output(
+    loss: Loss, target: NDArray[Any], weight: NDArray[np.float32] | None
+) -> float | None:
+    """Rows count by their weights; the mean is over rows, as the loss's is."""
     kind = getattr(loss, "kind", None)
-    if loss.reduction not in ("sum_over_batch_size", "mean"):
+    if loss.reduction != "sum_over_batch_size":
         return None
+    w = np.ones(len(target)) if weight is None else weight.astype(np.float64)
+    if not w.sum() > 0:
+        return 0.0
+    scale: float = w.sum() / len(w)
     if kind in _CATEGORICAL:
-        return _entropy(np.bincount(target) if target.ndim == 1 else target.sum(axis=0))
+        labelled = target.ndim == 1
+        return scale * _entropy(np.bincount(target, w) if labelled else w @ target)
     values = target.reshape(len(target), -1).astype(np.float64)
-    means = values.mean(axis=0)
+    means = w @ values / w.sum()
     if kind == "binary_crossentropy":
-        return float(np.mean([_entropy(np.array([mean, 1 - mean])) for mean in means]))
+        return scale * float(np.mean([_entropy(np.array([mean, 1 - mean])) for mean in means]))
     if kind == "mean_squared_error":
-        return float(values.var(axis=0).mean())
+        return scale * float((w @ (values - means) ** 2 / w.sum()).mean())
     if kind == "mean_absolute_error":
-        return float(np.abs(values - np.median(values, axis=0)).mean())
+        medians = [_median(column, w) for column in values.T]
+        return scale * float((w @ np.abs(values - medians) / w.sum()).mean())
     return None
+
+
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
 
 
 def _entropy(counts: NDArray[Any]) -> float:
