@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -279,3 +280,11 @@ def test_a_model_that_is_not_compiled(mnist: tuple[Array, Array]) -> None:
     model = fnn.Sequential([layers.Input((784,)), layers.Dense(10)])
     with pytest.raises(ValueError, match="compile"):
         diagnose(model, *mnist)
+
+
+def test_a_report_is_plain_values(vanishing: tuple[fnn.Sequential, Report]) -> None:
+    _, report = vanishing
+    values = json.loads(report.to_json())
+    assert [layer["name"] for layer in values["layers"]] == [each.name for each in report.layers]
+    assert values["remedies"][0]["helped"] is True
+    assert values["progress"][0]["steps"] == 100

@@ -71,8 +71,7 @@ def cause_of(
     """Verdict and cause for a net that does not learn.
 
     What is wrong before any step comes first; then what is wrong in the first step, which shows the
-    net as it was made; only then what training made of it. Where the first step is sound and
-    steps are large, that is the learning rate's doing.
+    net as it was made. What training made of a net that was sound is the learning rate's doing.
 
     Args:
         trial: The first steps, each with its statistics.
@@ -86,21 +85,16 @@ def cause_of(
     if trial.error is not None and len(trial.losses) <= 1:
         return "nonfinite", trial.error
     later = findings(trial.steps, thresholds)
-    early = trial.steps[: max(2, len(trial.steps) // 10)]
-    large = [f for f in findings(early, thresholds) + later if _is_large(f, thresholds)]
     spoiled = [finding for finding in later if finding.verdict != "learning_rate"]
-    if trial.error is not None or (spoiled and large):
+    if trial.error is not None or spoiled:
         outcome = trial.error or "{}: {}".format(*_first_of(spoiled))
-        steps = f"steps are too large, {large[0].words}" if large else "training breaks off"
-        return "learning_rate", f"the first gradients are sound, but {steps}; then {outcome}"
-    if spoiled:
-        return _first_of(spoiled)
+        return "learning_rate", f"the first gradients are sound, but steps spoil the net: {outcome}"
     if later:
         return _first_of(later)
     return (
         "learning_rate",
         f"gradients are sound in all layers, but after {len(trial.losses)} steps the net has "
-        f"learned only {trial.learned:.0%} of what there is to learn",
+        f"learned {_share(trial.learned)} of what there is to learn",
     )
 
 
@@ -144,8 +138,8 @@ def _silent(trial: Trial) -> list[Finding]:
     ]
 
 
-def _is_large(finding: Finding, thresholds: Thresholds) -> bool:
-    return finding.figures.get("update_ratio", 0.0) >= thresholds.large_steps
+def _share(learned: float) -> str:
+    return f"only {learned:.0%}" if learned >= 0.005 else "nothing"
 
 
 def _first_of(found: Sequence[Finding]) -> tuple[str, str]:

@@ -10,7 +10,16 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, gradient_rms, recent
-from fastnn.health.words import count, headline, number, percent, shortened, usage, with_new_causes
+from fastnn.health.words import (
+    count,
+    headline,
+    number,
+    percent,
+    sentence,
+    shortened,
+    usage,
+    with_new_causes,
+)
 
 if TYPE_CHECKING:
     from fastnn.health.report import LayerReport, Remedy, Report, Trial
@@ -50,7 +59,7 @@ def _verdict(report: Report) -> list[str]:
     return [
         f"{title}: {printable(report.verdict)}",
         "=" * WIDTH,
-        *paragraph(f"{words}. {report.cause}" if report.cause else f"{words}."),
+        *paragraph(f"{words}. {sentence(report.cause)}" if report.cause else f"{words}."),
         *paragraph(outcome),
     ]
 

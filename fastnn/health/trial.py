@@ -81,7 +81,7 @@ class Course:
         try:
             run_pass(model, self._data, order, self._batch_size, model._totals(), model._updates())
         except NonFiniteGradientError as error:
-            self._error = str(error)
+            self._error = _in_short(error)
         return self._evaluate()[-1] if self._error is None else None
 
     def _next_rows(self, steps: int) -> NDArray[np.int64]:
@@ -100,7 +100,7 @@ class Course:
                 enough=lambda losses: np.isinf(losses[-1]),
             )  # fmt: skip
         except NonFiniteGradientError as error:
-            return str(error)
+            return _in_short(error)
         if np.isinf(self._losses[-1]):
             return f"the loss of step {len(self._losses) - 1} is infinite"
         if all(map(isnan, self._losses)):
@@ -127,8 +127,13 @@ class Course:
                 rights.append(right)
                 above.append((right - lucky) / (1.0 - lucky) if lucky < 1.0 else 0.0)
         below = 1.0 - loss / self._baseline if self._baseline and isfinite(loss) else 0.0
-        learned = min(max(0.0, below, *above), 1.0)
+        learned = float(min(max(0.0, below, *above), 1.0))
         return loss, float(np.mean(rights)) if rights else nan, learned
+
+
+def _in_short(error: NonFiniteGradientError) -> str:
+    """Without the advice: the report has its own."""
+    return str(error).partition(";")[0]
 
 
 def share_right(target: ArrayLike, y_pred: NDArray[np.float32]) -> float:

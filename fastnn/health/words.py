@@ -76,3 +76,8 @@ def shortened(text: str, width: int) -> str:
         return text
     tail = (width - 2) // 2
     return f"{text[: width - 2 - tail]}..{text[len(text) - tail :]}"
+
+
+def sentence(words: str) -> str:
+    """With a capital at its beginning."""
+    return words[:1].upper() + words[1:]

@@ -9,7 +9,7 @@ from fastnn.health.html.layers import chip
 from fastnn.health.html.markup import Markup, element
 from fastnn.health.html.numbers import figure, prose, share
 from fastnn.health.html.remedies import effects
-from fastnn.health.words import count, headline, usage
+from fastnn.health.words import count, headline, sentence, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Report
@@ -23,7 +23,7 @@ def banner(report: Report) -> Markup:
         "header",
         element("p", element("span", name), chip(report.verdict), class_="eyebrow"),
         element("h1", headline(report.verdict)),
-        element("p", prose(report.cause), class_="cause") if report.cause else None,
+        element("p", prose(sentence(report.cause)), class_="cause") if report.cause else None,
         element("p", f"Training broke off: {error}", class_="error") if error else None,
         element("dl", *_facts(report), class_="tiles"),
         _advice(report),
