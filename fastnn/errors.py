@@ -11,7 +11,8 @@ class GradientHealthError(RuntimeError):
 
 
 class NonFiniteGradientError(FloatingPointError, ValueError):
-    """A gradient has an infinity or NaN; training stopped before it touched a weight.
+    """A gradient has an infinity or NaN, or is so large that its square, which the optimizer keeps,
+    would be infinite; training stopped before it touched a weight.
 
     Attributes:
         weight: The weight where a gradient first was not finite: "dense/kernel".
@@ -29,8 +30,9 @@ class NonFiniteGradientError(FloatingPointError, ValueError):
     def __str__(self) -> str:
         layer, _, name = self.weight.rpartition("/")
         return (
-            f"layer {layer!r}: the gradient of its {name} is not finite at step {self.step}, batch "
-            f"{self.batch} of the epoch; no weight was changed. Values of that batch are too large "
+            f"layer {layer!r}: the gradient of its {name} is not finite, or its square is not, at "
+            f"step {self.step}, batch {self.batch} of the epoch; no weight was changed. Values of "
+            "that batch are too large "
             "or the steps before it were: scale the inputs, lower the learning rate, or clip "
             "gradients. An optimizer with nonfinite='skip' leaves such steps out"
         )

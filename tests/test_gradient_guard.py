@@ -296,3 +296,41 @@ def test_a_callback_hears_of_the_batch_before_the_error() -> None:
     with pytest.raises(fnn.NonFiniteGradientError, match=f"batch {BAD} "):
         fit(net(), *data(), callbacks=[count])
     assert ends == list(range(BAD + 1))
+
+
+# Gradients that are finite, but their squares are not
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "nadam"])
+def test_a_gradient_whose_square_overflows_stops_training(name: str) -> None:
+    """The second moment would be infinite, and the step after it NaN."""
+    x = np.ones((64, 4), np.float32)
+    x[40] = 1e22
+    model = fnn.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.compile(name, "mse")
+    before = [w.copy() for w in model.get_weights()]
+    y = x[:, :3] + 1
+    with pytest.raises(fnn.NonFiniteGradientError) as caught:
+        model.fit(x[32:], y[32:], batch_size=32, shuffle=False, verbose=0)
+    assert caught.value.step == 0
+    for mine, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, old)
+    model.fit(x[:32], y[:32], batch_size=32, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_clipping_makes_such_a_gradient_short() -> None:
+    x = np.full((32, 4), 1e12, np.float32)
+    model = fnn.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.compile(fnn.optimizers.Adam(global_clipnorm=1.0), "mse")
+    model.fit(x, x[:, :3], batch_size=32, epochs=3, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("name", ["sgd", "lion"])
+def test_who_squares_nothing_takes_such_a_gradient(name: str) -> None:
+    x = np.full((32, 4), 1e12, np.float32)
+    model = fnn.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.compile(name, "mse")
+    model.fit(x, x[:, :3], batch_size=32, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())

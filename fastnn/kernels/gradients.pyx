@@ -28,8 +28,8 @@ cdef enum:
     # Rows of a block that are updated at a time: gradient, weight and slots stay in the first-level cache.
     UPDATE_ROWS = 96
 
-# Far enough below the largest float32 to leave room for the rounding of long sums and for regularizers.
-cdef double SURELY_FINITE = 1e30
+# Of a gradient and of its squares, with room for the rounding of long sums and for regularizers.
+cdef double SURELY_FINITE = 1e18
 
 
 cdef inline float number_of(int32_t magnitude) noexcept nogil:
@@ -130,6 +130,8 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
 
     Squares overflow long before the gradient does: then it is gone through once more. So it is where
     (d[3]) a norm is wanted for itself, since squares also vanish long before the gradient does.
+
+    More than f[0] counts as not finite, if that is not 0: the optimizer squares it in float32.
     """
     cdef const float *squares = <const float *> op.t[0]  # IN (count,)
     cdef const float *gradient = <const float *> op.t[1] # IN (size,)
@@ -144,7 +146,7 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
         total = 0.0
         for k in range(op.d[1]):
             total += NAN if not isfinite(gradient[k]) else <double> gradient[k] * gradient[k]
-    norm[0] = total
+    norm[0] = INFINITY if op.f[0] > 0 and total > op.f[0] else total
 
 
 cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:

@@ -166,7 +166,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "square_sums": OpSpec(
         {"squares": READ, "gradient": READ, "norm": WRITE},
-        ("count", "size", "number", "exact"), by_rows=False,
+        ("count", "size", "number", "exact"), ("limit",), by_rows=False,
     ),
     "guard": OpSpec(
         {"norms": READ}, ("count", "halts"), ("global_clipnorm",), by_rows=False

@@ -116,6 +116,7 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
                     "square_sums", squares=squares[variable], gradient=gradient,
                     norm=_norm(builder, number), number=number, size=variable.storage.size,
                     count=squares[variable].n_bytes // 4, exact=not updates.apply,
+                    limit=_limit(updates, variable),
                 )  # fmt: skip
         builder.emit(
             "guard", norms=Buffers.of_array("norms", builder.norms), count=len(builder.stored),
@@ -124,6 +125,19 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
     factors = builder.proof.operands() if builder.proof is not None else None
     if factors is not None:
         builder.emit("guard_factors", **factors)
+
+
+_SQUARING = ("adam", "adagrad", "nadam", "rmsprop")
+"""What the kernels of optimizers begin with that keep squares of gradients."""
+
+
+def _limit(updates: Updates, variable: Variable) -> float:
+    """Of a gradient's squared norm: what makes the optimizer's squares infinite must not reach
+    them. 0 for none; where gradients are clipped by a norm, there is none."""
+    clipped = updates.clipnorm or updates.global_clipnorm or updates.adaptive_clip
+    squares = updates.kernels.get(variable, "").startswith(_SQUARING)
+    stops = updates.halts and updates.apply
+    return float(np.finfo(np.float32).max) if stops and squares and not clipped else 0.0
 
 
 def _norm(builder: Builder, number: int) -> Buffer:

@@ -141,17 +141,17 @@ def goes_on(batch: Batch, op: Op, threads: int) -> bool:
     ("x", "dz", "proved"),
     [
         (1.0, 1.0, True),
-        (1e15, 1e13, True),
-        (1e15, 1e15, False),
-        (1e-20, 1e31, False),  # the sum of dz is the bias's gradient
-        (1e-20, 1e20, True),
+        (1e9, 1e7, True),
+        (1e9, 1e9, False),
+        (1e-20, 1e19, False),  # the sum of dz is the bias's gradient
+        (1e-20, 1e14, True),
         (0.0, np.inf, False),
         (np.nan, 0.0, False),
         (0.0, np.nan, False),
         (np.inf, 0.0, False),
         (0.0, 0.0, True),
-        (None, 1e27, True),
-        (None, 1e29, False),
+        (None, 1e16, True),
+        (None, 1e17, False),  # the square of a sum of 40 might be infinite
     ],
 )
 @pytest.mark.parametrize("unit", [0, 2])
