@@ -77,6 +77,14 @@ def test_verdicts(name: str, mnist: tuple[Array, Array]) -> None:
     assert bool(report.cause) == (wanted != "healthy")
 
 
+def test_a_net_that_learns_in_spite_of_a_fault(mnist: tuple[Array, Array]) -> None:
+    twice = losses.SparseCategoricalCrossentropy(from_logits=True)
+    report = diagnose(net(width=128, loss=twice, optimizer=optimizers.Adam(3e-3)), *mnist)
+    assert report.verdict == "healthy"
+    assert report.cause.startswith("it learns in spite of this: ") and "softmax" in report.cause
+    assert "It learns in spite of this" in str(report)
+
+
 @pytest.mark.parametrize("factor", [1000.0, 1e-4])
 def test_scale_of_inputs(factor: float, mnist: tuple[Array, Array]) -> None:
     x, y = mnist

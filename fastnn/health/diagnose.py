@@ -17,6 +17,7 @@ from fastnn.health.judge import (
     STAGES,
     Suspicion,
     cause_of,
+    in_spite_of,
     is_hopeless,
     judge_layers,
     learns,
@@ -93,7 +94,7 @@ def diagnose(
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
         untreated, progress, learned = _try(probed, sample, steps, batch_size, suspicions, limits)
-        verdict, cause = "healthy", ""
+        verdict, cause = "healthy", in_spite_of(suspicions)
         if not learned:
             verdict, cause = cause_of(untreated, suspicions, limits)
         layers = judge_layers(untreated, probed.layers, limits)

@@ -98,6 +98,12 @@ def cause_of(
     )
 
 
+def in_spite_of(suspicions: Sequence[Suspicion]) -> str:
+    """What is to be said of a net that learns; empty if nothing seems wrong with it."""
+    causes = "; ".join(suspicion.cause for suspicion in suspicions)
+    return f"it learns in spite of this: {causes}" if causes else ""
+
+
 def judge_layers(
     trial: Trial, layers: Sequence[Layer], thresholds: Thresholds
 ) -> tuple[LayerReport, ...]:

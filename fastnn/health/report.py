@@ -114,7 +114,7 @@ class Report:
 
     Attributes:
         verdict: One of ``VERDICTS``: the cause that comes first.
-        cause: Why, in words.
+        cause: Why, in words; of a healthy net what looks wrong all the same, or nothing.
         layers: In the model's order.
         remedies: Tried ones, best first; those that did not help come last.
         untreated: The model as it was given.
