@@ -99,6 +99,15 @@ def test_numbers_that_are_not_finite(mnist: tuple[Array, Array]) -> None:
     assert report.verdict == "nonfinite"
 
 
+def test_numbers_too_large_for_any_net(mnist: tuple[Array, Array]) -> None:
+    x, y = mnist
+    report = diagnose(net(), x * np.float32(1e37), y, remedies=False)
+    assert report.verdict in ("input_scale", "nonfinite")
+    damaged = x.copy()
+    damaged[::7, 3] = 1e36
+    assert diagnose(net(), damaged, y).verdict != "healthy"
+
+
 def test_labels_of_the_wrong_kind(mnist: tuple[Array, Array]) -> None:
     x, y = mnist
     report = diagnose(net(), x, utils.to_categorical(y))
