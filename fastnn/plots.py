@@ -126,7 +126,7 @@ def gradient_flow(
         TypeError: it is neither a report nor statistics of steps.
         ValueError: no step shows a gradient.
     """
-    from fastnn.health.figures import gradient_rms, is_nonfinite, series, trained_names
+    from fastnn.health.figures import is_nonfinite, series, trained_names
     from fastnn.health.report import Report
     from fastnn.health.words import shortened
     from fastnn.statistics import StepStatistics
@@ -145,7 +145,7 @@ def gradient_flow(
     if isinstance(given, Report):
         ill = {layer.name for layer in given.layers if layer.verdict != "healthy"}
     layers = [series(steps, name) for name in names]
-    gradients = np.array([[gradient_rms(seen) for seen in layer] for layer in layers])
+    gradients = np.array([[seen.gradient_rms for seen in layer] for layer in layers])
     lost = np.array([any(map(is_nonfinite, layer)) for layer in layers])
 
     if ax is None:

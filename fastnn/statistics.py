@@ -49,6 +49,11 @@ class LayerStatistics:
     dead: float = nan
     saturated: float = nan
 
+    @property
+    def gradient_rms(self) -> float:
+        """Root mean square of the gradient: layers of different sizes compare by it."""
+        return self.gradient_norm / self.gradient_size**0.5 if self.gradient_size else nan
+
 
 @dataclass(frozen=True)
 class StepStatistics:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn.statistics import LayerStatistics, StepStatistics
 
-__all__ = ["Finding", "Thresholds", "findings", "gradient_sizes"]
+__all__ = ["Finding", "Thresholds", "findings"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def findings(
     limits = thresholds or Thresholds()
     recent = steps[len(steps) // 2 :]
     names = list(recent[-1].layers)
-    sizes = {name: _median(recent, name, _gradient_size) for name in names}
+    sizes = {name: _median(recent, name, lambda layer: layer.gradient_rms) for name in names}
     trained = [name for name in names if isfinite(sizes[name])]
     found = []
     for place, name in enumerate(names):
@@ -84,13 +84,6 @@ def findings(
         if finding is not None:
             found.append(finding)
     return found
-
-
-def gradient_sizes(step: StepStatistics) -> dict[str, float]:
-    """Of each layer that trains: its gradient, the root of the mean of squares."""
-    return {
-        name: _gradient_size(layer) for name, layer in step.layers.items() if layer.gradient_size
-    }
 
 
 def _judge(
@@ -163,6 +156,9 @@ _SHRINKING = {"sigmoid": "a quarter", "hard_sigmoid": "a sixth"}
 _FAINT = 0.05
 """Deviation of outputs of a layer whose weights are too small."""
 
+_MOSTLY = 0.95
+"""Share of zeros of a layer that hardly lets a gradient pass."""
+
 
 def _why(steps: Sequence[StepStatistics], name: str) -> str:
     """What makes a gradient vanish that comes from the layers behind."""
@@ -184,13 +180,6 @@ def _why(steps: Sequence[StepStatistics], name: str) -> str:
         return f": the outputs of {len(faint)} layers hardly differ, as where weights are too small"
     silent = [other for other in behind if steps[-1].layers[other].zeros > _MOSTLY]
     return f": {silent[0]!r} behind it gives hardly anything but 0" if silent else ""
-
-
-_MOSTLY = 0.95
-
-
-def _gradient_size(layer: LayerStatistics) -> float:
-    return layer.gradient_norm / layer.gradient_size**0.5 if layer.gradient_size else nan
 
 
 def _median(

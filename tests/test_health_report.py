@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn import plots
-from fastnn.health.figures import RECENT, gradient_rms, recent
+from fastnn.health.figures import RECENT, recent
 from fastnn.health.html import report_page
 from fastnn.health.html.lines import heights, line
 from fastnn.health.html.numbers import figure, prose
@@ -177,7 +177,7 @@ def test_tables_show_medians_of_the_last_steps() -> None:
     steps = [step(i, norm) for i, norm in enumerate([100.0, 2.0, nan, 6.0, 4.0, 8.0])]
     seen = recent(steps, "a")
     assert seen is not None and RECENT == 5
-    assert seen.gradient_norm == 5.0 and gradient_rms(seen) == 2.5
+    assert seen.gradient_norm == 5.0 and seen.gradient_rms == 2.5
     assert seen.nonfinite == 6
     assert np.isnan(seen.mean) and recent(steps, "b") is None
 
@@ -381,7 +381,7 @@ def test_gradient_flow_shows_first_and_last_step() -> None:
     assert axes.get_yscale() == "log"
     first, last = axes.get_lines()
     for curve, step in ((first, report.untreated.steps[0]), (last, report.untreated.steps[-1])):
-        wanted = [gradient_rms(layer) for layer in step.layers.values()]
+        wanted = [layer.gradient_rms for layer in step.layers.values()]
         np.testing.assert_array_equal(curve.get_ydata(), wanted)
     labels = axes.get_xticklabels()
     assert [label.get_text() for label in labels] == [layer.name for layer in report.layers]

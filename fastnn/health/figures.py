@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from math import isfinite, isnan, nan, sqrt
+from math import isfinite, isnan, nan
 from statistics import median
 
 from fastnn.statistics import LayerStatistics, StepStatistics
@@ -16,11 +16,6 @@ _MEDIANS = (
     "gradient_norm", "gradient_max", "weight_norm", "update_ratio", "mean", "deviation", "zeros",
     "dead", "saturated",
 )  # fmt: skip
-
-
-def gradient_rms(layer: LayerStatistics) -> float:
-    """Root mean square of the gradient: it compares layers of unlike sizes. NaN if it has none."""
-    return layer.gradient_norm / sqrt(layer.gradient_size) if layer.gradient_size > 0 else nan
 
 
 def layer_names(steps: Sequence[StepStatistics]) -> list[str]:

@@ -9,7 +9,7 @@ from math import isnan
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from fastnn.health.figures import RECENT, gradient_rms, recent
+from fastnn.health.figures import RECENT, recent
 from fastnn.health.words import (
     count,
     headline,
@@ -138,7 +138,7 @@ def _cells(report: Report, layer: LayerReport) -> tuple[str, ...]:
     shares = "/".join(f"{percent(x):>3}" for x in (seen.zeros, seen.dead, seen.saturated))
     return (
         *names,
-        number(gradient_rms(seen), missing="NaN" if seen.gradient_size else "-"),
+        number(seen.gradient_rms, missing="NaN" if seen.gradient_size else "-"),
         number(seen.update_ratio),
         "-" if isnan(seen.mean) and isnan(seen.deviation) else activations,
         "-" if shares == "  -/  -/  -" else shares,

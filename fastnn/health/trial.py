@@ -162,11 +162,7 @@ def gradient_ratio(observed: list[StepStatistics]) -> float:
     squares; the median over the last ten steps."""
     ratios = []
     for step in observed[-10:]:
-        sizes = [
-            layer.gradient_norm / layer.gradient_size**0.5
-            for layer in step.layers.values()
-            if layer.gradient_size
-        ]
+        sizes = [layer.gradient_rms for layer in step.layers.values() if layer.gradient_size]
         if sizes and sizes[-1] > 0:
             ratios.append(sizes[0] / sizes[-1])
     return float(np.median(ratios)) if ratios else nan

@@ -137,7 +137,6 @@ class Fit:
         model.history = self.history
         if isinstance(self.data, Dataset):
             calibrate(model, self.data)
-        if isinstance(self.data, Dataset):
             self.rows = self.data.part(slice(None))
         for data in (self.data, self.validation):
             if isinstance(data, Dataset):

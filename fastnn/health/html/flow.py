@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from fastnn.health.figures import (
     finite,
     first_nonfinite,
-    gradient_rms,
     is_nonfinite,
     middle,
     recent,
@@ -54,7 +53,7 @@ def gradient_flow(report: Report) -> Markup | None:
 
 
 def _all_rms(trial: Trial) -> list[float]:
-    return [gradient_rms(layer) for step in trial.steps for layer in step.layers.values()]
+    return [layer.gradient_rms for step in trial.steps for layer in step.layers.values()]
 
 
 def _map(title: str, trial: Trial, scale: Decades, ill: set[str]) -> Markup:
@@ -87,12 +86,12 @@ def _row(steps: Sequence[StepStatistics], name: str, scale: Decades, ill: bool) 
     numbers = [step.step for step in steps]
     groups = list(zip(columns(layers), columns(numbers), strict=True))
     cells = (_cell(x, group, span, scale) for x, (group, span) in enumerate(groups))
-    values = finite([gradient_rms(layer) for layer in layers])
+    values = finite([layer.gradient_rms for layer in layers])
     lost = first_nonfinite(steps, name)
     spread = f"from {figure(min(values))} to {figure(max(values))}" if values else "no figures"
     warning = f"; not finite in step {lost}" if lost is not None else ""
     seen = recent(steps, name)
-    end = figure(gradient_rms(seen)) if seen else MISSING
+    end = figure(seen.gradient_rms) if seen else MISSING
     return element(
         "tr",
         element("th", name_label(name), scope="row", class_="ill" if ill else None),
@@ -115,7 +114,7 @@ def _cell(
     x: int, layers: Sequence[LayerStatistics], steps: Sequence[int], scale: Decades
 ) -> Markup | None:
     """One column of one layer: nothing, without figures. A single NaN shows among others."""
-    rms = middle(finite([gradient_rms(layer) for layer in layers]))
+    rms = middle(finite([layer.gradient_rms for layer in layers]))
     lost = any(map(is_nonfinite, layers))
     words = "not finite" if lost else figure(rms)
     title = element("title", f"{layers[0].name}, {step_span(steps)}: {words}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.health.figures import gradient_rms, recent
+from fastnn.health.figures import recent
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import MISSING, figure, prose, share
 from fastnn.health.words import count, with_new_causes
@@ -84,7 +84,7 @@ def _figures(report: Report, name: str) -> list[str]:
         return [MISSING] * len(_COLUMNS)
     activations = f"{figure(seen.mean, 2)} ± {figure(seen.deviation, 2)}"
     return [
-        figure(gradient_rms(seen)),
+        figure(seen.gradient_rms),
         figure(seen.update_ratio),
         MISSING if activations == f"{MISSING} ± {MISSING}" else activations,
         share(seen.zeros),
