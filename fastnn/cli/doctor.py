@@ -159,21 +159,18 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
 
 def _learned(trained: training.Trained, wanted: Problem, report: Report) -> float:
     """As ``health.Trial.learned``, but of the test set."""
-    import numpy as np
-
-    from fastnn.health.baseline import baseline_loss, chance
+    from fastnn.health.baseline import baseline_loss, chance, share_learned
     from fastnn.models.feeding import feed
 
     x, y = wanted.test
     dataset = feed(trained.model, source.fitted(x, source.example_shape(trained.model)), y)
-    best_constant = baseline_loss(trained.model, dataset) or next(iter(report.untreated.losses), 0)
-    shares = [0.0]
-    if best_constant:
-        shares.append(1 - trained.test["loss"] / best_constant)
-    if "accuracy" in trained.test and chance(dataset.targets[0]) < 1:
-        most_frequent = chance(dataset.targets[0])
-        shares.append((trained.test["accuracy"] - most_frequent) / (1 - most_frequent))
-    return float(np.nanmax(shares))
+    best_constant = baseline_loss(trained.model, dataset)
+    if best_constant is None:
+        best_constant = next(iter(report.untreated.losses), 0.0)
+    accuracies = []
+    if "accuracy" in trained.test:
+        accuracies = [(trained.test["accuracy"], chance(dataset.targets[0]))]
+    return share_learned(trained.test["loss"], best_constant, accuracies)
 
 
 def _reference(report: Report) -> float:

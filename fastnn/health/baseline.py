@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +44,20 @@ def chance(target: NDArray[Any]) -> float:
     flat = target.reshape(len(target), -1)
     means = flat.mean(axis=0)
     return float(max(means[0], 1 - means[0]) if flat.shape[1] == 1 else means.max())
+
+
+def share_learned(
+    loss: float, best_constant: float, accuracies: Sequence[tuple[float, float]]
+) -> float:
+    """How much of what there is to learn was learned; see ``Trial.learned``.
+
+    Args:
+        best_constant: The loss of the best constant prediction; 0 where there is nothing to learn.
+        accuracies: Each with that of the most frequent class.
+    """
+    below = 1.0 - loss / best_constant if best_constant and isfinite(loss) else 0.0
+    above = [(right - lucky) / (1.0 - lucky) for right, lucky in accuracies if lucky < 1.0]
+    return float(min(max(0.0, below, *above), 1.0))
 
 
 def _of_output(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.errors import NonFiniteGradientError
-from fastnn.health.baseline import baseline_loss, chance
+from fastnn.health.baseline import baseline_loss, chance, share_learned
 from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
 from fastnn.health.stepwise import run_stepwise
@@ -120,15 +120,13 @@ class Course:
         loss = self._loss()
         predictions = model.predict(self._sample.held_out[0])
         outputs = predictions if isinstance(predictions, list) else [predictions]
-        rights, above = [], []
-        for target, output in zip(data.targets, outputs, strict=False):
-            right, lucky = share_right(target, output), chance(target)
-            if isfinite(right):
-                rights.append(right)
-                above.append((right - lucky) / (1.0 - lucky) if lucky < 1.0 else 0.0)
-        below = 1.0 - loss / self._baseline if self._baseline and isfinite(loss) else 0.0
-        learned = float(min(max(0.0, below, *above), 1.0))
-        return loss, float(np.mean(rights)) if rights else nan, learned
+        accuracies = [
+            (share_right(target, output), chance(target))
+            for target, output in zip(data.targets, outputs, strict=False)
+        ]
+        known = [pair for pair in accuracies if isfinite(pair[0])]
+        accuracy = float(np.mean([right for right, _ in known])) if known else nan
+        return loss, accuracy, share_learned(loss, self._baseline, known)
 
 
 def _in_short(error: NonFiniteGradientError) -> str:
