@@ -1,9 +1,39 @@
 /* Moves between the caller's rows and the blocked layout, and small passes over blocks. */
 
+/* One stage of a transposition: of rows `d` apart, the lanes of the upper one whose number has the bit d
+ * change places with those of the lower one that lack it. */
+#define FIRST_OF_1(l) ((l) & 1 ? VL + (l) - 1 : (l))
+#define SECOND_OF_1(l) ((l) & 1 ? VL + (l) : (l) + 1)
+#define FIRST_OF_2(l) ((l) & 2 ? VL + (l) - 2 : (l))
+#define SECOND_OF_2(l) ((l) & 2 ? VL + (l) : (l) + 2)
+#define FIRST_OF_4(l) ((l) & 4 ? VL + (l) - 4 : (l))
+#define SECOND_OF_4(l) ((l) & 4 ? VL + (l) : (l) + 4)
+#define FIRST_OF_8(l) ((l) & 8 ? VL + (l) - 8 : (l))
+#define SECOND_OF_8(l) ((l) & 8 ? VL + (l) : (l) + 8)
+#define EXCHANGE(d)                                          \
+    for (int r = 0; r < VL; r++)                             \
+        if (!(r & (d))) {                                    \
+            const vf a = m[r], b = m[r + (d)];               \
+            m[r] = SHUFFLE(a, b, FIRST_OF_##d);              \
+            m[r + (d)] = SHUFFLE(a, b, SECOND_OF_##d);       \
+        }
+
 /* (rows, 16) -> (16, 16): column r of the result is row r; columns from `rows` on are zero. */
 static void transpose(int64_t rows, const float *x, float *y) {
-    for (int i = 0; i < BLOCK; i++)
-        for (int r = 0; r < BLOCK; r++) y[i * BLOCK + r] = r < rows ? x[r * BLOCK + i] : 0.0f;
+    for (int i = 0; i < BLOCK; i += VL)
+        for (int r0 = 0; r0 < BLOCK; r0 += VL) {
+            vf m[VL];
+            for (int r = 0; r < VL; r++) m[r] = r0 + r < rows ? load(x + (r0 + r) * BLOCK + i) : (vf){0};
+            EXCHANGE(1)
+            EXCHANGE(2)
+#if VL > 4
+            EXCHANGE(4)
+#endif
+#if VL > 8
+            EXCHANGE(8)
+#endif
+            for (int r = 0; r < VL; r++) store(y + (i + r) * BLOCK + r0, m[r]);
+        }
 }
 
 static void add_bias(int64_t rows, const float *bias, float *x) {

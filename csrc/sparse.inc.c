@@ -25,6 +25,18 @@ INLINE void sparse_chain(const int nb, const int by_column, int64_t n, const uin
     }
 }
 
+/* Rows of a shuffled epoch lie anywhere in memory: they are called for while earlier ones are at work. */
+enum { ROWS_AHEAD = 3 };
+
+INLINE void call_for(const fnn_sparse *x, int64_t row, int64_t granule_0, int64_t granule_1) {
+    const uint16_t *granule = x->granule + row * (x->granules + 1);
+    const int64_t begin = x->start[row] + granule[granule_0], end = x->start[row] + granule[granule_1];
+    for (int64_t i = begin; i < end; i += 64 / (int64_t)sizeof(float)) {
+        __builtin_prefetch(x->value + i);
+        __builtin_prefetch(x->column + i);
+    }
+}
+
 /* `most` blocks at a time, then half as many, then single ones. */
 #define FOR_BLOCKS(most, blocks, CALL)                                                     \
     do {                                                                                   \
@@ -40,6 +52,7 @@ static void sparse_product(int64_t rows, const int64_t *order, const fnn_sparse 
 #define SPARSE_ROWS(nb)                                                                                 \
     for (int64_t g = 0; g < x->granules; g++)                                                           \
         for (int64_t r = 0; r < rows; r++) {                                                            \
+            if (r + ROWS_AHEAD < rows) call_for(x, order[r + ROWS_AHEAD], g, g + 1);                    \
             const uint16_t *granule = x->granule + order[r] * (x->granules + 1);                        \
             const int64_t first = x->start[order[r]] + granule[g];                                      \
             const int64_t n = granule[g + 1] - granule[g];                                              \
@@ -59,6 +72,7 @@ static void sparse_columns(int64_t rows, const int64_t *order, int64_t granule_0
     int32_t *start = out->start; /* while filling, start[k + 1] is column k's next free place */
     for (int64_t k = k0; k < k1; k++) start[k + 1] = 0;
     for (int64_t r = 0; r < rows; r++) {
+        if (r + ROWS_AHEAD < rows) call_for(x, order[r + ROWS_AHEAD], granule_0, granule_1);
         const uint16_t *granule = x->granule + order[r] * (x->granules + 1);
         const uint16_t *column = x->column + x->start[order[r]];
         for (int64_t i = granule[granule_0]; i < granule[granule_1]; i++) start[column[i] + 1]++;

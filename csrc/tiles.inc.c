@@ -91,6 +91,13 @@ INLINE void product_rows(const int by_column, int rows, int64_t blocks, int64_t 
     }
 }
 
+/* Rows of the next tile. A tile of one to three rows has too few chains to hide the latency of an addition:
+ * where one would be left over, the last two share their rows. */
+INLINE int64_t tile_rows(int64_t rows) {
+    if (rows <= MR) return rows;
+    return rows < MR + 4 && rows < 2 * MR ? (rows + 1) / 2 : MR;
+}
+
 /* C (rows, 16 * blocks) [+]= A (rows, K) B (K, 16 * blocks), A read by rows. */
 static void product(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
                     const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate) {
@@ -100,9 +107,11 @@ static void product(int64_t rows, int64_t blocks, int64_t K, const float *a, int
     }
     for (int64_t j = 0; j < blocks; j += NB) {
         const int64_t n = blocks - j < NB ? blocks - j : NB;
-        for (int64_t r = 0; r < rows; r += MR)
-            product_rows(0, rows - r < MR ? (int)(rows - r) : MR, n, K, a + r * BLOCK, a_block,
-                         b + j * b_block, b_block, c + j * c_block + r * BLOCK, c_block, accumulate);
+        for (int64_t r = 0, m; r < rows; r += m) {
+            m = tile_rows(rows - r);
+            product_rows(0, (int)m, n, K, a + r * BLOCK, a_block, b + j * b_block, b_block,
+                         c + j * c_block + r * BLOCK, c_block, accumulate);
+        }
     }
 }
 

@@ -56,4 +56,21 @@ INLINE vf vmin(vf a, vf b) { return blend(a < b, a, b); }
 INLINE vf vmax(vf a, vf b) { return blend(a > b, a, b); }
 INLINE vf vabs(vf a) { return from_bits(bits(a) & 0x7fffffff); }
 
+/* Lanes of two vectors in a new order: F(l) says which one comes to l; those of b count from VL on. */
+#if VL == 16
+#define LANES(F) F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)
+#elif VL == 8
+#define LANES(F) F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7)
+#else
+#define LANES(F) F(0), F(1), F(2), F(3)
+#endif
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(a, b, F) __builtin_shufflevector(a, b, LANES(F))
+#endif
+#endif
+#ifndef SHUFFLE /* GCC before 12 */
+#define SHUFFLE(a, b, F) __builtin_shuffle(a, b, (vi){LANES(F)})
+#endif
+
 #endif
