@@ -211,7 +211,7 @@ def test_race(folder: Path, fastnn_entrant: Entrant) -> None:
     for row in rows:
         own = row["entrants"]["fastnn"]
         assert row["remedies"] == ["BatchNorm", "clip 0.5"]
-        assert row["product_gflops"] == {"meter": 100.0}
+        assert row["product_gflops"] == [{"meter": 100.0}] * 2
         assert row["reference"] is None and row["left_out"] == {}
         assert len(own["seconds"]) == 2
         step = own["step_us"]
@@ -220,7 +220,7 @@ def test_race(folder: Path, fastnn_entrant: Entrant) -> None:
     assert said[0] == "full 40-24-16-10 BatchNorm clip 0.5 batch 32: checking losses"
     table = race.table(rows)
     assert "| full   | 40-24-16-10 | BatchNorm, clip 0.5 | 32 " in table
-    assert [line.split("|")[-3].strip() for line in table.splitlines()[2:4]] == [
+    assert [line.split("|")[-4].strip() for line in table.splitlines()[2:4]] == [
         "multiplied", "skipped",
     ]  # fmt: skip
     assert "100..100 GFLOP/s (meter, operands in cache)" in table
@@ -239,8 +239,22 @@ def test_ratios_are_of_paired_turns(folder: Path) -> None:
     table = race.table([row])
     assert "3.00x jax (2.00..3.00)" in table
     assert "Left out where there is a dash: sklearn (has no clip 0.5)." in table
-    step = 1 / job.steps
-    assert f"{job.flops / step / 100e9:.0%}" in table
+    seconds = job.flops * job.steps / 100e9
+    assert row["entrants"]["fastnn"]["share_of_peak"] == pytest.approx(
+        {"median": seconds, "min": seconds / 10, "max": seconds}
+    )
+    assert row["entrants"]["fastnn"]["at_peak"]["median"] == pytest.approx(3 / seconds)
+    assert f"| {seconds:.0%}" in table and f"| {3 / seconds:.2f}x" in table
+
+
+def test_products_with_zeros_can_be_left_out_of_the_arithmetic(folder: Path) -> None:
+    job = job_on(folder, "sparse")
+    x = np.load(job.x)[: job.rows]
+    first, second, last = 40 * 24, 24 * 16, 16 * 10
+    nonzero = np.count_nonzero(x) / x.size
+    assert 0.05 < nonzero < 0.5
+    wanted = 2 * job.batch * (2 * nonzero * first + 3 * (second + last))
+    assert job.flops_without_zeros() == pytest.approx(wanted, abs=1)
 
 
 def test_a_race_without_fastnn_has_no_figures_of_it(folder: Path) -> None:
@@ -317,7 +331,7 @@ def test_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFix
     assert written["benchmark"] == "race" and written["turns"] == 1
     assert written["machine"]["cpu"] in printed
     (row,) = written["results"]
-    assert set(row["product_gflops"]) == set(peak.RATES)
+    assert [set(turn) for turn in row["product_gflops"]] == [set(peak.RATES)]
     assert row["entrants"]["fastnn"]["skips_zeros"] is True  # MNIST
     assert race.table(written["results"]) in printed
 

@@ -11,8 +11,16 @@ from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
 
 
-def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[str, Any]]:
+def epochs(
+    entrants: Sequence[Entrant],
+    job: Job,
+    turns: int,
+    before: Callable[[], object] | None = None,
+) -> dict[str, dict[str, Any]]:
     """Time shuffled epochs in turn, after one each that is not counted.
+
+    Args:
+        before: Called before each turn.
 
     Returns:
         For each entrant: ``step_us`` (median, min, max over turns), ``first_epoch_s`` (with all
@@ -33,7 +41,8 @@ def epochs(entrants: Sequence[Entrant], job: Job, turns: int) -> dict[str, dict[
         seconds, found[entrant.name]["loss"] = entrant.epoch()
         return seconds
 
-    for entrant, times in zip(entrants, timing.in_turn(entrants, turns, train), strict=True):
+    figures = timing.in_turn(entrants, turns, train, before)
+    for entrant, times in zip(entrants, figures, strict=True):
         steps = [1e6 * seconds / job.steps for seconds in times]
         found[entrant.name] |= {
             "step_us": dataclasses.asdict(timing.Spread.of(steps)),
@@ -52,6 +61,25 @@ def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
             ratio = timing.speed_up(entrants[best]["seconds"], found["seconds"])
             found["versus_reference"] = dataclasses.asdict(ratio)
     return best
+
+
+def hold_against_peak(
+    entrants: dict[str, dict[str, Any]], reference: str | None, peak: Sequence[float], job: Job
+) -> None:
+    """Add ``share_of_peak`` to each entrant: the arithmetic of its products in the time of the
+    whole step, against the best rate of products in the same turn. And ``at_peak``: what
+    ``versus_reference`` would be if its products ran at that rate and nothing else took time.
+
+    Args:
+        peak: GFLOP/s, of each turn.
+    """
+    for found in entrants.values():
+        least = [1e-9 * found["flops_per_step"] * job.steps / rate for rate in peak]
+        share = timing.speed_up(least, found["seconds"])
+        found["share_of_peak"] = dataclasses.asdict(share)
+        if reference is not None:
+            bound = timing.speed_up(entrants[reference]["seconds"], least)
+            found["at_peak"] = dataclasses.asdict(bound)
 
 
 def run(
@@ -76,20 +104,28 @@ def run(
         say(f"{job.title}: checking losses")
         checks.check(able, job)
         say(f"{job.title}: racing")
-        rates = {meter.name: meter.product_rate() for meter in meters}
-        found = epochs(able, job, turns)
+        rates: list[dict[str, float]] = []
+
+        def measure(rates: list[dict[str, float]] = rates) -> None:
+            rates.append({meter.name: meter.product_rate() for meter in meters})
+
+        found = epochs(able, job, turns, measure)
         checks.check_epochs(found)
         for entrant in able:
-            found[entrant.name]["skips_zeros"] = entrant.skips_zeros()
+            own = found[entrant.name]
+            own["skips_zeros"] = entrant.skips_zeros()
+            own["flops_per_step"] = job.flops_without_zeros() if own["skips_zeros"] else job.flops
+        reference = rank(found)
+        if meters:
+            hold_against_peak(found, reference, [max(turn.values()) for turn in rates], job)
         rows.append(
             {
                 "data": job.data,
                 "net": job.net,
                 "remedies": list(job.remedies.values()),
                 "batch": job.batch,
-                "flops_per_step": job.flops,
                 "product_gflops": rates,
-                "reference": rank(found),
+                "reference": reference,
                 "entrants": found,
                 "left_out": {name: lacking for name, lacking in lacks.items() if lacking},
             }
@@ -99,13 +135,13 @@ def run(
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Median step times in microseconds, fastnn's speed against the fastest reference, whether it
-    skipped zeros, and, where it did not, its share of the best rate of products; then who was left
-    out, and what that rate is."""
+    skipped zeros, its share of the best rate of products, and what its speed would be at that
+    rate; then who was left out, and what that rate is."""
     names = list(dict.fromkeys(n for row in rows for n in (*row["entrants"], *row["left_out"])))
     fastnn = "fastnn" in names
     remedies = any(row["remedies"] for row in rows)
     head = ["data", "net", *["with"] * remedies, "batch", *(f"{name}, us" for name in names)]
-    head += ["fastnn is faster", "zeros", "share of peak"] * fastnn
+    head += ["fastnn is faster", "zeros", "share of peak", "at peak"] * fastnn
     lines = []
     for row in rows:
         line = [row["data"], row["net"], *[", ".join(row["remedies"])] * remedies]
@@ -121,11 +157,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _of_fastnn(row: dict[str, Any]) -> list[str]:
     own = row["entrants"]["fastnn"]
-    versus = report.ratio(own.get("versus_reference"), row["reference"])
-    if own["skips_zeros"]:
-        return [versus, "skipped", "-"]
-    gflops = row["flops_per_step"] / own["step_us"]["median"] / 1e3
-    return [versus, "multiplied", f"{gflops / max(row['product_gflops'].values()):.0%}"]
+    share, bound = own.get("share_of_peak"), own.get("at_peak")
+    return [
+        report.ratio(own.get("versus_reference"), row["reference"]),
+        "skipped" if own["skips_zeros"] else "multiplied",
+        "-" if share is None else f"{share['median']:.0%}",
+        "-" if bound is None else f"{bound['median']:.2f}x",
+    ]
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -137,12 +175,19 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     if lacking:
         reasons = (f"{name} (has no {', '.join(what)})" for name, what in lacking.items())
         notes.append(f"Left out where there is a dash: {'; '.join(reasons)}.")
-    if any(not row["entrants"].get("fastnn", {"skips_zeros": True})["skips_zeros"] for row in rows):
-        rates = [max(row["product_gflops"].items(), key=lambda item: item[1]) for row in rows]
-        low, high = min(rate for _, rate in rates), max(rate for _, rate in rates)
-        sources = sorted({source for source, _ in rates})
+    peaks = [
+        max(turn.items(), key=lambda item: item[1])
+        for row in rows
+        for turn in row["product_gflops"]
+        if turn
+    ]
+    if peaks and any("fastnn" in row["entrants"] for row in rows):
+        low, high = min(rate for _, rate in peaks), max(rate for _, rate in peaks)
+        sources = sorted({source for source, _ in peaks})
         notes.append(
-            "Peak: the best rate of float32 products measured before each row, "
-            f"{low:.0f}..{high:.0f} GFLOP/s ({' or '.join(sources)}, operands in cache)."
+            "Peak: the best rate of float32 products measured in each turn, "
+            f"{low:.0f}..{high:.0f} GFLOP/s ({' or '.join(sources)}, operands in cache). "
+            "At peak: how much faster fastnn would be if its products ran at that rate and "
+            "nothing else took time."
         )
     return notes

@@ -21,11 +21,20 @@ def enter(stack: ExitStack, crew: Sequence[tuple[str, int]]) -> list[Entrant]:
 
 
 def in_turn(
-    entrants: Sequence[Entrant], turns: int, act: Callable[[Entrant], float]
+    entrants: Sequence[Entrant],
+    turns: int,
+    act: Callable[[Entrant], float],
+    before: Callable[[], object] | None = None,
 ) -> list[list[float]]:
-    """Let each act once, A B C A B C ..., ``turns`` times; the seconds of each entrant's turns."""
+    """Let each act once, A B C A B C ..., ``turns`` times; the seconds of each entrant's turns.
+
+    Args:
+        before: Called before the first of each turn.
+    """
     seconds: list[list[float]] = [[] for _ in entrants]
     for _ in range(turns):
+        if before is not None:
+            before()
         for entrant, own in zip(entrants, seconds, strict=True):
             time.sleep(_SETTLE_SECONDS)
             own.append(act(entrant))

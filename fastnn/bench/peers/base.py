@@ -81,6 +81,12 @@ class Job:
         products = [a * b for a, b in itertools.pairwise(self.widths)]
         return 2 * self.batch * (3 * sum(products) - products[0])
 
+    def flops_without_zeros(self) -> int:
+        """The same without the products with zeros of the inputs, on average over the rows."""
+        x = np.load(self.x, mmap_mode="r")[: self.rows]
+        zeros: float = 1 - np.count_nonzero(x) / x.size
+        return self.flops - round(4 * self.batch * self.widths[0] * self.widths[1] * zeros)
+
 
 def start_weights(widths: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
     """Glorot-uniform kernels (in, out) and zero biases (out,) in turn, float32."""
