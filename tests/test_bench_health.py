@@ -339,11 +339,11 @@ def test_cures() -> None:
 
 
 def test_all_stages(tmp_path: Path) -> None:
-    halves = {"setting": [ORDINARY], "reporting": [dataclasses.replace(SLOW, seed=4)]}
+    parts = {"setting": [ORDINARY], "reporting": [dataclasses.replace(SLOW, seed=4)]}
     budget = labels.Budget(rows=9_000, epochs=2, test_rows=1_000)
     stages = ("labels", "diagnoses", "cures")
     said: list[str] = []
-    arguments = tmp_path, halves, budget, stages, 1, said.append, diagnosing.diagnose
+    arguments = tmp_path, parts, budget, stages, 1, said.append, diagnosing.diagnose
     result = measure(*arguments)
     assert result["labels"]["nets"] == 2 and result["labels"]["train"]["count"] == 1
     assert result["verdicts"]["setting"]["false_alarms"]["count"] == 0
@@ -364,7 +364,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "--out", str(tmp_path / "folder"), *options]) == 0
     assert "| factor " in capsys.readouterr().out
     written = json.loads(file.read_text())
-    assert written["labels"]["nets"] == 2 and written["budget"]["rows"] == 128
+    seeds = [seed for part in grid.SEEDS.values() for seed in part]
+    assert written["labels"]["nets"] == len(set(seeds)) == len(seeds)
+    assert written["budget"]["rows"] == 128
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 import fastnn as fnn
 from fastnn import datasets, initializers, layers, losses, optimizers, utils
-from fastnn.health import Report, diagnose
+from fastnn.health import Report, Thresholds, diagnose
+from fastnn.health.judge import learns, stages
+from fastnn.health.report import Progress
 
 Array = np.ndarray[Any, Any]
 
@@ -305,3 +307,32 @@ def test_a_report_is_plain_values(vanishing: tuple[fnn.Sequential, Report]) -> N
     assert [layer["name"] for layer in values["layers"]] == [each.name for each in report.layers]
     assert values["remedies"][0]["helped"] is True
     assert values["progress"][0]["steps"] == 100
+
+
+# How long a net is looked at
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "steps"),
+    [
+        (1, [100, 400, 1600]),
+        (32, [100, 400, 1600]),
+        (64, [100, 400, 800]),
+        (100, [100, 400, 512]),
+        (128, [100, 400]),
+        (512, [100, 400]),
+    ],
+)
+def test_larger_batches_see_no_more_rows_in_the_end(batch_size: int, steps: list[int]) -> None:
+    assert list(stages(100, batch_size)) == steps
+
+
+def test_what_counts_in_the_end_is_the_last_look() -> None:
+    limits = Thresholds(learned=0.9, rising=0.5, learned_surely=0.97)
+    seen = [Progress(100, 0.4, 1.0), Progress(400, 0.85, 1.0)]
+    assert learns(seen, False, limits) is None
+    assert learns(seen, True, limits) is True  # 0.85 + 0.5 * 0.45
+    assert learns([seen[0], Progress(400, 0.6, 1.0)], True, limits) is False
+    assert learns(seen[1:], True, limits) is False
+    assert learns([Progress(100, 0.98, 1.0)], False, limits) is True
+    assert learns([Progress(100, 0.98, 1.0, failed=True)], False, limits) is False

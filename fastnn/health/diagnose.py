@@ -14,13 +14,13 @@ from fastnn.health.copies import copied
 from fastnn.health.cures import Cures
 from fastnn.health.judge import (
     NOTHING,
-    STAGES,
     Suspicion,
     cause_of,
     in_spite_of,
     is_hopeless,
     judge_layers,
     learns,
+    stages,
 )
 from fastnn.health.loss import mismatch_of
 from fastnn.health.reference import reference_for
@@ -69,7 +69,8 @@ def diagnose(
         x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, and up to 4000 others, at most a fifth, to evaluate on.
         steps: Of each trial. While it is in doubt whether the net learns, it gets up to 16 times as
-            many, for some stand still for long before they learn.
+            many, for some stand still for long before they learn; 4 times with batches of 128 rows
+            or more, which see as many rows then.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
         seed: Of the rows that are drawn.
@@ -144,15 +145,16 @@ def _try(
     # Numbers may be too large even for a sound net: then it has learned nothing.
     reference = sound.hurry_on(steps) or 0.0
     progress = [Progress(steps, trial.learned, reference, trial.error is not None)]
-    learned = learns(progress, thresholds)
+    looks = stages(steps, batch_size)
+    learned = learns(progress, False, thresholds)
     if learned is None and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
-        total = STAGES[len(progress)] * steps
+        total = looks[len(progress)]
         further = total - progress[-1].steps
         own, reference = course.hurry_on(further), sound.hurry_on(further) or 0.0
         progress.append(Progress(total, own or 0.0, reference, own is None))
-        learned = learns(progress, thresholds)
+        learned = learns(progress, total == looks[-1], thresholds)
     return trial, tuple(progress), learned
 
 

@@ -12,9 +12,13 @@ from fastnn.health.report import LayerReport, Progress, Trial
 from fastnn.layers.base import Layer
 from fastnn.verdicts import Finding, Thresholds, findings
 
-STAGES = (1, 4, 16)
+_STAGES = (1, 4, 16)
 """A net is looked at after a trial and, if it is in doubt then whether it learns, after so many
 times its steps: some stand still for a thousand steps, and learn then."""
+
+_BATCH_SIZE = 32
+"""With larger batches a net gets no more rows in the last stage than with these: what it learns
+from more than an epoch or two comes too late."""
 
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
@@ -41,19 +45,30 @@ class Suspicion:
     cause: str
 
 
-def learns(progress: Sequence[Progress], thresholds: Thresholds) -> bool | None:
-    """Whether a net learns, by what it has learned so far; None if one must see more of it."""
-    last = progress[-1]
-    if last.failed:
+def stages(steps: int, batch_size: int) -> tuple[int, ...]:
+    """After how many steps to look at a net whose trial has ``steps``; fewer where it is clear."""
+    first, second, last = (factor * steps for factor in _STAGES)
+    last = min(last, last * _BATCH_SIZE // batch_size)
+    return (first, second, last) if last > second else (first, second)
+
+
+def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> bool | None:
+    """Whether a net learns, by what it has learned so far; None if one must see more of it.
+
+    Args:
+        last: There is no more to see.
+    """
+    now = progress[-1]
+    if now.failed:
         return False
-    if last.reference < NOTHING:
+    if now.reference < NOTHING:
         return True  # a sound net does no better
     shares = [each.learned / each.reference if each.reference else 0.0 for each in progress]
     share = shares[-1]
     if share >= thresholds.learned_surely:
         return True
-    if len(progress) == len(STAGES):
-        rise = max(0.0, share - shares[-2])
+    if last:
+        rise = max(0.0, share - shares[-2]) if len(shares) > 1 else 0.0
         return share + thresholds.rising * rise >= thresholds.learned
     return False if len(progress) > 1 and share < thresholds.hopeless else None
 

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--until", choices=STAGES, default=STAGES[-1], help="the last stage; all are done"
     )
     parser.add_argument(
-        "--count", type=int, default=grid.COUNT, help="nets of each half, 1 or more"
+        "--count", type=int, default=grid.COUNT, help="nets of each seed, 1 or more"
     )
     parser.add_argument("--processes", type=int, default=len(machine.cores()) or 1)
     defaults = Budget()
@@ -66,10 +66,13 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) < 1:
             raise ValueError(f"{name}: {getattr(options, name)} is not positive")
     budget = Budget(options.rows, options.epochs, options.test_rows)
-    halves = {half: grid.draw(seed, options.count) for half, seed in grid.SEEDS.items()}
+    parts = {
+        part: [case for seed in seeds for case in grid.draw(seed, options.count)]
+        for part, seeds in grid.SEEDS.items()
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     stages = STAGES[: STAGES.index(options.until) + 1]
-    result = measure(options.out, halves, budget, stages, options.processes, _say)
+    result = measure(options.out, parts, budget, stages, options.processes, _say)
     print("\n\n".join(f"## {title}\n\n{table}" for title, table in result.pop("tables").items()))
     if options.json is not None:
         report.write(options.json, {"machine": machine.describe(), **result})
@@ -78,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def measure(
     folder: Path,
-    halves: dict[str, list[grid.Case]],
+    parts: dict[str, list[grid.Case]],
     budget: Budget,
     stages: tuple[str, ...],
     processes: int,
@@ -89,7 +92,7 @@ def measure(
 
     Args:
         folder: Of the journals, ``labels.jsonl`` and so on.
-        halves: "setting" and "reporting" -> their nets.
+        parts: "setting" and "reporting" -> their nets.
         budget: Of each training.
         stages: A beginning of ``STAGES``.
         processes: That work at a time.
@@ -99,8 +102,8 @@ def measure(
     Returns:
         ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
     """
-    cases = {case.name: case for half in halves.values() for case in half}
-    setting, reporting = ([case.name for case in halves[h]] for h in ("setting", "reporting"))
+    cases = {case.name: case for part in parts.values() for case in part}
+    setting, reporting = ([case.name for case in parts[p]] for p in ("setting", "reporting"))
 
     def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
         jobs = {each: (cases[each], budget, *more) for each in chosen}
@@ -119,22 +122,22 @@ def measure(
         {name: labelled[name] for name in setting}, looked,
         diagnoses.verdict, Thresholds(), LADDERS,
     )  # fmt: skip
-    tables["Thresholds, from the setting half"] = thresholds.table(tried, Thresholds())
+    tables["Thresholds, from the setting part"] = thresholds.table(tried, Thresholds())
     result["thresholds"] = {"best": dataclasses.asdict(best), "tried": tried}
     found = stage("diagnoses", diagnoses.diagnosis, reporting, diagnose)
     verdicts = {
         "setting": {name: diagnoses.verdict(looked[name], Thresholds()) for name in setting},
         "reporting": {name: record["verdict"] for name, record in found.items()},
     }
-    for half, own in verdicts.items():
+    for part, own in verdicts.items():
         nets = confusion.outcomes(labelled, own)
-        tables[f"Verdicts, {half} half"] = confusion.table(nets)
-        result.setdefault("verdicts", {})[half] = confusion.to_dict(nets)
+        tables[f"Verdicts, {part} part"] = confusion.table(nets)
+        result.setdefault("verdicts", {})[part] = confusion.to_dict(nets)
     if "cures" not in stages:
         return result
     failing = [name for name in reporting if not labelled[name]["trains"]]
     cured = stage("cures", cures.cure, failing, diagnose).values()
-    tables["Remedies, reporting half"] = cures.table(cured)
+    tables["Remedies, reporting part"] = cures.table(cured)
     result["cures"] = cures.to_dict(cured)
     return result
 

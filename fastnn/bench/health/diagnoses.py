@@ -85,7 +85,7 @@ def verdict(record: Record, thresholds: Thresholds) -> str:
     look found none."""
     progress = tuple(Progress(**each) for each in record["progress"])
     for seen in range(1, len(progress) + 1):
-        learned = learns(progress[:seen], thresholds)
+        learned = learns(progress[:seen], seen == len(progress), thresholds)
         if learned:
             return "healthy"
         if learned is False:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-SEEDS = {"setting": 1, "reporting": 2}
-"""The halves: thresholds are set on one, and shares reported on the other."""
+SEEDS = {"setting": (1, 2), "reporting": (3,)}
+"""The parts: thresholds and rules are set on one, and shares reported of the other. A seed whose
+nets anybody has looked at is one of the setting part from then on."""
 
 COUNT = 200
-"""Nets of a half."""
+"""Nets of a seed."""
 
 ORDINARY_RATES = {"sgd": 0.1, "momentum": 0.03, "rmsprop": 1e-3, "adam": 1e-3}
 """Learning rates that suit MNIST; the factor ``rate`` multiplies them."""

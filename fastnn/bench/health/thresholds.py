@@ -1,4 +1,4 @@
-"""Thresholds from evidence: a search one threshold at a time, on the nets of the setting half."""
+"""Thresholds from evidence: a search one threshold at a time, on the nets of the setting part."""
 
 from __future__ import annotations
 
