@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn.bench import checks, peak, peers, predict, race, reference, remedies, suites, timing
+from fastnn.bench import (
+    checks,
+    peak,
+    peers,
+    predict,
+    race,
+    reference,
+    remedies,
+    statistics,
+    suites,
+    timing,
+)
 from fastnn.bench.cli import main
 from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
@@ -316,6 +327,23 @@ def test_what_is_timed_for_the_rate_is_a_product() -> None:
         for blocks in (product.x, product.kernel, product.y)
     )
     np.testing.assert_allclose(y[:rows], x[:rows] @ kernel[:inputs], atol=1e-4)
+
+
+def test_interval_of_a_median() -> None:
+    figures = [float(i) for i in range(25)]
+    # of 25 fair coins, 7 or fewer show heads with a probability of 2.2 %, 8 or fewer of 5.4 %
+    assert timing.Median.of(figures[::-1]) == timing.Median(12.0, 7.0, 17.0)
+    assert timing.Median.of([3.0, 1.0, 2.0]) == timing.Median(2.0, 1.0, 3.0)
+    assert timing.Median.of([4.0]) == timing.Median(4.0, 4.0, 4.0)
+
+
+def test_costs_of_statistics(tmp_path: Path) -> None:
+    rows = statistics.run(["mnist"], [(784, 8, 10)], [32], 200, tmp_path, 1, 2, lambda text: None)
+    (row,) = rows
+    assert row["net"] == "784-8-10" and row["batch"] == 32
+    assert set(row["costs"]) == set(statistics.EVERY)
+    table = statistics.table(rows)
+    assert "every 50 (95 %)" in table and table.count("%..") == len(statistics.EVERY)
 
 
 # The command

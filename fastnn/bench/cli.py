@@ -63,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
     command.add_argument("--nets", type=_words, default=(*_NETS, "784-512-512-512-10"))
     command.add_argument("--batches", type=_numbers, default=_BATCHES[:2])
-    command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
+    command.add_argument("--rows", type=_number, default=12_800, help="rows of an epoch")
     command.add_argument("--threads", type=_number, default=2)
-    command.add_argument("--turns", type=_number, default=9, help="timed turns")
+    command.add_argument("--turns", type=_number, default=25, help="timed turns")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
     command = commands.add_parser("sweep", help="batch by width, short epochs")

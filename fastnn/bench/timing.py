@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +53,33 @@ class Spread:
     @classmethod
     def of(cls, figures: Sequence[float]) -> Spread:
         return cls(statistics.median(figures), min(figures), max(figures))
+
+
+@dataclass(frozen=True)
+class Median:
+    """Median of some figures, and an interval that holds that of all there could be, at 95 %.
+
+    The interval goes from figure to figure, in order of size: so many of each side of the median
+    as a binomial distribution asks for. No assumption is made of how they are distributed.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> Median:
+        ordered, n = sorted(figures), len(figures)
+        outside = 0
+        while outside < n // 2 and 2 * _below(outside, n) <= 0.05:
+            outside += 1
+        outside = max(0, outside - 1)
+        return cls(statistics.median(ordered), ordered[outside], ordered[n - 1 - outside])
+
+
+def _below(count: int, n: int) -> float:
+    """Probability that at most so many of n fair coins show heads."""
+    return sum(math.comb(n, heads) for heads in range(count + 1)) / float(2**n)
 
 
 def speed_up(slow: Sequence[float], fast: Sequence[float]) -> Spread:
