@@ -16,9 +16,9 @@ _STAGES = (1, 4, 16)
 """A net is looked at after a trial and, if it is in doubt then whether it learns, after so many
 times its steps: some stand still for a thousand steps, and learn then."""
 
-_BATCH_SIZE = 32
+_BATCH_SIZE = 64
 """With larger batches a net gets no more rows in the last stage than with these: what it learns
-from more than an epoch or two comes too late."""
+only after some epochs comes too late."""
 
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
