@@ -20,7 +20,7 @@ from fastnn.cli import main
 from fastnn.cli.output import replacing, write_json
 
 RNG = np.random.default_rng(0)
-FASTNN = [sys.executable, "-c", "import sys; from fastnn.cli import main; sys.exit(main())"]
+FASTNN = [sys.executable, "-m", "fastnn"]
 
 
 @pytest.fixture(autouse=True)
@@ -364,3 +364,10 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise KeyError
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_the_package_can_be_run() -> None:
+    done = subprocess.run(
+        [*FASTNN, "--version"], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert done.stdout.strip() == f"fastnn {fastnn.__version__}"

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "fastnn"
 
 # From the top down: a module may import its own floor and those below.
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"bench"},
     {"__init__", "plots", "datasets"},
