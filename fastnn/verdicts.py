@@ -44,9 +44,9 @@ class Thresholds:
     large_steps: float = 0.2
     small_steps: float = 1e-6
     learned_surely: float = 0.97
-    learned: float = 0.935
-    rising: float = 0.3
-    hopeless: float = 0.1
+    learned: float = 0.94
+    rising: float = 0.4
+    hopeless: float = 0.2
 
 
 @dataclass(frozen=True)
