@@ -32,7 +32,7 @@ class Thresholds:
         learned_surely: A net that has learned so much, as a share of what a sound net has learned
             from the same batches, is healthy; no need to see more of it.
         learned: What it must have learned, likewise, when the last has been seen of it.
-        rising: So much of what it has risen by since it was looked at before is added to that.
+        rising: So much of what it rises by when the steps double is added to that.
         hopeless: Less than this after four times the steps of a trial is the end.
     """
 

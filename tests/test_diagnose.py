@@ -315,10 +315,10 @@ def test_a_report_is_plain_values(vanishing: tuple[fnn.Sequential, Report]) -> N
 @pytest.mark.parametrize(
     ("batch_size", "steps"),
     [
-        (1, [100, 400, 1600]),
-        (32, [100, 400, 1600]),
+        (1, [100, 400, 1600, 3200]),
+        (32, [100, 400, 1600, 3200]),
+        (40, [100, 400, 1600, 2560]),
         (64, [100, 400, 1600]),
-        (100, [100, 400, 1024]),
         (128, [100, 400, 800]),
         (256, [100, 400]),
         (512, [100, 400]),
@@ -332,7 +332,8 @@ def test_what_counts_in_the_end_is_the_last_look() -> None:
     limits = Thresholds(learned=0.9, rising=0.5, learned_surely=0.97)
     seen = [Progress(100, 0.4, 1.0), Progress(400, 0.85, 1.0)]
     assert learns(seen, False, limits) is None
-    assert learns(seen, True, limits) is True  # 0.85 + 0.5 * 0.45
+    assert learns(seen, True, limits) is True  # 0.85 + 0.5 * 0.45 / 2: two doublings
+    assert learns([seen[0], Progress(400, 0.78, 1.0)], True, limits) is False  # 0.875
     assert learns([seen[0], Progress(400, 0.6, 1.0)], True, limits) is False
     assert learns(seen[1:], True, limits) is False
     assert learns([Progress(100, 0.98, 1.0)], False, limits) is True

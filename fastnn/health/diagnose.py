@@ -68,9 +68,9 @@ def diagnose(
         model: Compiled. Its weights are those that the trial begins with.
         x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, and up to 8000 others, at most a fifth, to evaluate on.
-        steps: Of each trial. While it is in doubt whether the net learns, it gets up to 16 times as
-            many, for some stand still for long before they learn; with batches of more than 64
-            rows, as many as give it the rows that it had with 64.
+        steps: Of each trial. While it is in doubt whether the net learns, it gets up to 32 times as
+            many, for some stand still for long before they learn; with batches of more than 32
+            rows, as many as give it the rows that it would have with 32.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
         seed: Of the rows that are drawn.

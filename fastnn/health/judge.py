@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, log2
 
 from fastnn.health.report import LayerReport, Progress, Trial
 from fastnn.layers.base import Layer
 from fastnn.verdicts import Finding, Thresholds, findings
 
-_STAGES = (1, 4, 16)
+_STAGES = (1, 4, 16, 32)
 """A net is looked at after a trial and, if it is in doubt then whether it learns, after so many
 times its steps: some stand still for a thousand steps, and learn then."""
 
-_BATCH_SIZE = 64
-"""With larger batches a net gets no more rows in the last stage than with these: what it learns
-only after some epochs comes too late."""
+_BATCH_SIZE = 32
+"""With larger batches a net gets no more rows in all than with these: what it learns from more than
+an epoch or two comes too late."""
 
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
@@ -47,9 +47,10 @@ class Suspicion:
 
 def stages(steps: int, batch_size: int) -> tuple[int, ...]:
     """After how many steps to look at a net whose trial has ``steps``; fewer where it is clear."""
-    first, second, last = (factor * steps for factor in _STAGES)
-    last = min(last, last * _BATCH_SIZE // batch_size)
-    return (first, second, last) if last > second else (first, second)
+    *factors, last = _STAGES
+    end = min(last * steps, last * steps * _BATCH_SIZE // batch_size)
+    early = [factor * steps for factor in factors if factor <= 4 or factor * steps < end]
+    return (*early, end) if end > early[-1] else tuple(early)
 
 
 def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> bool | None:
@@ -68,9 +69,16 @@ def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> 
     if share >= thresholds.learned_surely:
         return True
     if last:
-        rise = max(0.0, share - shares[-2]) if len(shares) > 1 else 0.0
-        return share + thresholds.rising * rise >= thresholds.learned
+        return share + thresholds.rising * _rise(progress, shares) >= thresholds.learned
     return False if len(progress) > 1 and share < thresholds.hopeless else None
+
+
+def _rise(progress: Sequence[Progress], shares: Sequence[float]) -> float:
+    """By how much the share rises when the steps double."""
+    if len(progress) < 2:
+        return 0.0
+    doublings = log2(progress[-1].steps / progress[-2].steps)
+    return max(0.0, shares[-1] - shares[-2]) / doublings
 
 
 def is_hopeless(trial: Trial) -> bool:
