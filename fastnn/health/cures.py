@@ -32,16 +32,24 @@ _ROUNDS = 2
 _PARTNERS = 4
 """To the best change, so many others are added in each round."""
 
+_FEWEST = 5
+"""Steps of a trial, however few rows they are to see."""
+
+_EVERY = 5
+"""Steps of the model's batches of which the statistics of one are taken."""
+
 _Tried = tuple[Change, Trial]
 
 
 class Cures:
-    """Tries changes, all on the same rows.
+    """Tries changes, all on the same rows: one with larger batches for fewer steps, for it is as
+    many epochs that a user will train with or without it.
 
     Args:
         model: A copy of the user's, with the weights of the beginning; it stays as it is.
         untreated: Its trial.
         reference: What a sound net learned in one.
+        steps, batch_size: Of a trial of the model as it is.
     """
 
     def __init__(
@@ -85,13 +93,15 @@ class Cures:
 
     def _try(self, change: Change, part: int = 1) -> Trial:
         arguments = change.fit_arguments()
-        rows = arguments.get("batch_size", self._batch_size)
+        batch_size = arguments.get("batch_size", self._batch_size)
+        rows = self._steps * self._batch_size // part
+        every = max(1, _EVERY * self._batch_size // batch_size)
         try:
-            course = Course(change.apply(self._model), self._sample, rows, every=5)
+            course = Course(change.apply(self._model), self._sample, batch_size, every)
         except ValueError as error:
             # Labels of the wrong kind, which this change does not mend.
-            return Trial((), error=str(error))
-        return course.go_on(max(1, self._steps // part))
+            return Trial((), error=str(error), batch_size=batch_size)
+        return course.go_on(max(_FEWEST, rows // batch_size))
 
     def _remedy(self, change: Change, trial: Trial) -> Remedy:
         helped = trial.error is None and trial.learned >= self._untreated.learned + MARGIN

@@ -71,7 +71,7 @@ class Course:
         loss, accuracy, learned = (nan, nan, 0.0) if self._error else self._evaluate()
         return Trial(
             tuple(self._losses), loss, accuracy, gradient_ratio(self._observed), self._error,
-            tuple(self._observed), learned,
+            tuple(self._observed), learned, self._batch_size,
         )  # fmt: skip
 
     def hurry_on(self, steps: int) -> float | None:

@@ -1,0 +1,64 @@
+"""How changes are tried and ranked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import fastnn as fnn
+from fastnn import layers, optimizers
+from fastnn.health.changes import Change
+from fastnn.health.cures import Cures
+from fastnn.health.report import Remedy, Trial
+from fastnn.health.sample import draw
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((6000, 6)).astype(np.float32)
+CLASSES = (X[:, 0] + X[:, 1] > 0).astype(int) + (X[:, 2] > 0)
+SAMPLE = draw(X, CLASSES, None, len(X), 4000, 1000, seed=0)
+
+
+def model(rate: float = 1e-2) -> fnn.Sequential:
+    fnn.utils.set_random_seed(0)
+    result = fnn.Sequential([layers.Input((6,)), layers.Dense(3, "softmax")])
+    result.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    return result
+
+
+def in_batches_of(rows: int) -> Change:
+    return Change(
+        f"batch_size_{rows}", "", "batch_size", fit_arguments=lambda: {"batch_size": rows}
+    )
+
+
+def tried(changes: list[Change], **settings: Any) -> dict[str, Remedy]:
+    arguments = {"steps": 40, "batch_size": 32, "reference": 0.0, **settings}
+    cures = Cures(model(), Trial((), learned=0.0), sample=SAMPLE, **arguments)
+    return {remedy.name: remedy for remedy in cures.try_all(changes)}
+
+
+def trial_of(remedy: Remedy) -> Trial:
+    assert remedy.trial is not None
+    return remedy.trial
+
+
+def test_all_see_as_many_rows() -> None:
+    found = tried([Change("same", "", ""), in_batches_of(128), in_batches_of(8)])
+    steps = {name: len(trial_of(remedy).losses) for name, remedy in found.items()}
+    assert steps == {"same": 40, "batch_size_128": 10, "batch_size_8": 160}
+    # And as many figures of it.
+    seen = [len(trial_of(remedy).steps) for remedy in found.values()]
+    assert max(seen) <= 10 and min(seen) >= 8
+    assert trial_of(found["batch_size_128"]).batch_size == 128
+
+
+def test_only_the_best_see_more_than_a_third() -> None:
+    found = tried([in_batches_of(rows) for rows in range(16, 24)])
+    rows = [len(trial_of(r).losses) * trial_of(r).batch_size for r in found.values()]
+    assert min(rows[:6]) > 1280 - 24 and max(rows[6:]) <= 1280 // 3
+
+
+def test_a_few_steps_at_least() -> None:
+    found = tried([in_batches_of(1280)])
+    assert len(trial_of(found["batch_size_1280"]).losses) == 5
