@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import fastnn as fnn
+import fastnn.health.cures
 from fastnn import layers, optimizers
+from fastnn.health.attempt import Attempt
+from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change
 from fastnn.health.cures import Cures
+from fastnn.health.plain import plain
 from fastnn.health.report import Remedy, Trial
 from fastnn.health.sample import draw
 
@@ -21,7 +26,7 @@ SAMPLE = draw(X, CLASSES, None, len(X), 4000, 1000, seed=0)
 
 def model(rate: float = 1e-2) -> fnn.Sequential:
     fnn.utils.set_random_seed(0)
-    result = fnn.Sequential([layers.Input((6,)), layers.Dense(3, "softmax")])
+    result = fnn.Sequential([layers.Input((6,)), layers.Dense(3, "softmax", name="dense")])
     result.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy")
     return result
 
@@ -30,6 +35,13 @@ def in_batches_of(rows: int) -> Change:
     return Change(
         f"batch_size_{rows}", "", "batch_size", fit_arguments=lambda: {"batch_size": rows}
     )
+
+
+def faster(rate: float) -> Change:
+    def edit(blueprint: Blueprint) -> Blueprint:
+        return replace(blueprint, optimizer=optimizers.Adam(rate))
+
+    return Change(f"rate_{rate}", "", "rate", edit)
 
 
 def tried(changes: list[Change], **settings: Any) -> dict[str, Remedy]:
@@ -44,7 +56,9 @@ def trial_of(remedy: Remedy) -> Trial:
 
 
 def test_all_see_as_many_rows() -> None:
-    found = tried([Change("same", "", ""), in_batches_of(128), in_batches_of(8)])
+    found = tried(
+        [Change("same", "", "", lambda blueprint: blueprint), in_batches_of(128), in_batches_of(8)]
+    )
     steps = {name: len(trial_of(remedy).losses) for name, remedy in found.items()}
     assert steps == {"same": 40, "batch_size_128": 10, "batch_size_8": 160}
     # And as many figures of it.
@@ -62,3 +76,23 @@ def test_only_the_best_see_more_than_a_third() -> None:
 def test_a_few_steps_at_least() -> None:
     found = tried([in_batches_of(1280)])
     assert len(trial_of(found["batch_size_1280"]).losses) == 5
+
+
+def test_what_only_says_how_long_to_train_has_the_trial_of_the_untreated_net() -> None:
+    stopping = Change("early_stopping", "", "", fit_arguments=lambda: {"callbacks": []})
+    untreated = Trial((2.0, 1.0), 0.9)
+    cures = Cures(model(), untreated, 0.0, SAMPLE, 40, 32)
+    (remedy,) = cures.try_all([stopping])
+    assert remedy.trial is untreated and not remedy.helped
+
+
+def test_an_attempt_that_goes_on_is_one_that_never_stopped(monkeypatch: Any) -> None:
+    changes = [faster(rate) for rate in (1e-4, 1e-3, 1e-2, 1e-1)]
+    at_once = {
+        change.name: plain(Attempt(change, Blueprint.of(model()), SAMPLE, 32).go_on(1280).trial)
+        for change in changes
+    }
+    assert {name: plain(remedy.trial) for name, remedy in tried(changes).items()} == at_once
+    # Nor does it matter that there was no memory to wait in.
+    monkeypatch.setattr(fastnn.health.cures, "_MOST_WEIGHTS", 0)
+    assert {name: plain(remedy.trial) for name, remedy in tried(changes).items()} == at_once

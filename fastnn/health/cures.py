@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
+from fastnn.health.attempt import Attempt
+from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change, combine
 from fastnn.health.report import Remedy, Trial
 from fastnn.health.sample import Sample
-from fastnn.health.trial import Course
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -32,13 +33,11 @@ _ROUNDS = 2
 _PARTNERS = 4
 """To the best change, so many others are added in each round."""
 
-_FEWEST = 5
-"""Steps of a trial, however few rows they are to see."""
+_WHOLE_OF_PARTNERS = 2
+"""Of them, so many are tried for a whole trial."""
 
-_EVERY = 5
-"""Steps of the model's batches of which the statistics of one are taken."""
-
-_Tried = tuple[Change, Trial]
+_MOST_WEIGHTS = 2**26
+"""Of nets that wait in memory to go on: with an optimizer's two slots, 0.8 GB."""
 
 
 class Cures:
@@ -62,46 +61,46 @@ class Cures:
         batch_size: int,
     ) -> None:
         self._model, self._untreated, self._reference = model, untreated, reference
-        self._sample, self._steps, self._batch_size = sample, steps, batch_size
+        self._blueprint = Blueprint.of(model)
+        self._sample, self._rows, self._batch_size = sample, steps * batch_size, batch_size
+        self._waiting = _MOST_WEIGHTS // max(1, sum(weight.size for weight in model.weights))
 
     def try_all(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
         """All, and combinations of those that did best: the best first, the useless last."""
-        screened = _ranked([(change, self._try(change, _SCREENING)) for change in changes])
-        whole = _ranked([(change, self._try(change)) for change, _ in screened[:_WHOLE]])
-        combined = self._combine(whole, [change for change, _ in [*whole, *screened[_WHOLE:]]])
+        whole, others = self._race([each for each in changes if each.changes_steps], _WHOLE)
+        self._combine(whole, others)
         remedies = [
-            self._remedy(*tried) for tried in [*_ranked(whole + combined), *screened[_WHOLE:]]
+            *(self._remedy(each.change, each.trial) for each in [*_ranked(whole), *others]),
+            *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
         ]
         return (*(r for r in remedies if r.helped), *(r for r in remedies if not r.helped))
 
-    def _combine(self, whole: Sequence[_Tried], changes: Sequence[Change]) -> list[_Tried]:
-        tried: list[_Tried] = []
+    def _race(self, changes: Sequence[Change], whole: int) -> tuple[list[Attempt], list[Attempt]]:
+        """So many of them after a whole trial, and the others after a part of one; best first."""
+        found: list[Attempt] = []
+        for change in changes:
+            attempt = Attempt(change, self._blueprint, self._sample, self._batch_size)
+            found = _ranked([*found, attempt.go_on(self._rows // _SCREENING)])
+            for each in found[min(whole, self._waiting) :]:
+                each.rest()
+        return _ranked([each.go_on(self._rows) for each in found[:whole]]), found[whole:]
+
+    def _combine(self, whole: list[Attempt], others: list[Attempt]) -> None:
+        """Add combinations with the best one to both."""
+        changes = [each.change for each in [*whole, *others]]
         best = whole[0] if whole else None
         for _ in range(_ROUNDS):
-            if best is None or best[1].learned >= CURED * self._reference:
+            if best is None or best.trial.learned >= CURED * self._reference:
                 break
-            found = [
-                (both, self._try(both))
-                for both in (combine(best[0], other) for other in _partners(best[0], changes))
-            ]
-            tried += found
+            partners = _partners(best.change, changes)
+            both = [combine(best.change, each) for each in partners]
+            found, further = self._race(both, _WHOLE_OF_PARTNERS)
+            whole += found
+            others += further
             better = _ranked([best, *found])[0]
             if better is best:
                 break
             best = better
-        return tried
-
-    def _try(self, change: Change, part: int = 1) -> Trial:
-        arguments = change.fit_arguments()
-        batch_size = arguments.get("batch_size", self._batch_size)
-        rows = self._steps * self._batch_size // part
-        every = max(1, _EVERY * self._batch_size // batch_size)
-        try:
-            course = Course(change.apply(self._model), self._sample, batch_size, every)
-        except ValueError as error:
-            # Labels of the wrong kind, which this change does not mend.
-            return Trial((), error=str(error), batch_size=batch_size)
-        return course.go_on(max(_FEWEST, rows // batch_size))
 
     def _remedy(self, change: Change, trial: Trial) -> Remedy:
         helped = trial.error is None and trial.learned >= self._untreated.learned + MARGIN
@@ -111,8 +110,8 @@ class Cures:
         )  # fmt: skip
 
 
-def _ranked(tried: Sequence[_Tried]) -> list[_Tried]:
-    return sorted(tried, key=lambda pair: _merit(pair[1]), reverse=True)
+def _ranked(attempts: Sequence[Attempt]) -> list[Attempt]:
+    return sorted(attempts, key=lambda each: _merit(each.trial), reverse=True)
 
 
 def _merit(trial: Trial) -> tuple[float, float]:
