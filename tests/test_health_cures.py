@@ -45,7 +45,7 @@ def faster(rate: float) -> Change:
 
 
 def tried(changes: list[Change], **settings: Any) -> dict[str, Remedy]:
-    arguments = {"steps": 40, "batch_size": 32, "reference": 0.0, **settings}
+    arguments = {"steps": 40, "batch_size": 32, "reference": 0.0, "verdict": "", **settings}
     cures = Cures(model(), Trial((), learned=0.0), sample=SAMPLE, **arguments)
     return {remedy.name: remedy for remedy in cures.try_all(changes)}
 
@@ -81,7 +81,7 @@ def test_a_few_steps_at_least() -> None:
 def test_what_only_says_how_long_to_train_has_the_trial_of_the_untreated_net() -> None:
     stopping = Change("early_stopping", "", "", fit_arguments=lambda: {"callbacks": []})
     untreated = Trial((2.0, 1.0), 0.9)
-    cures = Cures(model(), untreated, 0.0, SAMPLE, 40, 32)
+    cures = Cures(model(), untreated, "vanishing", 0.0, SAMPLE, 40, 32)
     (remedy,) = cures.try_all([stopping])
     assert remedy.trial is untreated and not remedy.helped
 

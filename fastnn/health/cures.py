@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from fastnn.health.attempt import Attempt
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change, combine
+from fastnn.health.ranking import ranked, recommended
 from fastnn.health.report import Remedy, Trial
-from fastnn.health.sample import Sample
+from fastnn.health.sample import Sample, n_rows_of
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -47,6 +47,7 @@ class Cures:
     Args:
         model: A copy of the user's, with the weights of the beginning; it stays as it is.
         untreated: Its trial.
+        verdict: On it.
         reference: What a sound net learned in one.
         steps, batch_size: Of a trial of the model as it is.
     """
@@ -55,12 +56,14 @@ class Cures:
         self,
         model: Model,
         untreated: Trial,
+        verdict: str,
         reference: float,
         sample: Sample,
         steps: int,
         batch_size: int,
     ) -> None:
         self._model, self._untreated, self._reference = model, untreated, reference
+        self._verdict = verdict
         self._blueprint = Blueprint.of(model)
         self._sample, self._rows, self._batch_size = sample, steps * batch_size, batch_size
         self._waiting = _MOST_WEIGHTS // max(1, sum(weight.size for weight in model.weights))
@@ -69,8 +72,9 @@ class Cures:
         """All, and combinations of those that did best: the best first, the useless last."""
         whole, others = self._race([each for each in changes if each.changes_steps], _WHOLE)
         self._combine(whole, others)
+        best_first = recommended(whole, self._verdict, n_rows_of(self._sample.held_out[0]))
         remedies = [
-            *(self._remedy(each.change, each.trial) for each in [*_ranked(whole), *others]),
+            *(self._remedy(each.change, each.trial) for each in [*best_first, *others]),
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
         ]
         return (*(r for r in remedies if r.helped), *(r for r in remedies if not r.helped))
@@ -80,10 +84,10 @@ class Cures:
         found: list[Attempt] = []
         for change in changes:
             attempt = Attempt(change, self._blueprint, self._sample, self._batch_size)
-            found = _ranked([*found, attempt.go_on(self._rows // _SCREENING)])
+            found = ranked([*found, attempt.go_on(self._rows // _SCREENING)])
             for each in found[min(whole, self._waiting) :]:
                 each.rest()
-        return _ranked([each.go_on(self._rows) for each in found[:whole]]), found[whole:]
+        return ranked([each.go_on(self._rows) for each in found[:whole]]), found[whole:]
 
     def _combine(self, whole: list[Attempt], others: list[Attempt]) -> None:
         """Add combinations with the best one to both."""
@@ -97,7 +101,7 @@ class Cures:
             found, further = self._race(both, _WHOLE_OF_PARTNERS)
             whole += found
             others += further
-            better = _ranked([best, *found])[0]
+            better = ranked([best, *found])[0]
             if better is best:
                 break
             best = better
@@ -108,15 +112,6 @@ class Cures:
             change.name, change.change, trial, helped, lambda: change.apply(self._model),
             change.fit_arguments,
         )  # fmt: skip
-
-
-def _ranked(attempts: Sequence[Attempt]) -> list[Attempt]:
-    return sorted(attempts, key=lambda each: _merit(each.trial), reverse=True)
-
-
-def _merit(trial: Trial) -> tuple[float, float]:
-    """More is better: what was learned; if nothing was, the loss decides."""
-    return trial.learned, -trial.loss if isfinite(trial.loss) else -inf
 
 
 def _partners(best: Change, changes: Sequence[Change]) -> list[Change]:

@@ -103,7 +103,7 @@ def diagnose(
         if remedies and verdict != "healthy":
             reference = progress[0].reference if progress else 1.0
             smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            cures = Cures(probed, untreated, reference, smaller, steps, batch_size)
+            cures = Cures(probed, untreated, verdict, reference, smaller, steps, batch_size)
             tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name,
