@@ -45,7 +45,7 @@ def report_page(report: Report) -> str:
         _section(
             "Remedies",
             "Tried on copies of the model, on the same rows: the best on as many as the untreated "
-            "net saw, the others on a third of them.",
+            "net saw, the others on a part of them.",
             remedy_cards(report),
         ),
     )
