@@ -125,7 +125,7 @@ def test_steps_batch_size_and_seed(run: Any, tmp_path: Path) -> None:
     for options in ([], ["--threads", "1"], ["--seed", "1"]):
         run(*SOUND, "--steps", 50, "--batch-size", 8, *options, "--json", path)
         report = json.loads(path.read_text())
-        assert report["batch_size"] == 8
+        assert report["untreated"]["batch_size"] == 8
         losses.append(report["untreated"]["losses"])
         assert len(losses[-1]) == 50
     assert losses[0] == losses[1] != losses[2]
