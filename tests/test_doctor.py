@@ -192,6 +192,7 @@ def test_a_saved_model_keeps_its_optimizer(run: Any, folder: Path, tmp_path: Pat
 
 
 def test_a_saved_model_is_cured(run: Any, folder: Path, tmp_path: Path) -> None:
+    fastnn.utils.set_random_seed(0)
     path = tmp_path / "sick.safetensors"
     layers = [Input((3,)), Dense(8, "relu"), Dense(3, "softmax")]
     model = fastnn.Sequential(layers)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def attempts(**learned: float) -> list[Attempt]:
     found = []
     for name, value in learned.items():
         category = name.replace("__", "+")
-        attempt = Attempt(Change(category, "", category), blueprint, SAMPLE, 5)
+        attempt = Attempt(Change(category, "", category), blueprint, SAMPLE, 10, 5)
         attempt.trial = Trial((), 1.0 - value, learned=value)
         found.append(attempt)
     return found

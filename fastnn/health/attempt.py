@@ -8,7 +8,7 @@ from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
 from fastnn.health.trial import Course
 
-FEWEST = 5
+_FEWEST = 5
 """Steps of an attempt, however few rows it is to see."""
 
 _EVERY = 5
@@ -20,32 +20,36 @@ class Attempt:
 
     Args:
         blueprint: Of the model with the weights of the beginning.
-        batch_size: Rows of its steps, if the change does not say other.
+        steps, batch_size: Of a whole trial, if the change does not say other. With batches of
+            another size it takes as many steps as there are in those rows.
 
     Attributes:
         trial: What came of it so far.
     """
 
     def __init__(
-        self, change: Change, blueprint: Blueprint, sample: Sample, batch_size: int
+        self, change: Change, blueprint: Blueprint, sample: Sample, steps: int, batch_size: int
     ) -> None:
         self.change = change
         self._blueprint, self._sample = blueprint, sample
         self._batch_size: int = change.fit_arguments().get("batch_size", batch_size)
         self._every = max(1, _EVERY * batch_size // self._batch_size)
         self.trial = Trial((), batch_size=self._batch_size)
+        self._rows = steps * batch_size
         self._course: Course | None = None
         self._steps = 0
 
-    def go_on(self, rows: int) -> Attempt:
-        """Until it has seen so many rows since the beginning; returns itself."""
+    def go_on(self, part: int = 1) -> Attempt:
+        """To the end of such a part of a trial, a third for 3, or to the first step after which its
+        outcome says something; returns itself."""
         try:
             course = self._course or self._begin()
         except ValueError as error:
             # Labels of the wrong kind, which this change does not mend.
             self.trial = Trial((), error=str(error), batch_size=self._batch_size)
             return self
-        steps = max(FEWEST, rows // self._batch_size)
+        least = min(course.settling, self._rows // self._batch_size)
+        steps = max(_FEWEST, least, self._rows // part // self._batch_size)
         self.trial = course.go_on(steps - self._steps)
         self._course, self._steps = course, steps
         return self

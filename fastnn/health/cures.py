@@ -29,9 +29,8 @@ nets of the calibration's setting half, the best of a whole trial of all was alw
 
 _ROUNDS = 2
 _PARTNERS = 4
-"""To the best change, so many others are added in each round."""
-
-_STAGES_OF_PARTNERS = ((3, 2),)
+"""To the best change, so many others are added in each round, each for a whole trial: what cures
+one of two faults is slow to show."""
 
 _MOST_WEIGHTS = 2**26
 """Of nets that wait in memory to go on: with an optimizer's two slots, 0.8 GB."""
@@ -62,13 +61,13 @@ class Cures:
         self._model, self._untreated, self._reference = model, untreated, reference
         self._verdict = verdict
         self._blueprint = Blueprint.of(model)
-        self._sample, self._rows, self._batch_size = sample, steps * batch_size, batch_size
+        self._sample, self._steps, self._batch_size = sample, steps, batch_size
         self._waiting = _MOST_WEIGHTS // max(1, sum(weight.size for weight in model.weights))
 
     def try_all(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
         """All, and combinations of those that did best: the best first, the useless last."""
         whole, others = self._race([each for each in changes if each.changes_steps], _STAGES)
-        self._combine(whole, others)
+        whole += self._combine(whole, others)
         best_first = recommended(whole, self._verdict, n_rows_of(self._sample.held_out[0]))
         remedies = [
             *(self._remedy(each.change, each.trial) for each in [*best_first, *others]),
@@ -86,34 +85,38 @@ class Cures:
             stages: The part of a trial after which so many go on.
         """
         running = [
-            Attempt(each, self._blueprint, self._sample, self._batch_size) for each in changes
+            Attempt(each, self._blueprint, self._sample, self._steps, self._batch_size)
+            for each in changes
         ]
         others: list[Attempt] = []
         for part, count in stages:
             seen: list[Attempt] = []
             for attempt in running:
-                seen = ranked([*seen, attempt.go_on(self._rows // part)])
+                seen = ranked([*seen, attempt.go_on(part)])
                 for each in seen[min(count, self._waiting) :]:
                     each.rest()
             running, others = seen[:count], seen[count:] + others
-        return ranked([each.go_on(self._rows) for each in running]), others
+        for attempt in running:
+            attempt.go_on().rest()
+        return ranked(running), others
 
-    def _combine(self, whole: list[Attempt], others: list[Attempt]) -> None:
-        """Add combinations with the best one to both."""
+    def _combine(self, whole: Sequence[Attempt], others: Sequence[Attempt]) -> list[Attempt]:
+        """Combinations with the best one, after a whole trial."""
         changes = [each.change for each in [*whole, *others]]
         best = whole[0] if whole else None
+        tried: list[Attempt] = []
         for _ in range(_ROUNDS):
             if best is None or best.trial.learned >= CURED * self._reference:
                 break
             partners = _partners(best.change, changes)
             both = [combine(best.change, each) for each in partners]
-            found, further = self._race(both, _STAGES_OF_PARTNERS)
-            whole += found
-            others += further
+            found, _ = self._race(both, ())
+            tried += found
             better = ranked([best, *found])[0]
             if better is best:
                 break
             best = better
+        return tried
 
     def _remedy(self, change: Change, trial: Trial) -> Remedy:
         helped = trial.error is None and trial.learned >= self._untreated.learned + MARGIN

@@ -31,6 +31,9 @@ _MOMENTUM = 0.9
 """Of moving statistics: with Keras's 0.99, those of a short trial would still be those of its
 beginning."""
 
+_SETTLING = 30
+"""Steps after which the first values have a share of 4 % in them."""
+
 
 class Course:
     """A net in training, which goes on step by step as long as one wants to see more.
@@ -44,14 +47,18 @@ class Course:
         batch_size: Rows of a step.
         every: Steps of which the statistics of one are taken.
         window: Steps for which a unit must be silent to count as dead.
+
+    Attributes:
+        settling: Steps before which its outcome says little: 0, or with batch normalization 30.
     """
 
     def __init__(
         self, model: Model, sample: Sample, batch_size: int, every: int = 1, window: int = 25
     ) -> None:
+        self.settling = 0
         for layer in _flat(model.layers):
             if isinstance(layer, BatchNormalization):
-                layer.momentum = min(layer.momentum, _MOMENTUM)
+                layer.momentum, self.settling = min(layer.momentum, _MOMENTUM), _SETTLING
         self._model, self._batch_size = model, batch_size
         self._data = feed(model, *sample.train)
         calibrate(model, self._data)
