@@ -24,7 +24,7 @@ CURED = 0.8
 does not reach it, others are added to it."""
 
 _STAGES = ((6, 8), (3, 4))
-"""After a sixth of a trial the best eight go on, after a third the best four, to its end: on 17
+"""After a sixth of a trial the best eight go on, after a third the best four, to its end: on 34
 nets of the calibration's setting half, the best of a whole trial of all was always among them."""
 
 _ROUNDS = 2
