@@ -139,9 +139,8 @@ def vanishing(n: int = 12, names: list[str] | None = None) -> Report:
             ),
             Remedy("dropout", "Dropout of 0.2 before each hidden layer", None, False, never),
         ),
-        Trial(curve(2.42, 2.295, 0.3), 2.302, 0.1135, 1.5e-07, None, steps),
+        Trial(curve(2.42, 2.295, 0.3), 2.302, 0.1135, 1.5e-07, None, steps, batch_size=128),
         model_name="sequential",
-        batch_size=128,
     )
 
 
@@ -197,8 +196,8 @@ def healthy(n: int = 3) -> Report:
     )
     layers = tuple(LayerReport(name, "Dense", "healthy") for name in names)
     flatten = LayerReport("flatten", "Flatten", "healthy")
-    trial = Trial(curve(2.3, 0.4, 0.15), 0.41, 0.88, 0.9, None, steps)
-    return Report("healthy", "", (flatten, *layers), (), trial, "mnist", 32)
+    trial = Trial(curve(2.3, 0.4, 0.15), 0.41, 0.88, 0.9, None, steps, batch_size=32)
+    return Report("healthy", "", (flatten, *layers), (), trial, "mnist")
 
 
 def one_layer() -> Report:

@@ -36,7 +36,7 @@ def bits(model: Any) -> list[bytes]:
 def test_a_healthy_net(activation: str) -> None:
     report = health.assert_healthy(net(2, activation), *blobs(400))
     assert report.verdict == "healthy" and report.remedies == ()
-    assert len(report.untreated.losses) == 100 and report.batch_size == 32
+    assert len(report.untreated.losses) == 100 and report.untreated.batch_size == 32
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_sick_net(model: Any, verdict: str, layer: str) -> None:
 def test_arguments_reach_the_diagnosis() -> None:
     x, y = blobs(400)
     report = health.assert_healthy(net(1, "relu"), x, y, steps=60, batch_size=16)
-    assert len(report.untreated.losses) == 60 and report.batch_size == 16
+    assert len(report.untreated.losses) == 60 and report.untreated.batch_size == 16
     other = health.assert_healthy(net(1, "relu"), x, y, steps=60, batch_size=16, seed=1)
     assert other.untreated.losses != report.untreated.losses
     heavy = health.assert_healthy(net(1, "relu"), x, y, np.full(400, 2.0), steps=60, batch_size=16)

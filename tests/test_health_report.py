@@ -121,6 +121,21 @@ def test_arguments_of_fit_are_part_of_a_remedy() -> None:
     assert report_page(report).count(wanted) == 2 and "remedies[1].fit" not in report_page(report)
 
 
+def test_batches_of_another_size_are_told_and_drawn_over_the_same_rows() -> None:
+    report = health_reports.vanishing()
+    first = report.remedies[0]
+    assert first.trial is not None
+    larger = replace(first.trial, losses=(2.3, 1.2, 0.4), batch_size=1280)
+    report = replace(report, remedies=(replace(first, trial=larger),))
+    assert "After 3 steps of 1,280 rows: loss 2.302 -> 0.561" in re.sub(r"\s+", " ", str(report))
+    page = report_page(report)
+    words = "from 2.3 to 0.4 in 3 steps of 1,280 rows; untreated from "
+    assert words in page and "in 40 steps of 128 rows" in page
+    # 40 batches of 128 rows are 4 of 1280, of which the third stands at two thirds.
+    (curve,) = re.findall(r'<path d="(M[^"]*)" class="treated"', page)
+    assert [float(point.split()[0]) for point in curve[1:].split("L")] == [0.0, 33.33, 66.67]
+
+
 def test_text_of_long_nets_leaves_out_the_middle() -> None:
     lines = str(health_reports.long({3, 20, 21})).splitlines()
     assert "... 14 healthy layers left out ..." in lines
@@ -335,8 +350,7 @@ def test_dict_holds_everything_but_functions() -> None:
     report = health_reports.exploding()
     values = report.to_dict()
     assert [*values] == [
-        "verdict", "cause", "layers", "remedies", "untreated", "model_name", "batch_size",
-        "progress",
+        "verdict", "cause", "layers", "remedies", "untreated", "model_name", "progress",
     ]  # fmt: skip
     assert [*values["remedies"][0]] == ["name", "change", "trial", "helped"]
     assert values["untreated"]["losses"][:2] == [2.3, 40.0]
@@ -437,6 +451,7 @@ def any_trial(draw: st.DrawFn, names: list[str]) -> Trial:
         tuple(draw(st.lists(ANY, max_size=5))),
         draw(ANY), draw(SHARES), draw(NORMS), draw(st.none() | TEXTS),
         tuple(StepStatistics(i, seen) for i, seen in enumerate(steps)),
+        batch_size=draw(st.integers(0, 10**5)),
     )  # fmt: skip
 
 
@@ -453,7 +468,7 @@ def any_report(draw: st.DrawFn) -> Report:
     return Report(
         draw(verdicts), draw(TEXTS), tuple(draw(st.lists(layer, max_size=3))),
         tuple(draw(st.lists(remedy, max_size=2))), draw(any_trial(names)),
-        draw(TEXTS), draw(st.integers(0, 10**5)),
+        draw(TEXTS),
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def diagnose(
     A copy is trained for some steps, of which the statistics of each are taken. Beside it a net
     that is known to be sound learns from the same batches: the model is healthy if it learns about
     as much. If it does not, each change that may help is tried likewise, on a copy, on the same
-    rows; then combinations with the one that did best. The model, its optimizer, the random
+    rows, in as many steps as its batches need for them; then combinations with the one that did
+    best. The model, its optimizer, the random
     numbers and all statistics stay as they are, to the last bit.
 
     Args:
@@ -103,11 +104,11 @@ def diagnose(
         if remedies and verdict != "healthy":
             reference = progress[0].reference if progress else 1.0
             smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            cures = Cures(probed, untreated, reference, smaller, steps, batch_size)
+            cures = Cures(probed, untreated, verdict, reference, smaller, steps, batch_size)
             tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name,
-        batch_size=batch_size, progress=progress,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _try(
         # Labels of the wrong kind; any other fault of the data is the caller's to hear.
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
-        return Trial((), error=str(error)), (), False
+        return Trial((), error=str(error), batch_size=batch_size), (), False
     sound = Course(reference_for(model), sample.dense(), batch_size)
     trial = course.go_on(steps)
     # Numbers may be too large even for a sound net: then it has learned nothing.

@@ -35,6 +35,7 @@ class Trial:
         learned: How much of what there is to learn, from 0 to 1: by how much the loss is below
             that of the best constant prediction, or the accuracy above that of the most frequent
             class, each by the most that it could be; whichever is more.
+        batch_size: Rows of a step; 0 if it isn't known.
     """
 
     losses: tuple[float, ...]
@@ -44,6 +45,7 @@ class Trial:
     error: str | None = None
     steps: tuple[StepStatistics, ...] = field(default=(), repr=False)
     learned: float = 0.0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,6 @@ class Report:
         remedies: Tried ones, best first; those that did not help come last.
         untreated: The model as it was given.
         model_name: The model's; empty if it isn't known.
-        batch_size: Rows in a batch of the trials; 0 if it isn't known.
         progress: Of the model as it was given, which goes on after its trial as long as it is in
             doubt whether it learns.
     """
@@ -130,7 +131,6 @@ class Report:
     remedies: tuple[Remedy, ...]
     untreated: Trial
     model_name: str = ""
-    batch_size: int = 0
     progress: tuple[Progress, ...] = ()
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from fastnn.health.figures import RECENT, recent
 from fastnn.health.words import (
     count,
     headline,
+    length,
     number,
     percent,
     sentence,
@@ -54,8 +55,7 @@ def _verdict(report: Report) -> list[str]:
     title = shortened(f"Gradient health{name}", WIDTH - len(report.verdict) - 2)
     words = headline(report.verdict)
     trial = report.untreated
-    batches = f" of {count(report.batch_size, 'row')}" if report.batch_size else ""
-    outcome = f"Untreated, after {count(len(trial.losses), 'step')}{batches}: {_outcome(trial)}"
+    outcome = f"Untreated, after {length(trial)}: {_outcome(trial)}"
     return [
         f"{title}: {printable(report.verdict)}",
         "=" * WIDTH,
@@ -199,15 +199,16 @@ def _item(untreated: Trial, remedy: Remedy, mark: str) -> list[str]:
 
 def _effect(before: Trial, after: Trial) -> str:
     """What a remedy changed: a figure of the untreated net, and of the treated one."""
+    steps = length(after, after.batch_size != before.batch_size)
     if after.error:
-        return f"Broke off after {count(len(after.losses), 'step')}: {after.error}"
+        return f"Broke off after {steps}: {after.error}"
     changes = [f"loss {_change(number(before.loss, 4), number(after.loss, 4))}"]
     if not isnan(after.accuracy):
         changes.append(f"accuracy {_change(percent(before.accuracy), percent(after.accuracy))} %")
     if not isnan(after.gradient_ratio):
         ratios = _change(number(before.gradient_ratio), number(after.gradient_ratio))
         changes.append(f"gradient first/last layer {ratios}")
-    return f"After {count(len(after.losses), 'step')}: {', '.join(changes)}"
+    return f"After {steps}: {', '.join(changes)}"
 
 
 def _change(before: str, after: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from fastnn.health.sample import Sample
 from fastnn.health.stepwise import run_stepwise
 from fastnn.layers import BatchNormalization
 from fastnn.layers.base import Layer
+from fastnn.metrics import EpochMetric
 from fastnn.models.executables import Observing
 from fastnn.models.feeding import feed
 from fastnn.models.lsuv import calibrate
 from fastnn.models.passes import ROWS_AT_A_TIME, run_pass
+from fastnn.models.totals import Totals
 from fastnn.statistics import StepStatistics
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 _MOMENTUM = 0.9
 """Of moving statistics: with Keras's 0.99, those of a short trial would still be those of its
 beginning."""
+
+_SETTLING = 30
+"""Steps after which the first values have a share of 4 % in them."""
 
 
 class Course:
@@ -41,21 +47,29 @@ class Course:
         batch_size: Rows of a step.
         every: Steps of which the statistics of one are taken.
         window: Steps for which a unit must be silent to count as dead.
+
+    Attributes:
+        settling: Steps before which its outcome says little: 0, or with batch normalization 30.
     """
 
     def __init__(
         self, model: Model, sample: Sample, batch_size: int, every: int = 1, window: int = 25
     ) -> None:
+        self.settling = 0
         for layer in _flat(model.layers):
             if isinstance(layer, BatchNormalization):
-                layer.momentum = min(layer.momentum, _MOMENTUM)
-        self._model, self._sample, self._batch_size = model, sample, batch_size
+                layer.momentum, self.settling = min(layer.momentum, _MOMENTUM), _SETTLING
+        self._model, self._batch_size = model, batch_size
         self._data = feed(model, *sample.train)
         calibrate(model, self._data)
         self._data.find_nonzeros(model._executables.scales_of_sparse_inputs())
         self._held_out = feed(model, *sample.held_out)
+        self._judged = [
+            replace(each, metrics=[_RIGHT] * each.has_target, weighted_metrics=())
+            for each in model._objectives()
+        ]
         baseline = baseline_loss(model, self._held_out)
-        self._baseline = self._loss() if baseline is None else baseline
+        self._baseline = self._test().logs()["loss"] if baseline is None else baseline
         self._losses: list[float] = []
         self._observed: list[StepStatistics] = []
         self._observing = Observing(every, window, self._observed.extend)
@@ -71,7 +85,7 @@ class Course:
         loss, accuracy, learned = (nan, nan, 0.0) if self._error else self._evaluate()
         return Trial(
             tuple(self._losses), loss, accuracy, gradient_ratio(self._observed), self._error,
-            tuple(self._observed), learned,
+            tuple(self._observed), learned, self._batch_size,
         )  # fmt: skip
 
     def hurry_on(self, steps: int) -> float | None:
@@ -107,23 +121,20 @@ class Course:
             return "no gradient was finite, so that every step was skipped"
         return None
 
-    def _loss(self) -> float:
-        """On the rows held out."""
-        totals, count = self._model._totals(), len(self._held_out)
+    def _test(self) -> Totals:
+        """Loss and accuracies on the rows held out, in one pass."""
+        totals, count = self._model._totals(self._judged), len(self._held_out)
         rows = np.arange(count)
         run_pass(self._model, self._held_out, rows, min(count, ROWS_AT_A_TIME), totals)
-        return totals.logs()["loss"]
+        return totals
 
     def _evaluate(self) -> tuple[float, float, float]:
         """Loss and accuracy on the rows held out, and how much was learned."""
-        model, data = self._model, self._held_out
-        loss = self._loss()
-        predictions = model.predict(self._sample.held_out[0])
-        outputs = predictions if isinstance(predictions, list) else [predictions]
-        accuracies = [
-            (share_right(target, output), chance(target))
-            for target, output in zip(data.targets, outputs, strict=False)
-        ]
+        totals = self._test()
+        loss = totals.logs()["loss"]
+        outputs = [each for each in totals.collector.examples if each is not None]
+        rights = [each.compute(_RIGHT, weighted=False) for each in outputs]
+        accuracies = zip(rights, map(chance, self._held_out.targets), strict=True)
         known = [pair for pair in accuracies if isfinite(pair[0])]
         accuracy = float(np.mean([right for right, _ in known])) if known else nan
         return loss, accuracy, share_learned(loss, self._baseline, known)
@@ -132,6 +143,18 @@ class Course:
 def _in_short(error: NonFiniteGradientError) -> str:
     """Without the advice: the report has its own."""
     return str(error).partition(";")[0]
+
+
+class _ShareRight(EpochMetric):
+    """``share_right`` among the metrics of a pass."""
+
+    def compute(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        return share_right(y_true, np.asarray(y_pred, np.float32))
+
+
+_RIGHT = _ShareRight("right")
 
 
 def share_right(target: ArrayLike, y_pred: NDArray[np.float32]) -> float:

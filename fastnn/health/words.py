@@ -8,7 +8,7 @@ from math import inf, isinf, isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastnn.health.report import LayerReport, Remedy
+    from fastnn.health.report import LayerReport, Remedy, Trial
 
 HEADLINES = {
     "healthy": "Gradients are healthy",
@@ -49,6 +49,12 @@ def percent(share: float, missing: str = "-") -> str:
 def count(n: int, noun: str) -> str:
     """``"1 layer"``, ``"2 layers"``."""
     return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def length(trial: Trial, wanted: bool = True) -> str:
+    """``"100 steps of 32 rows"``; without the rows if they aren't known, or wanted."""
+    steps = count(len(trial.losses), "step")
+    return f"{steps} of {count(trial.batch_size, 'row')}" if wanted and trial.batch_size else steps
 
 
 def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:

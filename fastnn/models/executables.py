@@ -117,7 +117,7 @@ class Executables:
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = (
-            capacity, tuple((o.weighted, o.labels) for o in objectives),
+            capacity, tuple((o.weighted, o.labels, *o.all_metrics) for o in objectives),
             updates and updates.apply, store, window,
             tuple(sparse.items()), tuple(v.trainable for v in self._model.weights),
             tuple(node.layer.trainable for node in self._model.nodes),

@@ -62,9 +62,9 @@ def without_a_step(model: Model, dataset: Dataset) -> Iterator[tuple[Program, To
         The program, whose ``gradients`` and ``norms`` stay until it is lent again; and the batch's
         losses and metrics.
     """
-    objectives, weighted = objectives_for(model, dataset)
     signature = model._executables.signature
     rows, totals = len(dataset), model._totals()
+    objectives, weighted = objectives_for(totals.objectives, dataset)
     totals.rows = rows
     # Metrics that need all rows make the program write its predictions, though nobody reads them.
     predictions = totals.collector.room(rows, signature.outputs)

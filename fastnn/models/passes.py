@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,12 @@ def run_pass(
     """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
 
     Args:
+        totals: Its objectives are what the rows are held to.
         updates: To train; each step is counted in the optimizer's ``iterations``.
         observing: To take statistics of its steps.
         hooks: See ``run_batches``.
     """
-    objectives, weighted = objectives_for(model, dataset)
+    objectives, weighted = objectives_for(totals.objectives, dataset)
     training = None
     window = observing.window if observing is not None else 0
     if updates is not None:
@@ -76,9 +77,10 @@ def run_pass(
     totals.collector.keep(dataset, order[:reached], predictions)
 
 
-def objectives_for(model: Trainer, dataset: Dataset) -> tuple[list[Objective], bool]:
-    """The model's objectives for this data, and whether it must give weights."""
-    objectives = model._objectives()
+def objectives_for(
+    objectives: Sequence[Objective], dataset: Dataset
+) -> tuple[list[Objective], bool]:
+    """The objectives for this data, and whether it must give weights."""
     # Weights are needed for themselves where a weighted metric is divided by their sum.
     weighted = dataset.weighted or any(o.weighted_metrics for o in objectives)
     targets = iter(dataset.targets)

@@ -20,6 +20,7 @@ class Totals:
         sums: The penalties of regularizers, if there are such; then for each output: its loss,
             metrics, weighted metrics and, if there are such, weights; without the metrics that need
             all rows at once.
+        objectives: Of the outputs, which say what is summed.
         rows: How many rows have been summed.
         collector: Of the rows for such metrics.
     """
@@ -28,7 +29,7 @@ class Totals:
         self, output_names: Sequence[str], objectives: Sequence[Objective], penalized: bool
     ) -> None:
         self._names = output_names
-        self._objectives = objectives
+        self.objectives = objectives
         self._penalized = penalized
         n_sums = sum(
             (o.loss is not None)
@@ -64,7 +65,7 @@ class Totals:
         metrics: list[tuple[str, str, float | None]] = []
         weighted: list[tuple[str, str, float | None]] = []
         for name, objective, examples in zip(
-            self._names, self._objectives, self.collector.examples, strict=True
+            self._names, self.objectives, self.collector.examples, strict=True
         ):
             prefix = f"{name}_" if len(self._names) > 1 else ""
             if objective.loss is not None:

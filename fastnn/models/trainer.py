@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,8 +171,10 @@ class Trainer(ABC):
         losses = [o.loss for o in self._objectives() if o.loss is not None]
         return any(loss.reduction == "sum" or isinstance(loss, CallableLoss) for loss in losses)
 
-    def _totals(self) -> Totals:
-        return Totals(self.output_names, self._objectives(), self._executables.signature.penalized)
+    def _totals(self, objectives: Sequence[Objective] | None = None) -> Totals:
+        """For the model's own objectives, or for others with its losses."""
+        penalized = self._executables.signature.penalized
+        return Totals(self.output_names, objectives or self._objectives(), penalized)
 
     def _updates(self) -> Updates:
         return self._state().updates(self.weights)

@@ -36,6 +36,12 @@ class Change:
     edit: Callable[[Blueprint], Blueprint] = _nothing
     fit_arguments: Callable[[], dict[str, Any]] = dict
 
+    @property
+    def changes_steps(self) -> bool:
+        """Whether a trial can come out another than without it: not if it only says how long to
+        train."""
+        return self.edit is not _nothing or "batch_size" in self.fit_arguments()
+
     def apply(self, model: Model) -> Model:
         """A new compiled model with the change; ``model`` stays as it is.
 

@@ -44,7 +44,8 @@ def report_page(report: Report) -> str:
         _section("Layers", f"Medians of the last {RECENT} steps seen.", layer_table(report)),
         _section(
             "Remedies",
-            "Tried on copies of the model: the same data, the same steps.",
+            "Tried on copies of the model, on the same rows: the best on as many as the untreated "
+            "net saw, the others on a part of them.",
             remedy_cards(report),
         ),
     )

@@ -34,7 +34,7 @@ def banner(report: Report) -> Markup:
 def _facts(report: Report) -> list[Markup]:
     trial = report.untreated
     ill = sum(layer.verdict != "healthy" for layer in report.layers)
-    batches = f", in batches of {report.batch_size:,}" if report.batch_size else ""
+    batches = f", in batches of {trial.batch_size:,}" if trial.batch_size else ""
     facts = [
         ("Layers that are not healthy", f"{ill} of {len(report.layers)}", True),
         (

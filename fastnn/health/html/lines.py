@@ -50,7 +50,7 @@ def wants_log(values: Sequence[float]) -> bool:
     return bool(known) and min(known) > 0 and max(known) > 100 * min(known)
 
 
-def line(values: Sequence[float], place: Place, length: int, class_: str) -> Markup:
+def line(values: Sequence[float], place: Place, length: float, class_: str) -> Markup:
     """A curve through ``values``, broken where they are not finite; ``length`` steps are 100."""
     runs = (
         f"M{'L'.join(f'{x:.2f} {place(values[i]):.2f}' for i, x in run)}"
@@ -80,7 +80,7 @@ def level(y: float, class_: str) -> Markup:
     )
 
 
-def _runs(known: Sequence[bool], length: int) -> list[list[tuple[int, float]]]:
+def _runs(known: Sequence[bool], length: float) -> list[list[tuple[int, float]]]:
     """Indices and x of neighbours that are known."""
     step = WIDTH / max(length - 1, 1)
     runs = groupby(range(len(known)), key=lambda i: known[i])

@@ -9,7 +9,7 @@ from fastnn.health.figures import finite
 from fastnn.health.html.lines import chart, heights, line, wants_log
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import change, figure, prose, share
-from fastnn.health.words import count, usage
+from fastnn.health.words import length, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Remedy, Report, Trial
@@ -75,8 +75,8 @@ def _card(untreated: Trial, remedy: Remedy, place: int, rank: int | None) -> Mar
 
 def _outcome(untreated: Trial, trial: Trial) -> Markup:
     if trial.error:
-        steps = count(len(trial.losses), "step")
-        result = element("p", f"Broke off after {steps}: {trial.error}", class_="error")
+        words = f"Broke off after {length(trial)}: {trial.error}"
+        result = element("p", words, class_="error")
     else:
         pairs = (
             element("div", element("dt", name), element("dd", text))
@@ -92,11 +92,12 @@ def _curves(untreated: Trial, trial: Trial) -> Markup | None:
         return None
     log = wants_log(losses)
     place = heights(losses, log=log)
-    length = max(len(untreated.losses), len(trial.losses))
-    label = (
-        f"Loss of each step's batch over {count(length, 'step')}: {_course(trial)}; "
-        f"untreated {_course(untreated)}"
-    )
+    # Where batches differ in size, curves over rows can be compared, over steps they can't.
+    sizes = [untreated.batch_size, trial.batch_size]
+    if not all(sizes):
+        sizes = [1, 1]
+    rows = max(len(untreated.losses) * sizes[0], len(trial.losses) * sizes[1])
+    label = f"Loss of each step's batch: {_course(trial)}; untreated {_course(untreated)}"
     return element(
         "div",
         element(
@@ -108,8 +109,8 @@ def _curves(untreated: Trial, trial: Trial) -> Markup | None:
             aria_hidden="true",
         ),
         chart(
-            line(untreated.losses, place, length, "untreated"),
-            line(trial.losses, place, length, "treated"),
+            line(untreated.losses, place, rows / sizes[0], "untreated"),
+            line(trial.losses, place, rows / sizes[1], "treated"),
             label=label,
         ),
         class_="curves",
@@ -119,4 +120,4 @@ def _curves(untreated: Trial, trial: Trial) -> Markup | None:
 def _course(trial: Trial) -> str:
     if not trial.losses:
         return "none"
-    return f"from {figure(trial.losses[0])} to {figure(trial.losses[-1])}"
+    return f"from {figure(trial.losses[0])} to {figure(trial.losses[-1])} in {length(trial)}"
