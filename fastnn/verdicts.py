@@ -45,7 +45,7 @@ class Thresholds:
     small_steps: float = 1e-6
     learned_surely: float = 0.97
     learned: float = 0.94
-    rising: float = 0.4
+    rising: float = 0.25
     hopeless: float = 0.2
 
 
