@@ -190,6 +190,29 @@ def test_labels_are_what_becomes_of_a_net() -> None:
     assert "not finite" in broken["error"]
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "middle"),
+    [([0.89, 0.93, 0.91], 0.91), ([0.85, 0.2, 0.9], 0.85), ([0.94], 0.94), ([0.1], 0.1)],
+)
+def test_the_middle_of_three_orders_decides_near_the_border(
+    accuracies: list[float], middle: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, weights = [], []
+
+    def train(model: fnn.Sequential, case: Case, budget: labels.Budget) -> dict[str, Any]:
+        seeds.append(fnn.utils.random_state()["seed"])
+        weights.append(model.get_weights()[0])
+        accuracy = accuracies[len(seeds) - 1]
+        return {"accuracy": accuracy, "trains": accuracy >= labels.TRAINS}
+
+    monkeypatch.setattr(labels, "train", train)
+    record = labels.label(ORDINARY, SMALL)
+    assert record["accuracies"] == accuracies and len(set(seeds)) == len(accuracies)
+    assert record["accuracy"] == middle and record["trains"] == (middle >= labels.TRAINS)
+    for other in weights[1:]:
+        np.testing.assert_array_equal(other, weights[0])
+
+
 def test_saturated_units_vanish_in_float64() -> None:
     deep = dataclasses.replace(ORDINARY, depth=12, activation="sigmoid")
     record = labels.label(deep, SMALL)

@@ -53,12 +53,14 @@ def targets(case: Case, labels: np.ndarray) -> np.ndarray:
     return np.eye(CLASSES, dtype=np.float32)[labels] if case.loss == "mse" else labels
 
 
-def build(case: Case) -> fnn.Sequential:
-    """The compiled model, always with the same weights and the same order of examples after it.
+def build(case: Case, order: int = 0) -> fnn.Sequential:
+    """The compiled model, always with the same weights and the same order of examples after it, one
+    of ten.
 
     Layers are called dense_1, norm_1, activation_1, residual_2, ..., output.
     """
-    fnn.utils.set_random_seed(case.seed * 100_000 + case.index)
+    seed = case.seed * 100_000 + case.index
+    fnn.utils.set_random_seed(seed)
     stack: list[Layer] = []
     for number in range(1, case.depth + 1):
         block = _block(case, number)
@@ -70,6 +72,8 @@ def build(case: Case) -> fnn.Sequential:
     )
     model = fnn.Sequential([layers.Input((FEATURES,)), *stack], name="net")
     model.compile(_optimizer(case), _loss(case), metrics=["accuracy"])
+    if order:
+        fnn.utils.set_random_seed(seed + 10_000 * order)
     return model
 
 
