@@ -32,7 +32,6 @@ class Thresholds:
         learned_surely: A net that has learned so much, as a share of what a sound net has learned
             from the same batches, is healthy; no need to see more of it.
         learned: What it must have learned, likewise, when the last has been seen of it.
-        rising: So much of what it rises by when the steps double is added to that.
         hopeless: Less than this after four times the steps of a trial is the end.
     """
 
@@ -44,8 +43,7 @@ class Thresholds:
     large_steps: float = 0.2
     small_steps: float = 1e-6
     learned_surely: float = 0.97
-    learned: float = 0.94
-    rising: float = 0.25
+    learned: float = 0.93
     hopeless: float = 0.2
 
 

@@ -264,13 +264,12 @@ def test_other_thresholds_are_tried_on_what_was_seen() -> None:
     seen = [(100, 0.5, 0.9, False), (400, 0.6, 0.9, False), (1600, 0.8, 0.92, False)]
     keys = ("steps", "learned", "reference", "failed")
     record = {"verdict": "dead", "progress": [dict(zip(keys, row, strict=True)) for row in seen]}
-    limits = dataclasses.replace(Thresholds(), rising=0.0)
+    limits = Thresholds()
 
     def healthy(record: Any, limits: Thresholds) -> bool:
         return diagnoses.verdict(record, limits) == "healthy"
 
     assert healthy(record, dataclasses.replace(limits, learned=0.86))
-    assert healthy(record, dataclasses.replace(limits, learned=0.88, rising=0.1))  # by 0.2
     assert not healthy(record, dataclasses.replace(limits, learned=0.88))
     assert healthy(record, dataclasses.replace(limits, learned=0.88, learned_surely=0.66))
     assert not healthy(record, dataclasses.replace(limits, learned=0.86, hopeless=0.7))

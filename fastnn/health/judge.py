@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, log2
+from math import isfinite
 
 from fastnn.health.report import LayerReport, Progress, Trial
 from fastnn.layers.base import Layer
@@ -64,21 +64,12 @@ def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> 
         return False
     if now.reference < NOTHING:
         return True  # a sound net does no better
-    shares = [each.learned / each.reference if each.reference else 0.0 for each in progress]
-    share = shares[-1]
+    share = now.learned / now.reference
     if share >= thresholds.learned_surely:
         return True
     if last:
-        return share + thresholds.rising * _rise(progress, shares) >= thresholds.learned
+        return share >= thresholds.learned
     return False if len(progress) > 1 and share < thresholds.hopeless else None
-
-
-def _rise(progress: Sequence[Progress], shares: Sequence[float]) -> float:
-    """By how much the share rises when the steps double."""
-    if len(progress) < 2:
-        return 0.0
-    doublings = log2(progress[-1].steps / progress[-2].steps)
-    return max(0.0, shares[-1] - shares[-2]) / doublings
 
 
 def is_hopeless(trial: Trial) -> bool:

@@ -29,7 +29,6 @@ STAGES = ("labels", "diagnoses", "cures")
 LADDERS = {
     "learned_surely": [round(0.9 + 0.01 * i, 3) for i in range(16)],
     "learned": [round(0.8 + 0.005 * i, 3) for i in range(41)],
-    "rising": [0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6],
     "hopeless": [0.0, 0.02, 0.05, 0.1, 0.2, 0.3],
 }
 """Thresholds that the search tries."""
