@@ -36,6 +36,8 @@ static void transpose(int64_t rows, const float *x, float *y) {
         }
 }
 
+#undef EXCHANGE
+
 static void add_bias(int64_t rows, const float *bias, float *x) {
     for (int64_t r = 0; r < rows; r++)
         for (int v = 0; v < BV; v++)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-SEEDS = {"setting": (1, 2, 3, 4, 5), "reporting": (6,)}
+SEEDS = {"setting": (1, 2, 3, 4, 5), "reporting": (6, 7)}
 """The parts: thresholds and rules are set on one, and shares reported of the other. A seed whose
 nets anybody has looked at is one of the setting part from then on."""
 
