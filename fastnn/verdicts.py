@@ -43,7 +43,7 @@ class Thresholds:
     large_steps: float = 0.2
     small_steps: float = 1e-6
     learned_surely: float = 0.97
-    learned: float = 0.93
+    learned: float = 0.92
     hopeless: float = 0.2
 
 

@@ -10,7 +10,7 @@ from fastnn.models import Sequential
 
 
 def diagnose(
-    model: Any, x: Any, y: Any, batch_size: int, remedies: bool, thresholds: Any = None
+    model: Any, x: Any, y: Any, batch_size: int, remedies: bool
 ) -> Any:
     """Knows of learning rates only; its remedies are an ordinary one and the one there is."""
     rate = float(model.optimizer.learning_rate)

@@ -361,15 +361,15 @@ def test_cures() -> None:
 
 
 def test_all_stages(tmp_path: Path) -> None:
-    parts = {"setting": [ORDINARY], "reporting": [dataclasses.replace(SLOW, seed=4)]}
+    seeds = {0: [ORDINARY], 4: [dataclasses.replace(SLOW, seed=4)]}
     budget = labels.Budget(rows=9_000, epochs=2, test_rows=1_000)
     stages = ("labels", "diagnoses", "cures")
     said: list[str] = []
-    arguments = tmp_path, parts, budget, stages, 1, said.append, diagnosing.diagnose
+    arguments = tmp_path, seeds, budget, stages, 1, said.append, diagnosing.diagnose, 4
     result = measure(*arguments)
     assert result["labels"]["nets"] == 2 and result["labels"]["train"]["count"] == 1
-    assert result["verdicts"]["setting"]["false_alarms"]["count"] == 0
-    assert result["verdicts"]["reporting"]["detection"]["count"] == 1
+    assert result["verdicts"]["false_alarms"]["count"] == 0
+    assert result["verdicts"]["detection"]["count"] == 1
     assert result["cures"]["first"]["count"] == 1
     assert result["cures"]["chance"]["count"] == 0.5
     (cured,) = journal.read(tmp_path / "cures.jsonl", budget.to_dict()).values()
@@ -386,8 +386,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "--out", str(tmp_path / "folder"), *options]) == 0
     assert "| factor " in capsys.readouterr().out
     written = json.loads(file.read_text())
-    seeds = [seed for part in grid.SEEDS.values() for seed in part]
-    assert written["labels"]["nets"] == len(set(seeds)) == len(seeds)
+    assert written["labels"]["nets"] == len(set(grid.SEEDS)) == len(grid.SEEDS)
     assert written["budget"]["rows"] == 128
 
 

@@ -26,12 +26,8 @@ from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")
 
-LADDERS = {
-    "learned_surely": [round(0.9 + 0.01 * i, 3) for i in range(16)],
-    "learned": [round(0.8 + 0.005 * i, 3) for i in range(41)],
-    "hopeless": [0.0, 0.02, 0.05, 0.1, 0.2, 0.3],
-}
-"""Thresholds that the search tries."""
+LADDERS = {"learned": [round(0.88 + 0.0025 * i, 4) for i in range(29)]}
+"""Thresholds that the search tries. The others only spare what is clear a longer look."""
 
 Records = dict[str, Record]
 
@@ -65,13 +61,10 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) < 1:
             raise ValueError(f"{name}: {getattr(options, name)} is not positive")
     budget = Budget(options.rows, options.epochs, options.test_rows)
-    parts = {
-        part: [case for seed in seeds for case in grid.draw(seed, options.count)]
-        for part, seeds in grid.SEEDS.items()
-    }
+    cases = {seed: grid.draw(seed, options.count) for seed in grid.SEEDS}
     options.out.mkdir(parents=True, exist_ok=True)
     stages = STAGES[: STAGES.index(options.until) + 1]
-    result = measure(options.out, parts, budget, stages, options.processes, _say)
+    result = measure(options.out, cases, budget, stages, options.processes, _say)
     print("\n\n".join(f"## {title}\n\n{table}" for title, table in result.pop("tables").items()))
     if options.json is not None:
         report.write(options.json, {"machine": machine.describe(), **result})
@@ -80,29 +73,30 @@ def run(options: argparse.Namespace) -> int:
 
 def measure(
     folder: Path,
-    parts: dict[str, list[grid.Case]],
+    seeds: dict[int, list[grid.Case]],
     budget: Budget,
     stages: tuple[str, ...],
     processes: int,
     say: Callable[[str], None],
     diagnose: diagnoses.Diagnose | None = None,
+    cured: int = grid.CURED,
 ) -> dict[str, Any]:
     """The stages, one after the other.
 
     Args:
         folder: Of the journals, ``labels.jsonl`` and so on.
-        parts: "setting" and "reporting" -> their nets.
+        seeds: Seed -> its nets.
         budget: Of each training.
         stages: A beginning of ``STAGES``.
         processes: That work at a time.
         say: Is told how far it is.
         diagnose: What to calibrate; ``fastnn.health.diagnose`` by default.
+        cured: The seed whose nets are trained with remedies.
 
     Returns:
         ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
     """
-    cases = {case.name: case for part in parts.values() for case in part}
-    setting, reporting = ([case.name for case in parts[p]] for p in ("setting", "reporting"))
+    cases = {case.name: case for own in seeds.values() for case in own}
 
     def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
         jobs = {each: (cases[each], budget, *more) for each in chosen}
@@ -116,28 +110,25 @@ def measure(
     if "diagnoses" not in stages:
         return result
     diagnose = diagnose or _diagnose()
-    looked = stage("evidence", diagnoses.diagnosis, setting, diagnose, True)
-    best, tried = thresholds.search(
-        {name: labelled[name] for name in setting}, looked,
-        diagnoses.verdict, Thresholds(), LADDERS,
-    )  # fmt: skip
-    tables["Thresholds, from the setting part"] = thresholds.table(tried, Thresholds())
+    looked = stage("diagnoses", diagnoses.diagnosis, list(cases), diagnose)
+    best, tried = thresholds.search(labelled, looked, diagnoses.verdict, Thresholds(), LADDERS)
+    tables["Thresholds, from all nets"] = thresholds.table(tried, Thresholds())
     result["thresholds"] = {"best": dataclasses.asdict(best), "tried": tried}
-    found = stage("diagnoses", diagnoses.diagnosis, reporting, diagnose)
-    verdicts = {
-        "setting": {name: diagnoses.verdict(looked[name], Thresholds()) for name in setting},
-        "reporting": {name: record["verdict"] for name, record in found.items()},
-    }
-    for part, own in verdicts.items():
-        nets = confusion.outcomes(labelled, own)
-        tables[f"Verdicts, {part} part"] = confusion.table(nets)
-        result.setdefault("verdicts", {})[part] = confusion.to_dict(nets)
+    verdicts: dict[str, str] = {}
+    for own in seeds.values():
+        names = {case.name for case in own}
+        others = {name: record for name, record in looked.items() if name not in names}
+        found, _ = thresholds.search(labelled, others, diagnoses.verdict, Thresholds(), LADDERS)
+        verdicts |= {name: diagnoses.verdict(looked[name], found) for name in names}
+    judged = confusion.outcomes(labelled, verdicts)
+    tables["Verdicts, with thresholds from the other seeds' nets"] = confusion.table(judged)
+    result["verdicts"] = confusion.to_dict(judged)
     if "cures" not in stages:
         return result
-    failing = [name for name in reporting if not labelled[name]["trains"]]
-    cured = stage("cures", cures.cure, failing, diagnose).values()
-    tables["Remedies, reporting part"] = cures.table(cured)
-    result["cures"] = cures.to_dict(cured)
+    failing = [case.name for case in seeds[cured] if not labelled[case.name]["trains"]]
+    treated = stage("cures", cures.cure, failing, diagnose).values()
+    tables["Remedies"] = cures.table(treated)
+    result["cures"] = cures.to_dict(treated)
     return result
 
 

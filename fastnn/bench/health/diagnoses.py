@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastnn.bench.health import nets
@@ -47,7 +46,7 @@ class Finding(Protocol):
 
 Diagnose = Callable[..., Finding]
 """``fastnn.health.diagnose``, or what stands for it; called with model, x, y, ``batch_size``,
-``remedies``, whether to try any, and ``thresholds``."""
+and ``remedies``, whether to try any."""
 
 
 def examine(case: Case, budget: Budget, diagnose: Diagnose, **settings: Any) -> Finding:
@@ -57,20 +56,14 @@ def examine(case: Case, budget: Budget, diagnose: Diagnose, **settings: Any) -> 
     return diagnose(nets.build(case), *data, batch_size=case.batch_size, **settings)
 
 
-def diagnosis(case: Case, budget: Budget, diagnose: Diagnose, whole: bool = False) -> Record:
+def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
     """The verdict on the untreated net.
 
-    Args:
-        whole: See all that there is to see of the net, even where the verdict is clear before: so
-            that other thresholds can be tried.
-
     Returns:
-        ``case``; ``verdict`` and ``cause``, if the net were found not to learn the ``cause`` that
-        a whole look finds; ``progress``, what it learned; ``seconds``.
+        ``case``; ``verdict`` and ``cause``; ``progress``, what it learned; ``seconds``.
     """
     start = time.perf_counter()
-    limits = replace(Thresholds(), learned_surely=math.inf, hopeless=0.0) if whole else None
-    report = examine(case, budget, diagnose, remedies=False, thresholds=limits)
+    report = examine(case, budget, diagnose, remedies=False)
     return {
         "case": case.to_dict(),
         "verdict": report.verdict,
@@ -81,8 +74,8 @@ def diagnosis(case: Case, budget: Budget, diagnose: Diagnose, whole: bool = Fals
 
 
 def verdict(record: Record, thresholds: Thresholds) -> str:
-    """What it would be with these thresholds, of a record of a whole look; "unhealthy" where that
-    look found none."""
+    """What it would be with these thresholds, if they ask for no longer a look; "unhealthy" where
+    the net was found healthy before."""
     progress = tuple(Progress(**each) for each in record["progress"])
     for seen in range(1, len(progress) + 1):
         learned = learns(progress[:seen], seen == len(progress), thresholds)

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-SEEDS = {"setting": (1, 2, 3, 4, 5), "reporting": (6, 7)}
-"""The parts: thresholds and rules are set on one, and shares reported of the other. A seed whose
-nets anybody has looked at is one of the setting part from then on."""
+SEEDS = (1, 2, 3, 4, 5, 6, 7)
+"""Of the draws. The thresholds for the nets of each are found on those of all others."""
+
+CURED = 6
+"""The seed whose nets that fail are trained with remedies."""
 
 COUNT = 200
 """Nets of a seed."""

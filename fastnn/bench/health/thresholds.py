@@ -1,4 +1,4 @@
-"""Thresholds from evidence: a search one threshold at a time, on the nets of the setting part."""
+"""Thresholds from what was seen of nets: a search, one threshold at a time."""
 
 from __future__ import annotations
 
