@@ -9,9 +9,7 @@ from fastnn.health.report import Progress
 from fastnn.models import Sequential
 
 
-def diagnose(
-    model: Any, x: Any, y: Any, batch_size: int, remedies: bool
-) -> Any:
+def diagnose(model: Any, x: Any, y: Any, batch_size: int, remedies: bool) -> Any:
     """Knows of learning rates only; its remedies are an ordinary one and the one there is."""
     rate = float(model.optimizer.learning_rate)
     verdict = "healthy" if 1e-4 < rate < 0.5 else "learning_rate"
