@@ -370,6 +370,7 @@ def test_all_stages(tmp_path: Path) -> None:
     assert result["labels"]["nets"] == 2 and result["labels"]["train"]["count"] == 1
     assert result["verdicts"]["false_alarms"]["count"] == 0
     assert result["verdicts"]["detection"]["count"] == 1
+    assert result["verdicts_built_in"]["detection"]["count"] == 1
     assert result["cures"]["first"]["count"] == 1
     assert result["cures"]["chance"]["count"] == 0.5
     (cured,) = journal.read(tmp_path / "cures.jsonl", budget.to_dict()).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import fastnn as fnn
 from fastnn import datasets, initializers, layers, losses, optimizers, utils
-from fastnn.health import Report, Thresholds, diagnose
+from fastnn.health import Report, Thresholds, diagnose, sample
 from fastnn.health.judge import learns, stages
 from fastnn.health.report import Progress
 
@@ -268,6 +269,24 @@ def test_pandas_and_sparse_matrices(mnist: tuple[Array, Array]) -> None:
     for given in (pandas.DataFrame(x), scipy.sparse.csr_matrix(x)):
         report = diagnose(net(), given, y, steps=30, remedies=False)
         assert report.untreated.losses == pytest.approx(plain.untreated.losses, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "drawn"), [(optimizers.Adam(0.01), [6400]), (optimizers.SGD(0.01), [6400, 51200])]
+)
+def test_a_net_in_doubt_gets_rows_that_it_has_not_seen(
+    optimizer: Any, drawn: list[int], mnist: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("fastnn.health.diagnose")
+    asked: list[int] = []
+
+    def draw(*arguments: Any, **settings: Any) -> Any:
+        asked.append(arguments[4])
+        return sample.draw(*arguments, **settings)
+
+    monkeypatch.setattr(module, "draw", draw)
+    report = diagnose(net(optimizer=optimizer), *mnist, steps=50, remedies=False)
+    assert asked == drawn, report.progress
 
 
 def test_few_rows(mnist: tuple[Array, Array]) -> None:

@@ -175,6 +175,33 @@ def test_a_course_that_breaks_off() -> None:
     assert Course(other, sample, 32).hurry_on(25) is None
 
 
+def test_a_course_goes_on_with_rows_that_it_has_not_seen() -> None:
+    seen: list[int] = []
+
+    def loss(true: Any, predicted: Any) -> Any:
+        seen.extend(true.ravel().astype(int).tolist())
+        return np.zeros(len(true)), np.zeros_like(predicted)
+
+    number = np.arange(600.0)[:, None]
+    first, more = (draw(X, number, None, 600, rows, 100, seed=0) for rows in (64, 320))
+    course = Course(model(loss, 1), first, 32)
+    held_out = {*first.held_out[1].ravel().astype(int)}
+    trained = [int(row) for row in more.train[1].ravel()]
+
+    def steps(count: int) -> list[int]:
+        seen.clear()
+        assert course.hurry_on(count) is not None
+        return [row for row in seen if row not in held_out]
+
+    assert sorted(steps(2)) == sorted(trained[:64])
+    half = steps(1)
+    course.widen(more)
+    # First the rest of an epoch of the rows so far; then all others; then all.
+    rest, others, all_again = steps(1), steps(8), steps(10)
+    assert sorted(half + rest) == sorted(trained[:64])
+    assert sorted(others) == sorted(trained[64:]) and sorted(all_again) == sorted(trained)
+
+
 @pytest.mark.parametrize(
     ("loss", "units", "activation", "y"),
     [

@@ -11,7 +11,7 @@ from fastnn.health.trial import Course
 _FEWEST = 5
 """Steps of an attempt, however few rows it is to see."""
 
-_EVERY = 5
+_EVERY = 10
 """Steps of the model's own batches of which the statistics of one are taken."""
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fastnn.health.attempt import Attempt
 from fastnn.health.blueprint import Blueprint
-from fastnn.health.changes import Change, combine
+from fastnn.health.changes import Change, combine, overhaul
 from fastnn.health.ranking import ranked, recommended
-from fastnn.health.report import Remedy, Trial
+from fastnn.health.report import Progress, Remedy, Trial
 from fastnn.health.sample import Sample, n_rows_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MARGIN = 0.05
 """A change has helped if the net learned so much more: three standard errors of an accuracy on
 1000 rows."""
 
-CURED = 0.8
+CURED = 0.9
 """Of what a sound net has learned, a cured one has this much after a trial; while the best change
 does not reach it, others are added to it."""
 
@@ -29,8 +29,15 @@ nets of the calibration's setting half, the best of a whole trial of all was alw
 
 _ROUNDS = 2
 _PARTNERS = 4
-"""To the best change, so many others are added in each round, each for a whole trial: what cures
-one of two faults is slow to show."""
+"""To the best change, so many others are added in each round; in the first, all that is known to
+help is tried at once, too, for a whole trial."""
+
+_STAGES_OF_COMBINATIONS = ((3, 2),)
+"""What cures one of two faults is slow to show: no combination is given up before a third."""
+
+_LONGER = 4
+_LAST = 4
+"""Where nothing cures, so many of the best are tried once more for so many times the steps."""
 
 _MOST_WEIGHTS = 2**26
 """Of nets that wait in memory to go on: with an optimizer's two slots, 0.8 GB."""
@@ -44,7 +51,7 @@ class Cures:
         model: A copy of the user's, with the weights of the beginning; it stays as it is.
         untreated: Its trial.
         verdict: On it.
-        reference: What a sound net learned in one.
+        progress: What it and a sound net learned in one, and in longer ones; may be empty.
         steps, batch_size: Of a trial of the model as it is.
     """
 
@@ -53,12 +60,13 @@ class Cures:
         model: Model,
         untreated: Trial,
         verdict: str,
-        reference: float,
+        progress: Sequence[Progress],
         sample: Sample,
         steps: int,
         batch_size: int,
     ) -> None:
-        self._model, self._untreated, self._reference = model, untreated, reference
+        self._model, self._untreated, self._progress = model, untreated, progress
+        self._reference = progress[0].reference if progress else 1.0
         self._verdict = verdict
         self._blueprint = Blueprint.of(model)
         self._sample, self._steps, self._batch_size = sample, steps, batch_size
@@ -67,13 +75,31 @@ class Cures:
     def try_all(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
         """All, and combinations of those that did best: the best first, the useless last."""
         whole, others = self._race([each for each in changes if each.changes_steps], _STAGES)
-        whole += self._combine(whole, others)
-        best_first = recommended(whole, self._verdict, n_rows_of(self._sample.held_out[0]))
+        combined, given_up = self._combine(whole, others)
+        best_first = self._recommended([*whole, *combined])
+        if best_first and not self._cures(best_first[0]):
+            best_first = [*self._seen_longer(best_first[:_LAST]), *best_first[_LAST:]]
         remedies = [
-            *(self._remedy(each.change, each.trial) for each in [*best_first, *others]),
+            *(self._remedy(each.change, each.trial) for each in [*best_first, *given_up, *others]),
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
         ]
         return (*(r for r in remedies if r.helped), *(r for r in remedies if not r.helped))
+
+    def _recommended(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        return recommended(attempts, self._verdict, n_rows_of(self._sample.held_out[0]))
+
+    def _cures(self, attempt: Attempt) -> bool:
+        return attempt.trial.learned >= CURED * self._reference
+
+    def _seen_longer(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        steps = _LONGER * self._steps
+        longer = [self._attempt(each.change, steps) for each in attempts]
+        for attempt in longer:
+            attempt.go_on().rest()
+        return self._recommended(longer)
+
+    def _attempt(self, change: Change, steps: int) -> Attempt:
+        return Attempt(change, self._blueprint, self._sample, steps, self._batch_size)
 
     def _race(
         self, changes: Sequence[Change], stages: Sequence[tuple[int, int]]
@@ -84,10 +110,7 @@ class Cures:
         Args:
             stages: The part of a trial after which so many go on.
         """
-        running = [
-            Attempt(each, self._blueprint, self._sample, self._steps, self._batch_size)
-            for each in changes
-        ]
+        running = [self._attempt(each, self._steps) for each in changes]
         others: list[Attempt] = []
         for part, count in stages:
             seen: list[Attempt] = []
@@ -100,26 +123,36 @@ class Cures:
             attempt.go_on().rest()
         return ranked(running), others
 
-    def _combine(self, whole: Sequence[Attempt], others: Sequence[Attempt]) -> list[Attempt]:
-        """Combinations with the best one, after a whole trial."""
+    def _combine(
+        self, whole: Sequence[Attempt], others: Sequence[Attempt]
+    ) -> tuple[list[Attempt], list[Attempt]]:
+        """Combinations, as from ``_race``: with the best change, and of all that is known to
+        help."""
         changes = [each.change for each in [*whole, *others]]
         best = whole[0] if whole else None
         tried: list[Attempt] = []
-        for _ in range(_ROUNDS):
-            if best is None or best.trial.learned >= CURED * self._reference:
+        given_up: list[Attempt] = []
+        everything = overhaul(changes)
+        for number in range(_ROUNDS):
+            if best is None or self._cures(best):
                 break
-            partners = _partners(best.change, changes)
-            both = [combine(best.change, each) for each in partners]
-            found, _ = self._race(both, ())
+            combinations = [combine(best.change, each) for each in _partners(best.change, changes)]
+            found, dropped = self._race(combinations, _STAGES_OF_COMBINATIONS)
+            if number == 0 and everything is not None:
+                found += self._race([everything], ())[0]
             tried += found
+            given_up += dropped
             better = ranked([best, *found])[0]
             if better is best:
                 break
             best = better
-        return tried
+        return tried, given_up
 
     def _remedy(self, change: Change, trial: Trial) -> Remedy:
-        helped = trial.error is None and trial.learned >= self._untreated.learned + MARGIN
+        rows = len(trial.losses) * trial.batch_size
+        seen = [each for each in self._progress if each.steps * self._batch_size <= rows]
+        without = seen[-1].learned if seen else self._untreated.learned
+        helped = trial.error is None and trial.learned >= without + MARGIN
         return Remedy(
             change.name, change.change, trial, helped, lambda: change.apply(self._model),
             change.fit_arguments,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_integer
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
     from fastnn.models import Model
 
 _ROWS = 4
-"""Rows to train with are enough for this many times the steps; then they come again."""
+"""Rows to train with are enough for this many times the steps. A net that is still in doubt then
+gets others, as long as there are some."""
+
+_MOST_NUMBERS = 2**26
+"""In the inputs of all of these: 0.25 GB of float32."""
 
 _HELD_OUT = 8000
 """Rows to evaluate on, where the verdict rests on it: the standard error of an accuracy is a third
@@ -70,8 +76,9 @@ def diagnose(
         x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, and up to 8000 others, at most a fifth, to evaluate on.
         steps: Of each trial. While it is in doubt whether the net learns, it gets up to 32 times as
-            many, for some stand still for long before they learn; with batches of more than 32
-            rows, as many as give it the rows that it would have with 32.
+            many, of rows that it has not seen yet as long as there are some, for some stand still
+            for long before they learn; with batches of more than 32 rows, as many as give it the
+            rows that it would have with 32.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
         seed: Of the rows that are drawn.
@@ -92,19 +99,26 @@ def diagnose(
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)
-        sample = draw(x, y, sample_weight, n_rows, _ROWS * steps * batch_size, _HELD_OUT, seed)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
-        untreated, progress, learned = _try(probed, sample, steps, batch_size, suspicions, limits)
+
+        drawn = partial(draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed)
+        rows = _ROWS * steps * batch_size
+        sample = drawn(rows)
+        numbers = sum(prod(shape) for _, shape in blueprint.inputs)
+        most = stages(steps, batch_size)[-1] * batch_size
+        more = min(most, max(rows, _MOST_NUMBERS // max(1, numbers)))
+        untreated, progress, learned = _try(
+            probed, sample, partial(drawn, more), steps, batch_size, suspicions, limits
+        )
         verdict, cause = "healthy", in_spite_of(suspicions)
         if not learned:
             verdict, cause = cause_of(untreated, suspicions, limits)
         layers = judge_layers(untreated, probed.layers, limits)
         tried: tuple[Remedy, ...] = ()
         if remedies and verdict != "healthy":
-            reference = progress[0].reference if progress else 1.0
             smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            cures = Cures(probed, untreated, verdict, reference, smaller, steps, batch_size)
+            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size)
             tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name,
@@ -127,13 +141,18 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
 def _try(
     model: Model,
     sample: Sample,
+    larger: Callable[[], Sample],
     steps: int,
     batch_size: int,
     suspicions: Sequence[Suspicion],
     thresholds: Thresholds,
 ) -> tuple[Trial, tuple[Progress, ...], bool]:
     """The trial of the untreated net; what it and a sound one learned, of which one sees more than
-    the trial while it is in doubt; and whether it learns."""
+    the trial while it is in doubt; and whether it learns.
+
+    Args:
+        larger: Draws a sample that begins with those rows, for a net that is in doubt after them.
+    """
     try:
         course = Course(copy.deepcopy(model), sample, batch_size, window=max(1, steps // 4))
     except ValueError as error:
@@ -152,6 +171,10 @@ def _try(
         learned = False
     while learned is None:
         total = looks[len(progress)]
+        if progress[-1].steps == _ROWS * steps:
+            sample = larger()
+            course.widen(sample)
+            sound.widen(sample.dense())
         further = total - progress[-1].steps
         own, reference = course.hurry_on(further), sound.hurry_on(further) or 0.0
         progress.append(Progress(total, own or 0.0, reference, own is None))

@@ -62,7 +62,7 @@ class Course:
         self._model, self._batch_size = model, batch_size
         self._data = feed(model, *sample.train)
         calibrate(model, self._data)
-        self._data.find_nonzeros(model._executables.scales_of_sparse_inputs())
+        self._find_nonzeros()
         self._held_out = feed(model, *sample.held_out)
         self._judged = [
             replace(each, metrics=[_RIGHT] * each.has_target, weighted_metrics=())
@@ -97,6 +97,18 @@ class Course:
         except NonFiniteGradientError as error:
             self._error = _in_short(error)
         return self._evaluate()[-1] if self._error is None else None
+
+    def widen(self, sample: Sample) -> None:
+        """Go on with the rows to train with of a sample that begins with those so far: first with
+        the others."""
+        seen = len(self._data)
+        self._data = feed(self._model, *sample.train)
+        self._find_nonzeros()
+        others = seen + self._random.permutation(len(self._data) - seen)
+        self._waiting = np.concatenate([self._waiting, others])
+
+    def _find_nonzeros(self) -> None:
+        self._data.find_nonzeros(self._model._executables.scales_of_sparse_inputs())
 
     def _next_rows(self, steps: int) -> NDArray[np.int64]:
         while len(self._waiting) < steps * self._batch_size:

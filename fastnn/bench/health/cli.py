@@ -120,9 +120,14 @@ def measure(
         others = {name: record for name, record in looked.items() if name not in names}
         found, _ = thresholds.search(labelled, others, diagnoses.verdict, Thresholds(), LADDERS)
         verdicts |= {name: diagnoses.verdict(looked[name], found) for name in names}
-    judged = confusion.outcomes(labelled, verdicts)
-    tables["Verdicts, with thresholds from the other seeds' nets"] = confusion.table(judged)
-    result["verdicts"] = confusion.to_dict(judged)
+    built_in = {name: diagnoses.verdict(record, Thresholds()) for name, record in looked.items()}
+    for key, whose, given in (
+        ("verdicts", "thresholds from the other seeds' nets", verdicts),
+        ("verdicts_built_in", "the thresholds built in", built_in),
+    ):
+        judged = confusion.outcomes(labelled, given)
+        tables[f"Verdicts, with {whose}"] = confusion.table(judged)
+        result[key] = confusion.to_dict(judged)
     if "cures" not in stages:
         return result
     failing = [case.name for case in seeds[cured] if not labelled[case.name]["trains"]]

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-SEEDS = (1, 2, 3, 4, 5, 6, 7)
-"""Of the draws. The thresholds for the nets of each are found on those of all others."""
+SEEDS = (8, 9, 10, 11)
+"""Of the draws. The thresholds for the nets of each are found on those of all others. What is
+judged, how long and against what was settled on the nets of seeds 1 to 7."""
 
-CURED = 6
+CURED = 8
 """The seed whose nets that fail are trained with remedies."""
 
 COUNT = 200

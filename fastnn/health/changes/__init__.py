@@ -14,6 +14,7 @@ from fastnn.health.changes.activation import activation
 from fastnn.health.changes.base import Change, combine
 from fastnn.health.changes.initialization import initialization
 from fastnn.health.changes.normalization import normalization
+from fastnn.health.changes.overhaul import overhaul
 from fastnn.health.changes.regularization import dropout, early_stopping, weight_penalty
 from fastnn.health.changes.scaling import input_scale
 from fastnn.health.changes.structure import depth, residual
@@ -24,7 +25,7 @@ from fastnn.health.loss import mismatch_of
 if TYPE_CHECKING:
     from fastnn.models import Model
 
-__all__ = ["Change", "changes_for", "combine"]
+__all__ = ["Change", "changes_for", "combine", "overhaul"]
 
 
 def changes_for(model: Model, x: Any, y: Any, batch_size: int = 32) -> list[Change]:
