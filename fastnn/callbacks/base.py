@@ -43,12 +43,15 @@ class Callback:
         statistics_every: ``on_statistics`` wants those of each step whose number, from 0, is a
             multiple of this; 0 for none. To be set before ``fit``.
         statistics_window: Steps for which a unit must be silent to count as dead in them.
+        statistics_at_once: ``on_statistics`` must be called before the step after those, because it
+            may end the training, which is to end at the same step each time.
     """
 
     # On the class, so that a subclass need not call ``super().__init__()``.
     params: Mapping[str, Any] = MappingProxyType({})
     statistics_every: int = 0
     statistics_window: int = 0
+    statistics_at_once: bool = False
     _model: Any = None
 
     @property
@@ -237,6 +240,11 @@ class CallbackList:
     def statistics_window(self) -> int:
         """The longest that a callback asks for."""
         return max([1, *(callback.statistics_window for callback in self.callbacks)])
+
+    @property
+    def statistics_at_once(self) -> bool:
+        """Whether a callback asks for it."""
+        return any(callback.statistics_at_once for callback in self.callbacks)
 
     def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
         """Call this hook of every callback that wants statistics, with those that it wants."""

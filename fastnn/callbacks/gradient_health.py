@@ -37,15 +37,16 @@ class GradientHealth(Callback):
     """Collects the statistics of every n-th step, and says in words when something goes wrong.
 
     The engine takes the figures while gradients, activations and weights pass through its kernels;
-    training does not come back to Python for it. The mean of each figure over an epoch goes to its
-    logs, so to ``history``, as ``"layer/figure"``: "dense/gradient_norm", "dense/update_ratio",
-    "dense/dead", ...
+    training does not come back to Python for it, unless it may have to stop. The mean of each
+    figure over an epoch goes to its logs, so to ``history``, as ``"layer/figure"``:
+    "dense/gradient_norm", "dense/update_ratio", "dense/dead", ...
 
     Args:
         every: Steps of which one is looked at. Looking at a step costs about half a step.
-        on_problem: "warn" (a ``GradientHealthWarning``), "stop" (ends training after the batch at
-            hand, with a message), "raise" (a ``GradientHealthError``) or "ignore" (only ``found``
-            tells).
+        on_problem: "warn" (a ``GradientHealthWarning``), "stop" (ends training after that step,
+            with a message), "raise" (a ``GradientHealthError``) or "ignore" (only ``found``
+            tells). With "stop" and "raise" training comes back to Python after each step that was
+            looked at.
         window: Steps after which verdicts are reached, again and again: units that gave 0 all
             along are dead, and of other figures the median decides. By default ten times
             ``every``. A last look is taken when training ends. Only numbers that are not finite
@@ -76,6 +77,7 @@ class GradientHealth(Callback):
         if window is not None:
             check_integer("GradientHealth", "window", window, at_least=every)
         self.statistics_window = window or 10 * every
+        self.statistics_at_once = on_problem in ("stop", "raise")
         self.thresholds = thresholds or Thresholds()
         self.replay = None if replay is None else os.fspath(replay)
         self.statistics: list[StepStatistics] = []

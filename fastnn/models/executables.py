@@ -181,14 +181,20 @@ class Observing:
         every: Steps of which one is looked at.
         window: Steps for which a unit must be silent to count as dead.
         take: Called with the statistics of each step that was looked at.
+        at_once: Before the next step is done.
     """
 
     def __init__(
-        self, every: int, window: int, take: Callable[[list[StepStatistics]], None]
+        self,
+        every: int,
+        window: int,
+        take: Callable[[list[StepStatistics]], None],
+        at_once: bool = False,
     ) -> None:
         self.every = every
         self.window = window
         self.take = take
+        self.at_once = at_once
         self._last: Record | None = None
 
     def room(self, record: Record, steps: int) -> NDArray[np.float64]:
@@ -218,6 +224,12 @@ class Training(NamedTuple):
     scalars: Callable[[int], NDArray[np.float32]]
     storing: Callable[[], AbstractContextManager[Executable]]
     observing: Observing | None = None
+
+    def steps_at_a_time(self) -> int | None:
+        """How many may be done before somebody must see what they showed; None for any number."""
+        if self.observing is None or not self.observing.at_once:
+            return None
+        return -self.optimizer.iterations % self.observing.every + 1
 
 
 def run_batches(
@@ -270,7 +282,8 @@ def run_batches(
     while at < n_rows:
         if before is not None:
             before(batches)
-        last = min(n_rows, at + batch_size) if one_by_one else n_rows
+        steps = 1 if one_by_one else training.steps_at_a_time() if training is not None else None
+        last = n_rows if steps is None else min(n_rows, at + steps * batch_size)
         done = run(executable, last)
         skipped_rows += executable.skipped_rows
         ran, wrong = executable, None

@@ -101,7 +101,7 @@ class Fit:
         if self.callbacks.statistics_every:
             self._observing = Observing(
                 self.callbacks.statistics_every, self.callbacks.statistics_window,
-                self.callbacks.on_statistics,
+                self.callbacks.on_statistics, self.callbacks.statistics_at_once,
             )  # fmt: skip
         self.history = next(c for c in self.callbacks.callbacks if isinstance(c, History))
 
