@@ -121,7 +121,7 @@ cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin
     cdef int64_t quotient = units // n, rest = units % n
     cdef int64_t first = i * quotient + (i if i < rest else rest)
     cdef int64_t last = first + quotient + (1 if i < rest else 0)
-    begin[0] = first * unit
+    begin[0] = first * unit if first * unit < total else total  # not beyond the end of an empty part
     end[0] = last * unit if last * unit < total else total
 
 
