@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from twins import Mlp
 import fastnn as fnn
 from fastnn import layers, optimizers, regularizers
 from fastnn.models import executables
+
+lowering = importlib.import_module("fastnn.lowering.lower")
+scipy_sparse = pytest.importorskip("scipy.sparse")
 
 Arrays = list[NDArray[Any]]
 
@@ -206,6 +210,42 @@ def test_clips_the_gradients_of_all_layers(body: str, kind: str) -> None:
     for ours, wanted in zip(found, clipped(gradients, weights, CLIPS[kind]), strict=True):
         # 2^10 times the rounding of weights below 1.1
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=2**10 * 2.0**-23)
+
+
+def dropconnected(x: Any) -> Any:
+    return layers.Dense(18, activation="tanh", dropconnect=0.3, dropconnect_seed=1)(x)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("body", [*BODIES, "dropconnected"])
+@pytest.mark.usefixtures("threads")
+def test_norms_come_from_products_or_from_stored_gradients(
+    body: str, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With few rows from products, where nothing else needs the gradient; with many they come from
+    what is stored. The steps are the same."""
+    x, y = batches()[0]
+    x = x * (np.random.default_rng(0).random(x.shape) < 0.2) if sparse else x
+    found, programs = [], []
+    for most in (lowering.MOST_ROWS, 0):
+        monkeypatch.setattr(lowering, "MOST_ROWS", most)
+        fnn.utils.set_random_seed(0)
+        model = net({**BODIES, "dropconnected": dropconnected}[body],
+                    optimizers.SGD(0.5, global_clipnorm=0.3))  # fmt: skip
+        before = model.get_weights()
+        data = scipy_sparse.csr_matrix(x) if sparse else x
+        model.fit(data, y, batch_size=len(x), epochs=4, verbose=0)
+        found.append([a - b for a, b in zip(model.get_weights(), before, strict=True)])
+        rows = {0: x.shape[1]} if sparse else {}
+        with model._executables.lend(
+            BATCH, model._objectives(), model._updates(), rows
+        ) as executable:
+            programs.append(str(executable.program))
+    for ours, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-6)
+    assert "product_norms" in programs[0] and "product_norms" not in programs[1]
+    stored = {"shared": 2, "penalized": 2, "dropconnected": 1}
+    assert programs[0].count("kernel_gradient=") == stored.get(body, 0)
 
 
 def state(model: Any) -> Arrays:

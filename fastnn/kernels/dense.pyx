@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse, fnn_summary
 from fastnn.kernels.gradients cimport finish
 from fastnn.kernels.op cimport (
-    ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
+    ROW_UNIT, SCRATCH, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
 )
 
 cdef extern from "math.h" nogil:
@@ -255,6 +255,11 @@ cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int ro
         slots[slot] = <float *> op.t[first + 1 + slot]
         if slots[slot] != NULL:
             slots[slot] += at
+    if step.verdict.scale != 1.0:
+        # Clipped by the global norm, which was found without this gradient.
+        for slot in range(FNN_BLOCK):
+            step.scratch[SCRATCH - FNN_BLOCK + slot] = step.verdict.scale
+        step.k.scale_columns(rows, step.scratch + SCRATCH - FNN_BLOCK, gradient, gradient)
     step.k.update[op.d[3]](n, step.scalars, gradient, w, slots[0], slots[1], slots[2])
     if op.d[6 + role]:
         step.k.clip(n, 0.0, <float> INFINITY, w)

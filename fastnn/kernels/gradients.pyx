@@ -9,6 +9,8 @@ Design
 - Stored gradients come with the squares of each column of each panel of rows; `square_sums` adds them up,
   in their order, to a weight's squared norm, and `guard` finds from the norms what is not finite and how
   much the global norm is to be clipped.
+- For few rows a norm comes from the factors of the product instead (`product_norms`), and no gradient is
+  stored to be clipped. The traces of x x' and dz dz' prove that it is finite.
 - A guard is worked out by every member for itself, from what all wrote before the wait: no other wait is
   needed for the team to agree.
 """
@@ -25,6 +27,9 @@ cdef extern from "math.h" nogil:
     double INFINITY
 
 cdef enum:
+    # Floats of a matrix x x' in scratch, and columns of x' at a time, which stay in the first-level cache.
+    GRAM = 4096
+    GRAM_CHUNK = 256
     # Rows of a block that are updated at a time: gradient, weight and slots stay in the first-level cache.
     UPDATE_ROWS = 96
 
@@ -149,11 +154,98 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
     norm[0] = INFINITY if op.f[0] > 0 and total > op.f[0] else total
 
 
+cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Parts of |x' dz|^2 = sum of (x x')_rs (dz dz')_rs over rows r and s (Goodfellow 2015, arXiv:1510.01799),
+    and of |sum of dz|^2 = sum of (dz dz')_rs; with the traces of both.
+
+    A task is a block of 16 rows and those from there on, which count twice: x x' is symmetric.
+    """
+    cdef const float *x_t = <const float *> op.t[0]      # IN (rows, inputs), transposed
+    cdef const float *dz_t = <const float *> op.t[1]     # IN (rows, units), transposed
+    cdef double *out = <double *> op.t[2]                # OUT (blocks of rows, 4)
+    cdef int64_t blocks = parts(step.rows, ROW_UNIT), task, b, r, s, rows
+    cdef float *g
+    cdef float *h
+    cdef double weight, product
+    cdef double of_kernel, of_bias, of_x, of_dz
+    cdef int turn = 0
+    while True:
+        task = take(step, blocks, i, n, &turn)
+        if task < 0:
+            break
+        gram_rows(step, task, blocks, op.d[0], x_t, step.scratch)
+        gram_rows(step, task, blocks, op.d[1], dz_t, step.scratch + GRAM)
+        of_kernel = of_bias = of_x = of_dz = 0.0
+        rows = smaller(ROW_UNIT, step.rows - task * ROW_UNIT)
+        for b in range(task, blocks):
+            weight = 1.0 if b == task else 2.0
+            for r in range(rows):
+                g = step.scratch + ((b - task) * ROW_UNIT + r) * FNN_BLOCK
+                h = g + GRAM
+                product = 0.0
+                for s in range(smaller(ROW_UNIT, step.rows - b * ROW_UNIT)):
+                    product += <double> g[s] * h[s]
+                    of_bias += weight * h[s]
+                of_kernel += weight * product
+                if b == task:
+                    of_x += g[r]
+                    of_dz += h[r]
+        out[4 * task] = of_kernel
+        out[4 * task + 1] = of_bias
+        out[4 * task + 2] = of_x
+        out[4 * task + 3] = of_dz
+
+
+cdef void gram_rows(const Step *step, int64_t task, int64_t blocks, int64_t features, const float *x_t,
+                    float *tile) noexcept nogil:
+    """Rows `task` * 16 to + 16 of x x', from that column on: in blocks of 16 columns (16, 16)."""
+    cdef int64_t block = blocks_of(features) * FNN_BLOCK * ROW_UNIT, k = 0
+    cdef const float *part
+    while k < features:
+        part = x_t + task * block + k * ROW_UNIT
+        step.k.product_transposed(ROW_UNIT, blocks - task, smaller(GRAM_CHUNK, features - k), part, 0, part, block,
+                                  tile, ROW_UNIT * FNN_BLOCK, k > 0)
+        k += GRAM_CHUNK
+
+
+cdef void product_norm_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Both squared norms; NaN unless all numbers of both gradients are surely finite. By one member.
+
+    By Cauchy and Schwarz, none is larger than the root of the product of the traces.
+    """
+    cdef const double *found = <const double *> op.t[0]  # IN (blocks of rows, 4)
+    cdef double *kernel_norm = <double *> op.t[1]        # OUT
+    cdef double *bias_norm = <double *> op.t[2]          # OUT or NULL
+    cdef double of_kernel = 0.0, of_bias = 0.0, of_x = 0.0, of_dz = 0.0
+    cdef int64_t task
+    if i != op.d[0] % n:
+        return
+    for task in range(parts(step.rows, ROW_UNIT)):
+        of_kernel += found[4 * task]
+        of_bias += found[4 * task + 1]
+        of_x += found[4 * task + 2]
+        of_dz += found[4 * task + 3]
+    # Not less than the rows: the sum of dz is a product with ones. NaN stays NaN.
+    if not (step.rows if of_x < step.rows else of_x) * of_dz < SURELY_FINITE * SURELY_FINITE:
+        of_kernel = of_bias = NAN
+    # A norm that is about 0 may come out below it.
+    kernel_norm[0] = 0.0 if of_kernel < 0 else of_kernel
+    if bias_norm != NULL:
+        bias_norm[0] = 0.0 if of_bias < 0 else of_bias
+
+
 cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """Halts the step if a norm is not finite (d[1]); else settles the scale for the global norm f[0]."""
+    """Halts the step if a norm is not finite (d[1]); else settles the scale for the global norm f[0].
+
+    The last d[2] norms are of gradients that nobody has seen: those may yet be finite.
+    """
     cdef const double *norms = <const double *> op.t[0]  # IN (d[0],), squared
     cdef double total = 0.0
     cdef int64_t v
+    for v in range(op.d[0] - op.d[2], op.d[0]):
+        if not isfinite(norms[v]):
+            step.verdict.state = UNPROVEN
+            return
     for v in range(op.d[0]):
         if op.d[1] and not isfinite(norms[v]):
             step.verdict.state = NONFINITE
@@ -405,6 +497,8 @@ KERNELS = {
     "guard_factors": <size_t> &guard_factors,
     "finish_gradient": <size_t> &finish_gradient,
     "square_sums": <size_t> &square_sums,
+    "product_norms": <size_t> &product_norms,
+    "product_norm_sums": <size_t> &product_norm_sums,
     "guard": <size_t> &guard,
     "clip_gradient": <size_t> &clip_gradient,
     "update": <size_t> &update,

@@ -57,7 +57,7 @@ class Gradient:
     through: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class WeightProduct:
     """A Dense layer's weight gradient, which is still to be computed: x' dz."""
 
@@ -94,7 +94,9 @@ class Builder:
     updates: Updates | None
     sparse: Mapping[int, int]
     stores: bool = False
-    """All weight gradients are stored before the first update."""
+    """All weight gradients are stored before the first update; ..."""
+    norms_suffice: bool = False
+    """... but not those of products, as far as only their norms must be known."""
     ops: list[Op] = field(default_factory=list)
     sums: list[str] = field(default_factory=list)
     values: dict[Value, Buffer] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from fastnn.lowering.nodes import DenseNode, InputNode
 from fastnn.lowering.objective import Objective, take_logits
 from fastnn.lowering.observation import Observation
 from fastnn.lowering.penalties import PENALTY, penalize
+from fastnn.lowering.product_norms import MOST_ROWS
 from fastnn.lowering.program import Program
 from fastnn.lowering.scores import score
 from fastnn.lowering.updates import must_store, update
@@ -61,10 +62,14 @@ def lower(
         for output, objective in zip(trace.outputs, objectives, strict=False)
         if objective.loss is not None
     }
+    norms_suffice = False
     if updates is not None:
         variables = [v for node in trace.nodes for v in node.variables() if v.trainable]
         store = store or must_store(updates, variables)
-    builder = Builder(trace, capacity, updates, sparse or {}, store)
+        clips = updates.global_clipnorm > 0
+        norms_suffice = clips and not store and updates.halts and capacity <= MOST_ROWS
+        store = store or clips
+    builder = Builder(trace, capacity, updates, sparse or {}, store, norms_suffice)
     if window:
         builder.observation = Observation(builder, window)
         builder.observation.begin()

@@ -1,8 +1,9 @@
 """Ops of weight gradients and updates.
 
 A gradient goes straight into its update, or it is stored: because the update needs to know its norm
-or that of all gradients, or because several layers add to it. All that is stored is computed before
-the guard, which is the last that can stop a step.
+or that of all gradients, and it does not come cheaper (``product_norms.py``); or because several
+layers add to it. All that is stored is computed before the guard, which is the last that can stop a
+step.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from fastnn.kernels.codes import CHUNK, CONSTRAINTS, OPTIMIZERS
 from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
+from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Updates, WeightProduct
 from fastnn.lowering.muon import MuonStep, emit_muon
 from fastnn.lowering.program import Buffer, Buffers
@@ -23,9 +25,10 @@ _Operands = dict[str, Buffer | float | None]
 
 
 def must_store(updates: Updates, variables: list[Variable]) -> bool:
-    """Whether an update needs what is known only of a whole gradient or a whole weight."""
+    """Whether an update needs what is known only of a whole gradient or a whole weight, more than
+    the global norm."""
     return (
-        bool(updates.clipnorm or updates.global_clipnorm or updates.adaptive_clip)
+        bool(updates.clipnorm or updates.adaptive_clip)
         or bool(updates.averages)
         or not updates.apply
         or updates.muon is not None
@@ -40,17 +43,20 @@ def update(builder: Builder) -> None:
     uses = Counter(product.kernel for product in builder.products)
     fused = []
     squares: dict[Variable, Buffer] = {}
+    unstored = []
     for product in builder.products:
-        if builder.stores or uses[product.kernel] > 1:
+        if uses[product.kernel] == 1 and product_norms.suffice(builder, product):
+            unstored.append(product)
+        elif builder.stores or uses[product.kernel] > 1:
             _store(builder, product, uses[product.kernel] == 1, squares)
         else:
             fused.append(product)
-    _guard(builder, squares)
+    _guard(builder, squares, product_norms.emit(builder, unstored))
     if builder.observation is not None:
         builder.observation.stored_gradients()
     if not updates.apply:
         return
-    for product in fused:
+    for product in [*fused, *unstored]:
         _emit_product(builder, product, _updated_at_once(builder, product))
     _orthogonal_steps(builder)
     for number, variable in enumerate(builder.stored):
@@ -91,7 +97,9 @@ def _squares(builder: Builder, variable: Variable, tiles: int) -> Buffer:
     return builder.buffers.raw(f"{variable.path}/squares", 4 * tiles * BLOCK)
 
 
-def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
+def _guard(
+    builder: Builder, squares: dict[Variable, Buffer], parts: dict[WeightProduct, Buffer]
+) -> None:
     updates = builder.updates
     assert updates is not None
     for variable, gradient in builder.stored.items():
@@ -108,8 +116,9 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
             l1=regularizer.l1 if regularizer else 0.0, l2=regularizer.l2 if regularizer else 0.0,
             clipvalue=updates.clipvalue,
         )  # fmt: skip
-    if squares:
-        builder.norms = np.zeros(len(builder.stored))
+    if squares or parts:
+        stored, unstored = len(builder.stored), 2 * len(parts)
+        builder.norms = np.zeros(stored + unstored)
         for number, (variable, gradient) in enumerate(builder.stored.items()):
             if variable in squares:
                 builder.emit(
@@ -118,9 +127,16 @@ def _guard(builder: Builder, squares: dict[Variable, Buffer]) -> None:
                     count=squares[variable].n_bytes // 4, exact=not updates.apply,
                     limit=_limit(updates, variable),
                 )  # fmt: skip
+        for number, (product, found) in enumerate(parts.items()):
+            of_kernel = stored + 2 * number
+            builder.emit(
+                "product_norm_sums", parts=found, kernel_norm=_norm(builder, of_kernel),
+                bias_norm=_norm(builder, of_kernel + 1) if product.bias is not None else None,
+                number=of_kernel,
+            )  # fmt: skip
         builder.emit(
-            "guard", norms=Buffers.of_array("norms", builder.norms), count=len(builder.stored),
-            halts=updates.halts, global_clipnorm=updates.global_clipnorm,
+            "guard", norms=Buffers.of_array("norms", builder.norms), count=stored + unstored,
+            halts=updates.halts, unstored=unstored, global_clipnorm=updates.global_clipnorm,
         )  # fmt: skip
     factors = builder.proof.operands() if builder.proof is not None else None
     if factors is not None:

@@ -257,6 +257,92 @@ def test_exact_norms(scale: float) -> None:
     assert norm.array[0] == pytest.approx(wanted, rel=1e-13)
 
 
+def products(x: Array, dz: Array, bias: bool = True) -> tuple[Batch, list[Op], list[Buffer]]:
+    """Ops that find the norms of x' dz and of the sum of dz, and where these go."""
+    batch, ops, turned = Batch(len(x)), [], []
+    for values in (x, dz):
+        features = values.shape[1]
+        turned.append(batch.transposed(features))
+        blocks = batch.blocks(values)
+        last = n_blocks(features) - 1
+        blocks.array[last, :, (features - 1) % BLOCK + 1 :] = 7.0  # type: ignore[index]
+        ops.append(make_op("transpose", x=blocks, y=turned[-1], features=features))
+    found = array(np.full((n_blocks(len(x)), 4), np.nan), np.float64)
+    norms = [array([np.nan], np.float64) for _ in range(2)]
+    ops += [
+        make_op("product_norms", x_t=turned[0], dz_t=turned[1], parts=found, inputs=x.shape[1],
+                units=dz.shape[1]),
+        make_op("product_norm_sums", parts=found, kernel_norm=norms[0],
+                bias_norm=norms[1] if bias else None, number=4),
+    ]  # fmt: skip
+    return batch, ops, norms
+
+
+@pytest.mark.parametrize("units", [1, 10, 33])
+@pytest.mark.parametrize("inputs", [1, 16, 100, 784])
+@pytest.mark.parametrize("rows", [1, 5, 16, 17, 32, 47, 64])
+def test_norms_of_products(rows: int, inputs: int, units: int) -> None:
+    """What is padding does not count. Each number of x x' and of dz dz' is a chain over features,
+    and then added up in float64."""
+    random = np.random.default_rng([rows, inputs, units])
+    x, dz = float32(random, rows, inputs), float32(random, rows, units)
+
+    def compute(threads: int) -> list[Array]:
+        batch, ops, norms = products(x, dz)
+        batch.run(*ops, threads=threads)
+        return [np.array(norm.array) for norm in norms]
+
+    of_kernel, of_bias = by_any_team(compute)
+    g, h = np.abs(x) @ np.abs(x).T, np.abs(dz) @ np.abs(dz).T
+    off_h = units * U * h
+    off = inputs * U * g * h + g * off_h
+    assert_within(of_kernel, np.array([np.sum((x.T @ dz) ** 2)]), 1.1 * off.sum())
+    assert_within(of_bias, np.array([np.sum(dz.sum(axis=0) ** 2)]), 1.1 * off_h.sum())
+
+
+def test_norms_of_products_without_bias() -> None:
+    batch, ops, norms = products(np.ones((3, 2)), np.ones((3, 4)), bias=False)
+    batch.run(*ops, threads=2)
+    assert norms[0].array is not None and norms[1].array is not None
+    assert norms[0].array[0] == 72 and np.isnan(norms[1].array[0])
+
+
+def test_norms_of_products_that_cancel_are_not_negative() -> None:
+    random = np.random.default_rng(0)
+    x, dz = np.tile(float32(random, 1, 50), (32, 1)), float32(random, 32, 20)
+    dz[16:] = -dz[:16]
+    batch, ops, norms = products(x, dz)
+    batch.run(*ops, threads=1)
+    for norm in norms:
+        assert norm.array is not None
+        assert 0 <= norm.array[0] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("x", "dz", "proved"),
+    [
+        (1.0, 1.0, True), (1e9, 1e7, True), (1e9, 1e10, False), (1e-20, 1e18, False),
+        (1e-20, 1e16, True), (0.0, np.inf, False), (np.nan, 0.0, False), (0.0, np.nan, False),
+        (np.inf, 0.0, False), (0.0, 0.0, True), (3e19, 1e-10, False), (1e15, 1e-10, True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("row", [0, 18])
+def test_norms_of_products_prove_them_finite(x: float, dz: float, proved: bool, row: int) -> None:
+    """The guard stops the step where they do not, also if it lets pass what is not finite."""
+    left, right = np.zeros((20, 30)), np.zeros((20, 9))
+    left[row, 29], right[row, 3] = x, dz
+    batch, ops, norms = products(left, right)
+    batch.run(*ops, threads=1)
+    found = np.array([norm.array for norm in norms])
+    assert np.isfinite(found).all() == np.isfinite(found).any() == proved
+    for halts in (False, True):
+        guard = make_op(
+            "guard", norms=array([1.0, *found.ravel()], np.float64), count=3, unstored=2,
+            halts=halts,
+        )  # fmt: skip
+        assert [goes_on(batch, guard, n) for n in (1, 2, 3)] == [proved] * 3
+
+
 # The update
 
 

@@ -56,6 +56,7 @@ class DenseNode(ActivatedNode):
         if dz_t is None:
             dz_t = builder.buffers.transposed(f"d_{self.output.name}/transposed", features)
             builder.emit("transpose", x=dz, y=dz_t, features=features)
+            builder.transposed[dz] = dz_t
         dx, accumulate = builder.contribution(x)
         # Where this is the whole gradient of x, it passes the activation that made x at once.
         maker = x.maker

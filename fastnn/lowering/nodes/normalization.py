@@ -93,12 +93,13 @@ class BatchNormalizationNode(NormalizationNode):
         accumulate = False
         if x in builder.needs_gradient:
             dx, accumulate = builder.contribution(x)
-            # A Dense layer that made x goes on from here: it wants its dz in blocks of rows, too.
+            # A Dense layer that made x goes on from here: it wants its dz in blocks of rows, too,
+            # for its input's gradient or for a norm.
             maker = x.maker
             if (
                 isinstance(maker, DenseNode)
                 and maker.activation.kind == "linear"
-                and maker.inputs[0] in builder.needs_gradient
+                and (maker.inputs[0] in builder.needs_gradient or builder.norms_suffice)
                 and builder.trace.only_for(x, self)
                 and not accumulate
             ):
