@@ -97,6 +97,11 @@ class Entrant:
         found: float = self._ask("product_rate")["gflops"]
         return found
 
+    def adam_seconds(self, weights: int) -> float:
+        """Of fastnn's Adam step on so many weights by itself; see ``fastnn.bench.peak``."""
+        seconds: float = self._ask("adam_seconds", weights=weights)["seconds"]
+        return seconds
+
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -1,6 +1,7 @@
-"""The best rate of float32 products on this machine: the mark for the products of a race.
+"""What this machine allows at best: the mark for the entrants of a race.
 
-Measured, not looked up: products of fastnn's own dense kernel and of NumPy's library (``sgemm``),
+The best rate of float32 products, and the shortest time of Adam's step by itself. The rate is
+measured, not looked up: products of fastnn's own dense kernel and of NumPy's library (``sgemm``),
 of shapes whose operands stay in a core's caches. The larger of the two is a few per cent below the
 peak of the fused multiply-add units, which only registers without any memory would reach, and moves
 with the clock and with whoever shares the machine, as the race does.
@@ -15,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
+from fastnn.kernels.codes import OPTIMIZERS
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros, n_blocks, packed_shape
 from fastnn.lowering.program import Buffers, Program, make_op
+from fastnn.optimizers import Adam
 
 # (rows, inputs, units for each thread): a core's weights are 64 to 256 KiB.
 _SHAPES = ((384, 256, 64), (768, 256, 128), (192, 512, 128), (96, 256, 256))
 # Libraries that pack their operands need larger ones before that is paid for.
 _SIDES = (256, 512, 1024)
+
+# Of a weight whose steps are timed: near those of the races' nets.
+_ROWS = 512
 
 _SECONDS = 0.1
 _RUN_SECONDS = 2e-3
@@ -93,17 +99,52 @@ class Product:
         )
 
 
-def _best_seconds(multiply: Callable[[int], None]) -> float:
-    """Seconds of one product in the fastest of many short runs."""
+def adam_seconds(weights: int, threads: int) -> float:
+    """Of Adam's step on so many weights by itself: its arithmetic, and reading and writing weights
+    and both slots where they lie, in caches or in memory."""
+    return _best_seconds(AdamStep(weights, threads))
+
+
+class AdamStep:
+    """Called, so many steps. The weights stand in for their gradient, which costs no memory."""
+
+    def __init__(self, weights: int, threads: int) -> None:
+        shape = packed_shape((_ROWS, -(-weights // _ROWS)))
+        self.w, *self.slots = (aligned_zeros(shape) for _ in range(3))
+        self.w[:] = np.random.default_rng(0).standard_normal(shape, np.float32)
+        w = Buffers.of_array("w", self.w)
+        slots = {
+            f"slot_{i}": Buffers.of_array(f"slot_{i}", slot) for i, slot in enumerate(self.slots)
+        }
+        op = make_op(
+            "update", gradient=w, w=w, **slots, blocks=shape[0], rows=shape[1], group=1,
+            optimizer=OPTIMIZERS["adam"],
+        )  # fmt: skip
+        self._executable = Executable(Program([op], 1))
+        self._threads = threads
+
+    def __call__(self, repeats: int) -> None:
+        optimizer = Adam()
+        steps = np.arange(repeats)
+        rates = np.full(repeats, optimizer.learning_rate)
+        self._executable.run(
+            [], np.zeros(repeats, np.int64), 0, repeats, 1,
+            optimizer.scalars(steps, rates).astype(np.float32), np.zeros(1), [], self._threads,
+            float("inf"), optimizer,
+        )  # fmt: skip
+
+
+def _best_seconds(work: Callable[[int], None]) -> float:
+    """Seconds of doing it once in the fastest of many short runs."""
     repeats, seconds = 1, 0.0
     while seconds < _RUN_SECONDS:
         repeats *= 2
-        seconds = _seconds(multiply, repeats)
+        seconds = _seconds(work, repeats)
     runs = max(3, int(_SECONDS / seconds))
-    return min(_seconds(multiply, repeats) for _ in range(runs)) / repeats
+    return min(_seconds(work, repeats) for _ in range(runs)) / repeats
 
 
-def _seconds(multiply: Callable[[int], None], repeats: int) -> float:
+def _seconds(work: Callable[[int], None], repeats: int) -> float:
     begin = time.perf_counter()
-    multiply(repeats)
+    work(repeats)
     return time.perf_counter() - begin

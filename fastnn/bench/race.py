@@ -64,20 +64,27 @@ def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
 
 
 def hold_against_peak(
-    entrants: dict[str, dict[str, Any]], reference: str | None, peak: Sequence[float], job: Job
+    entrants: dict[str, dict[str, Any]],
+    reference: str | None,
+    peak: Sequence[float],
+    adam: Sequence[float],
+    job: Job,
 ) -> None:
     """Add ``share_of_peak`` to each entrant: the arithmetic of its products in the time of the
     whole step, against the best rate of products in the same turn. And ``at_peak``: what
-    ``versus_reference`` would be if its products ran at that rate and nothing else took time.
+    ``versus_reference`` would be if its products ran at that rate, Adam took no longer than by
+    itself, and nothing else took time.
 
     Args:
         peak: GFLOP/s, of each turn.
+        adam: Seconds of a step by itself, of each turn.
     """
     for found in entrants.values():
-        least = [1e-9 * found["flops_per_step"] * job.steps / rate for rate in peak]
-        share = timing.speed_up(least, found["seconds"])
+        products = [1e-9 * found["flops_per_step"] * job.steps / rate for rate in peak]
+        share = timing.speed_up(products, found["seconds"])
         found["share_of_peak"] = dataclasses.asdict(share)
         if reference is not None:
+            least = [s + job.steps * step for s, step in zip(products, adam, strict=True)]
             bound = timing.speed_up(entrants[reference]["seconds"], least)
             found["at_peak"] = dataclasses.asdict(bound)
 
@@ -93,7 +100,8 @@ def run(
 
     Args:
         entrants: Those that cannot do a job are left out of its row.
-        meters: Workers that measure the best rate of products; see ``fastnn.bench.peak``.
+        meters: Workers that measure the best rate of products, and the first of them Adam's
+            step by itself; see ``fastnn.bench.peak``.
     """
     rows = []
     for job in jobs:
@@ -105,9 +113,13 @@ def run(
         checks.check(able, job)
         say(f"{job.title}: racing")
         rates: list[dict[str, float]] = []
+        steps: list[float] = []
 
-        def measure(rates: list[dict[str, float]] = rates) -> None:
+        def measure(
+            rates: list[dict[str, float]] = rates, steps: list[float] = steps, job: Job = job
+        ) -> None:
             rates.append({meter.name: meter.product_rate() for meter in meters})
+            steps.extend(meter.adam_seconds(job.kernel_weights) for meter in meters[:1])
 
         found = epochs(able, job, turns, measure)
         checks.check_epochs(found)
@@ -117,7 +129,8 @@ def run(
             own["flops_per_step"] = job.flops_without_zeros() if own["skips_zeros"] else job.flops
         reference = rank(found)
         if meters:
-            hold_against_peak(found, reference, [max(turn.values()) for turn in rates], job)
+            best = [max(turn.values()) for turn in rates]
+            hold_against_peak(found, reference, best, steps, job)
         rows.append(
             {
                 "data": job.data,
@@ -125,6 +138,7 @@ def run(
                 "remedies": list(job.remedies.values()),
                 "batch": job.batch,
                 "product_gflops": rates,
+                "adam_us": [1e6 * seconds for seconds in steps],
                 "reference": reference,
                 "entrants": found,
                 "left_out": {name: lacking for name, lacking in lacks.items() if lacking},
@@ -136,7 +150,7 @@ def run(
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Median step times in microseconds, fastnn's speed against the fastest reference, whether it
     skipped zeros, its share of the best rate of products, and what its speed would be at that
-    rate; then who was left out, and what that rate is."""
+    rate with Adam's step alone beside it; then who was left out, and what that rate is."""
     names = list(dict.fromkeys(n for row in rows for n in (*row["entrants"], *row["left_out"])))
     fastnn = "fastnn" in names
     remedies = any(row["remedies"] for row in rows)
@@ -187,7 +201,7 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         notes.append(
             "Peak: the best rate of float32 products measured in each turn, "
             f"{low:.0f}..{high:.0f} GFLOP/s ({' or '.join(sources)}, operands in cache). "
-            "At peak: how much faster fastnn would be if its products ran at that rate and "
-            "nothing else took time."
+            "At peak: how much faster fastnn would be if its products ran at that rate, Adam took "
+            "no longer than by itself, and nothing else took time."
         )
     return notes

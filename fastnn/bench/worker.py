@@ -53,6 +53,9 @@ class Worker:
     def product_rate(self) -> dict[str, Any]:
         return {"gflops": peak.RATES[self._name](self._threads)}
 
+    def adam_seconds(self, weights: int) -> dict[str, Any]:
+        return {"seconds": peak.adam_seconds(weights, self._threads)}
+
     def losses(self, count: int) -> dict[str, Any]:
         return {"losses": self._trainer.losses(count)}
 

@@ -76,10 +76,15 @@ class Job:
         return -(-self.rows // self.batch)
 
     @property
+    def kernel_weights(self) -> int:
+        """Numbers in all kernels."""
+        return sum(a * b for a, b in itertools.pairwise(self.widths))
+
+    @property
     def flops(self) -> int:
         """Floating-point operations in the products of one full step (multiply-add = 2)."""
-        products = [a * b for a, b in itertools.pairwise(self.widths)]
-        return 2 * self.batch * (3 * sum(products) - products[0])
+        first = self.widths[0] * self.widths[1]
+        return 2 * self.batch * (3 * self.kernel_weights - first)
 
     def flops_without_zeros(self) -> int:
         """The same without the products with zeros of the inputs, on average over the rows."""
