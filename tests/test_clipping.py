@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from twins import Mlp
 
 import fastnn as fnn
 from fastnn import layers, optimizers, regularizers
+from fastnn.lowering import product_norms
 from fastnn.models import executables
 
-lowering = importlib.import_module("fastnn.lowering.lower")
 scipy_sparse = pytest.importorskip("scipy.sparse")
 
 Arrays = list[NDArray[Any]]
@@ -37,8 +36,9 @@ CLIPS: dict[str, dict[str, float]] = {
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """However small the model is."""
+    """However small the model is; with an odd number norms come from products if they can."""
     before = fnn.get_num_threads()
+    monkeypatch.setattr(product_norms, "_COST", 1e9 if request.param % 2 else 0)
     monkeypatch.setattr(executables, "_WORK_PER_THREAD", 1)
     fnn.set_num_threads(request.param)
     yield request.param
@@ -222,13 +222,13 @@ def dropconnected(x: Any) -> Any:
 def test_norms_come_from_products_or_from_stored_gradients(
     body: str, sparse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With few rows from products, where nothing else needs the gradient; with many they come from
-    what is stored. The steps are the same."""
+    """From products, where nothing else needs the gradient and they are cheaper. The steps are the
+    same."""
     x, y = batches()[0]
     x = x * (np.random.default_rng(0).random(x.shape) < 0.2) if sparse else x
     found, programs = [], []
-    for most in (lowering.MOST_ROWS, 0):
-        monkeypatch.setattr(lowering, "MOST_ROWS", most)
+    for cost in (1e9, 0):
+        monkeypatch.setattr(product_norms, "_COST", cost)
         fnn.utils.set_random_seed(0)
         model = net({**BODIES, "dropconnected": dropconnected}[body],
                     optimizers.SGD(0.5, global_clipnorm=0.3))  # fmt: skip
@@ -246,6 +246,20 @@ def test_norms_come_from_products_or_from_stored_gradients(
     assert "product_norms" in programs[0] and "product_norms" not in programs[1]
     stored = {"shared": 2, "penalized": 2, "dropconnected": 1}
     assert programs[0].count("kernel_gradient=") == stored.get(body, 0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "hidden", "products"), [(32, 512, 2), (64, 512, 0), (32, 40, 0), (60, 1500, 2)]
+)
+def test_norms_come_from_products_where_they_are_cheaper(
+    batch: int, hidden: int, products: int
+) -> None:
+    sizes = [layers.Dense(hidden), layers.BatchNormalization(), layers.Dense(hidden)]
+    model = fnn.Sequential([layers.Input((500,)), *sizes, layers.Dense(3)])
+    model.compile(optimizers.Adam(global_clipnorm=1.0), "mse")
+    with model._executables.lend(batch, model._objectives(), model._updates(), {}) as executable:
+        names = [op.name for op in executable.program.ops]
+    assert names.count("product_norms") == products
 
 
 def state(model: Any) -> Arrays:

@@ -112,6 +112,17 @@ def test_text_names_the_first_remedy_that_helped() -> None:
     assert "No remedy helped." in str(useless) and ".apply()" not in str(useless)
 
 
+def test_names_of_combinations_break_between_their_parts() -> None:
+    report = health_reports.vanishing()
+    name = "+".join(["loss", "input_scale", "batch_normalization", "learning_rate_default"] * 2)
+    report = replace(report, remedies=(replace(report.remedies[0], name=name),))
+    lines = str(report).split("\n")
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines for word in line.replace(":", "").split()}
+    assert set(name.split("+")) <= words
+    assert "input scale + batch normalization" in report_page(report)
+
+
 def test_arguments_of_fit_are_part_of_a_remedy() -> None:
     report = health_reports.vanishing()
     first = replace(report.remedies[0], make_fit_arguments=lambda: {"batch_size": 8})

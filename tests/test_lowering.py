@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,13 @@ def functions() -> Any:
     return fnn.Model(x, [layers.Dense(3, "softmax")(h), h])
 
 
+def clipped_program(**settings: Any) -> Program:
+    """Of the example, in small batches: one gradient's norm comes from a product, one is stored."""
+    model = example()
+    updates = replace(updates_of(model), halts=True, global_clipnorm=1.0)
+    return lower(traced(model), 20, [Objective(CROSSENTROPY)], updates, **settings)
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "example": lambda: training_program(example(), CROSSENTROPY, capacity=70),
     "example-sparse": lambda: training_program(
@@ -123,6 +131,9 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         losses.MeanSquaredError(),
         capacity=21,
     ),
+    "example-clipped": clipped_program,
+    "example-clipped-sparse": lambda: clipped_program(sparse={0: 400}),
+    "example-clipped-observed": lambda: clipped_program(window=9),
     "example-observed": lambda: training_program(example(), CROSSENTROPY, capacity=70, window=9),
     "residual-observed": lambda: training_program(
         residual(), losses.MeanSquaredError(), losses.MeanAbsoluteError(), window=9, store=True
@@ -426,7 +437,7 @@ def test_memory_does_not_change_its_owner_at_the_wait_of_an_op_that_looks() -> N
     assert d.offset in (a.offset, b.offset, s.offset)
 
 
-@pytest.mark.parametrize("name", ["example", "residual"])
+@pytest.mark.parametrize("name", ["example", "residual", "example-clipped"])
 def test_a_program_that_looks_is_the_other_one_with_more_ops(name: str) -> None:
     """In the same order, and with the same waits: who does not look pays nothing for it."""
     plain, observed = PROGRAMS[name](), PROGRAMS[f"{name}-observed"]()

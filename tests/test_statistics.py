@@ -338,8 +338,8 @@ def state(model: Any) -> list[Any]:
 
 def test_sparse_inputs_and_plain_ones_are_looked_at_by_several_programs() -> None:
     """Or some of these tests would show less than they seem to."""
-    stored = {"clipnorm", "adaptive_clip", "use_ema", "muon", "max_norm"}
-    for name in ("adam", "global_clipnorm", "sparse-matrix", *stored):
+    stored = {"global_clipnorm", "clipnorm", "adaptive_clip", "use_ema", "muon", "max_norm"}
+    for name in ("adam", "sparse-matrix", *stored):
         model = CASES[name].compiled()
         rows = {0: 60} if name == "sparse-matrix" else {}
         with model._executables.lend(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, recent
 from fastnn.health.words import (
+    combined,
     count,
     headline,
     length,
@@ -191,7 +192,7 @@ def _remedies(report: Report) -> Iterable[list[str]]:
 
 
 def _item(untreated: Trial, remedy: Remedy, mark: str) -> list[str]:
-    lines = paragraph(f"{remedy.name}: {remedy.change}", indent="   ", first=mark)
+    lines = paragraph(f"{combined(remedy.name)}: {remedy.change}", indent="   ", first=mark)
     if remedy.trial:
         lines += paragraph(_effect(untreated, remedy.trial), indent="   ")
     return lines

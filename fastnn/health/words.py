@@ -87,3 +87,8 @@ def shortened(text: str, width: int) -> str:
 def sentence(words: str) -> str:
     """With a capital at its beginning."""
     return words[:1].upper() + words[1:]
+
+
+def combined(name: str) -> str:
+    """A combination's name, so that a line can break in it: "a + b"."""
+    return name.replace("+", " + ")

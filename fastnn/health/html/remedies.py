@@ -9,7 +9,7 @@ from fastnn.health.figures import finite
 from fastnn.health.html.lines import chart, heights, line, wants_log
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import change, figure, prose, share
-from fastnn.health.words import length, usage
+from fastnn.health.words import combined, length, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Remedy, Report, Trial
@@ -57,7 +57,7 @@ def effects(before: Trial, after: Trial) -> list[tuple[str, str]]:
 
 
 def _card(untreated: Trial, remedy: Remedy, place: int, rank: int | None) -> Markup:
-    name = remedy.name.replace("_", " ")
+    name = combined(remedy.name.replace("_", " "))
     trial = remedy.trial
     return element(
         "article",

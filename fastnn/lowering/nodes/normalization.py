@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fastnn.kernels.codes import ACTIVATIONS, ROW_STATISTICS, STATISTICS
 from fastnn.kernels.layout import BLOCK, n_blocks
+from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import ActivatedNode
 from fastnn.lowering.nodes.dense import DenseNode
@@ -99,7 +100,10 @@ class BatchNormalizationNode(NormalizationNode):
             if (
                 isinstance(maker, DenseNode)
                 and maker.activation.kind == "linear"
-                and (maker.inputs[0] in builder.needs_gradient or builder.norms_suffice)
+                and (
+                    maker.inputs[0] in builder.needs_gradient
+                    or product_norms.pay(builder, maker.inputs[0].features, features)
+                )
                 and builder.trace.only_for(x, self)
                 and not accumulate
             ):
