@@ -17,8 +17,6 @@ from fastnn import layers, optimizers, regularizers
 from fastnn.lowering import product_norms
 from fastnn.models import executables
 
-scipy_sparse = pytest.importorskip("scipy.sparse")
-
 Arrays = list[NDArray[Any]]
 
 BATCH, STEPS = 16, 6
@@ -34,11 +32,16 @@ CLIPS: dict[str, dict[str, float]] = {
 """Each below some of the gradients' norms and above others."""
 
 
+def let_norms_come_from_products(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+    """However large a layer is, if that is all that must be known of a gradient."""
+    monkeypatch.setattr(product_norms, "pay", lambda builder, *_: builder.norms_suffice and wanted)
+
+
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """However small the model is; with an odd number norms come from products if they can."""
     before = fnn.get_num_threads()
-    monkeypatch.setattr(product_norms, "_COST", 1e9 if request.param % 2 else 0)
+    let_norms_come_from_products(monkeypatch, bool(request.param % 2))
     monkeypatch.setattr(executables, "_WORK_PER_THREAD", 1)
     fnn.set_num_threads(request.param)
     yield request.param
@@ -224,11 +227,12 @@ def test_norms_come_from_products_or_from_stored_gradients(
 ) -> None:
     """From products, where nothing else needs the gradient and they are cheaper. The steps are the
     same."""
+    scipy_sparse = pytest.importorskip("scipy.sparse")
     x, y = batches()[0]
     x = x * (np.random.default_rng(0).random(x.shape) < 0.2) if sparse else x
     found, programs = [], []
-    for cost in (1e9, 0):
-        monkeypatch.setattr(product_norms, "_COST", cost)
+    for wanted in (True, False):
+        let_norms_come_from_products(monkeypatch, wanted)
         fnn.utils.set_random_seed(0)
         model = net({**BODIES, "dropconnected": dropconnected}[body],
                     optimizers.SGD(0.5, global_clipnorm=0.3))  # fmt: skip
@@ -248,8 +252,28 @@ def test_norms_come_from_products_or_from_stored_gradients(
     assert programs[0].count("kernel_gradient=") == stored.get(body, 0)
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+def test_steps_are_clipped_to_the_norm_whatever_cancels(
+    offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before batch normalization dz sums to 0, and the inputs' means have no part in the
+    gradient."""
+    let_norms_come_from_products(monkeypatch, True)
+    x = layers.Input((40,))
+    h = layers.BatchNormalization()(layers.Dense(48)(x))
+    model = fnn.Model(x, layers.Dense(3, activation="softmax")(h))
+    set_seeded_weights(model)
+    model.compile(optimizer=optimizers.SGD(1.0, global_clipnorm=0.01), loss=LOSS)
+    random = np.random.default_rng(0)
+    data = (random.standard_normal((32, 40)) + offset).astype(np.float32)
+    before = trainable(model)
+    model.train_on_batch(data, random.integers(0, 3, 32))
+    steps = [b.astype(np.float64) - a for b, a in zip(before, trainable(model), strict=True)]
+    assert np.sqrt(sum(np.sum(step**2) for step in steps)) == pytest.approx(0.01, rel=1e-3)
+
+
 @pytest.mark.parametrize(
-    ("batch", "hidden", "products"), [(32, 512, 2), (64, 512, 0), (32, 40, 0), (60, 1500, 2)]
+    ("batch", "hidden", "products"), [(32, 600, 2), (64, 600, 0), (8, 400, 0), (60, 1500, 2)]
 )
 def test_norms_come_from_products_where_they_are_cheaper(
     batch: int, hidden: int, products: int

@@ -16,7 +16,7 @@ from fastnn.health.changes import Change, overhaul
 from fastnn.health.changes.initialization import initialization
 from fastnn.health.changes.normalization import normalization
 from fastnn.health.changes.scaling import input_scale
-from fastnn.health.changes.training import optimizer
+from fastnn.health.changes.training import learning_rate, optimizer
 from fastnn.health.cures import Cures
 from fastnn.health.plain import plain
 from fastnn.health.report import Progress, Remedy, Trial
@@ -123,6 +123,18 @@ def test_three_faults_that_hide_each_other_are_mended_at_once() -> None:
     found = tried([*mending, *useless], reference=1.0, steps=300, net=broken)
     name, first = next(iter(found.items()))
     assert name == "input_scale+initialization+optimizer" and trial_of(first).learned > 0.3
+
+
+def test_no_combination_is_tried_twice() -> None:
+    sick = model(hidden=8)
+    sick.compile(optimizers.Adam(1e-7), "sparse_categorical_crossentropy")
+    blueprint = Blueprint.of(sick)
+    changes = [*learning_rate(blueprint), *normalization(blueprint)]
+    progress = [Progress(40, 0.0, 9.9)]
+    cures = Cures(sick, Trial((), learned=0.0), "", progress, SAMPLE, 40, 32)
+    parts = [frozenset(remedy.name.split("+")) for remedy in cures.try_all(changes)]
+    assert frozenset({"learning_rate_default", "batch_normalization"}) in parts
+    assert len(set(parts)) == len(parts)
 
 
 def test_an_overhaul_takes_of_each_kind_what_the_sound_net_has() -> None:

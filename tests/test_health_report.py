@@ -112,6 +112,19 @@ def test_text_names_the_first_remedy_that_helped() -> None:
     assert "No remedy helped." in str(useless) and ".apply()" not in str(useless)
 
 
+def test_a_longer_trial_says_so() -> None:
+    report = health_reports.vanishing()
+    first = report.remedies[0]
+    assert first.trial is not None
+    assert "untreated: " not in str(report) and "untreated after" not in report_page(report)
+    longer = replace(first.trial, losses=first.trial.losses * 4)
+    report = replace(report, remedies=(replace(first, trial=longer),))
+    steps = len(first.trial.losses)
+    assert f"After {4 * steps} steps (untreated: {steps}): " in str(report)
+    assert f"After {4 * steps} steps" in report_page(report)
+    assert "untreated after" in report_page(report)
+
+
 def test_names_of_combinations_break_between_their_parts() -> None:
     report = health_reports.vanishing()
     name = "+".join(["loss", "input_scale", "batch_normalization", "learning_rate_default"] * 2)

@@ -62,14 +62,14 @@ def find(program: Program, name: str) -> list[dict[str, Any]]:
 # Models
 
 
-def example() -> Any:
+def example(hidden: int = 64) -> Any:
     """The project's example: scaling, flattening, two dense layers, softmax."""
     return fnn.Sequential(
         [
             layers.Input((28, 28)),
             layers.Rescaling(1 / 255),
             layers.Flatten(),
-            layers.Dense(64, activation="relu", name="hidden"),
+            layers.Dense(hidden, activation="relu", name="hidden"),
             layers.Dense(10, activation="softmax", name="digits"),
         ]
     )
@@ -104,8 +104,8 @@ def functions() -> Any:
 
 
 def clipped_program(**settings: Any) -> Program:
-    """Of the example, in small batches: one gradient's norm comes from a product, one is stored."""
-    model = example()
+    """In small batches: one gradient's norm comes from a product, one is stored."""
+    model = example(hidden=400)
     updates = replace(updates_of(model), halts=True, global_clipnorm=1.0)
     return lower(traced(model), 20, [Objective(CROSSENTROPY)], updates, **settings)
 

@@ -77,8 +77,9 @@ class Cures:
         whole, others = self._race([each for each in changes if each.changes_steps], _STAGES)
         combined, given_up = self._combine(whole, others)
         best_first = self._recommended([*whole, *combined])
-        if best_first and not self._cures(best_first[0]):
-            best_first = [*self._seen_longer(best_first[:_LAST]), *best_first[_LAST:]]
+        if not any(map(self._cures, best_first)):
+            longer = self._seen_longer(best_first[:_LAST])
+            best_first = self._recommended([*longer, *best_first[_LAST:]])
         remedies = [
             *(self._remedy(each.change, each.trial) for each in [*best_first, *given_up, *others]),
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
@@ -96,7 +97,7 @@ class Cures:
         longer = [self._attempt(each.change, steps) for each in attempts]
         for attempt in longer:
             attempt.go_on().rest()
-        return self._recommended(longer)
+        return longer
 
     def _attempt(self, change: Change, steps: int) -> Attempt:
         return Attempt(change, self._blueprint, self._sample, steps, self._batch_size)
@@ -133,11 +134,14 @@ class Cures:
         tried: list[Attempt] = []
         given_up: list[Attempt] = []
         everything = overhaul(changes)
+        known = set() if everything is None else {_parts(everything)}
         for number in range(_ROUNDS):
             if best is None or self._cures(best):
                 break
-            combinations = [combine(best.change, each) for each in _partners(best.change, changes)]
-            found, dropped = self._race(combinations, _STAGES_OF_COMBINATIONS)
+            both = [combine(best.change, each) for each in _partners(best.change, changes)]
+            new = [each for each in both if _parts(each) not in known]
+            known.update(map(_parts, new))
+            found, dropped = self._race(new, _STAGES_OF_COMBINATIONS)
             if number == 0 and everything is not None:
                 found += self._race([everything], ())[0]
             tried += found
@@ -157,6 +161,11 @@ class Cures:
             change.name, change.change, trial, helped, lambda: change.apply(self._model),
             change.fit_arguments,
         )  # fmt: skip
+
+
+def _parts(change: Change) -> frozenset[str]:
+    """In another order a combination is the same, or nearly."""
+    return frozenset(change.name.split("+"))
 
 
 def _partners(best: Change, changes: Sequence[Change]) -> list[Change]:

@@ -67,18 +67,19 @@ def diagnose(
     A copy is trained for some steps, of which the statistics of each are taken. Beside it a net
     that is known to be sound learns from the same batches: the model is healthy if it learns about
     as much. If it does not, each change that may help is tried likewise, on a copy, on the same
-    rows, in as many steps as its batches need for them; then combinations with the one that did
-    best. The model, its optimizer, the random
-    numbers and all statistics stay as they are, to the last bit.
+    rows, in as many steps as its batches need for them; then combinations, and what did best for
+    longer, until one cures. The model, its optimizer, the random numbers and all statistics stay as
+    they are, to the last bit.
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
         x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
-            drawn to train with, and up to 8000 others, at most a fifth, to evaluate on.
-        steps: Of each trial. While it is in doubt whether the net learns, it gets up to 32 times as
-            many, of rows that it has not seen yet as long as there are some, for some stand still
-            for long before they learn; with batches of more than 32 rows, as many as give it the
-            rows that it would have with 32.
+            drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
+            evaluate on.
+        steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
+            learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
+            there are some, for some stand still for long before they learn; with batches of more
+            than 32 rows, as many as give it the rows that it would have with 32.
         batch_size: Rows of a step.
         remedies: Try changes, unless the net is healthy.
         seed: Of the rows that are drawn.

@@ -14,6 +14,7 @@ from fastnn.health.words import (
     combined,
     count,
     headline,
+    is_longer,
     length,
     number,
     percent,
@@ -209,7 +210,8 @@ def _effect(before: Trial, after: Trial) -> str:
     if not isnan(after.gradient_ratio):
         ratios = _change(number(before.gradient_ratio), number(after.gradient_ratio))
         changes.append(f"gradient first/last layer {ratios}")
-    return f"After {steps}: {', '.join(changes)}"
+    beside = f" (untreated: {len(before.losses)})" if is_longer(after, before) else ""
+    return f"After {steps}{beside}: {', '.join(changes)}"
 
 
 def _change(before: str, after: str) -> str:

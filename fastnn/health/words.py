@@ -57,6 +57,13 @@ def length(trial: Trial, wanted: bool = True) -> str:
     return f"{steps} of {count(trial.batch_size, 'row')}" if wanted and trial.batch_size else steps
 
 
+def is_longer(trial: Trial, untreated: Trial) -> bool:
+    """Whether it saw more rows than the net that it is compared with."""
+    known = trial.batch_size and untreated.batch_size
+    ours, theirs = (trial.batch_size, untreated.batch_size) if known else (1, 1)
+    return len(trial.losses) * ours > len(untreated.losses) * theirs
+
+
 def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:
     """Indices of layers whose cause isn't that of the layer before, but for its figures."""
     words = ["", *(_FIGURE.sub("", layer.cause) for layer in layers)]

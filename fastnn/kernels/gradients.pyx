@@ -10,7 +10,8 @@ Design
   in their order, to a weight's squared norm, and `guard` finds from the norms what is not finite and how
   much the global norm is to be clipped.
 - For few rows a norm comes from the factors of the product instead (`product_norms`), and no gradient is
-  stored to be clipped. The traces of x x' and dz dz' prove that it is finite.
+  stored to be clipped. The traces of x x' and dz dz' prove that it is finite, and tell how many digits
+  of the norm can be trusted; where they are too few, the engine stops as if nothing were proved.
 - A guard is worked out by every member for itself, from what all wrote before the wait: no other wait is
   needed for the team to agree.
 """
@@ -32,6 +33,12 @@ cdef enum:
     GRAM_CHUNK = 256
     # Rows of a block that are updated at a time: gradient, weight and slots stay in the first-level cache.
     UPDATE_ROWS = 96
+
+# Of |x| |dz|, by the rows: eight times float32's unit roundoff is the most seen in products of 2 to 48 rows of
+# 16 to 3000 numbers; twice that.
+cdef double GRAM_ERROR = 16 * 2.0 ** -24
+# Of a squared norm that clips: the length of the step is then off by half as much.
+cdef double MOST_ERROR = 1e-4
 
 # Of a gradient and of its squares, with room for the rounding of long sums and for regularizers.
 cdef double SURELY_FINITE = 1e18
@@ -154,20 +161,65 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
     norm[0] = INFINITY if op.f[0] > 0 and total > op.f[0] else total
 
 
-cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """Parts of |x' dz|^2 = sum of (x x')_rs (dz dz')_rs over rows r and s (Goodfellow 2015, arXiv:1510.01799),
-    and of |sum of dz|^2 = sum of (dz dz')_rs; with the traces of both.
+cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The mean of each column, exact but for float64's rounding; and the columns less their means, as
+    `transpose` lays them: then the means kept are the float32 numbers that were taken off."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
+    cdef double *means = <double *> op.t[1]              # OUT (features,)
+    cdef float *y_t = <float *> op.t[2]                  # OUT (rows, features), transposed, or NULL
+    cdef int64_t blocks = blocks_of(op.d[0]), j, r, q, k, c
+    cdef const float *column
+    cdef double sums[FNN_BLOCK]
+    cdef float mean[FNN_BLOCK]
+    cdef int turn = 0
+    while True:
+        j = take(step, blocks, i, n, &turn)
+        if j < 0:
+            break
+        column = x + j * step.stride
+        for c in range(FNN_BLOCK):
+            sums[c] = 0.0
+        for r in range(step.rows):
+            for c in range(FNN_BLOCK):
+                sums[c] += column[r * FNN_BLOCK + c]
+        for c in range(FNN_BLOCK):
+            sums[c] /= step.rows
+            mean[c] = <float> sums[c]
+        for c in range(smaller(FNN_BLOCK, op.d[0] - j * FNN_BLOCK)):
+            means[j * FNN_BLOCK + c] = sums[c] if y_t == NULL else mean[c]
+        if y_t == NULL:
+            continue
+        r = 0
+        while r < step.rows:
+            q = smaller(ROW_UNIT, step.rows - r)
+            for k in range(q):
+                for c in range(FNN_BLOCK):
+                    step.scratch[k * FNN_BLOCK + c] = column[(r + k) * FNN_BLOCK + c] - mean[c]
+            step.k.transpose(q, step.scratch, y_t + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
+            r += ROW_UNIT
 
-    A task is a block of 16 rows and those from there on, which count twice: x x' is symmetric.
+
+cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Parts of |x' dz|^2, where x is x_t with its means m added again, and s the sum of dz over rows:
+
+    |x' dz|^2 = sum of (x_t x_t')_rq (dz dz')_rq over rows r, q + 2 (x_t m)' (dz s) + |m|^2 |s|^2
+
+    (Goodfellow 2015, arXiv:1510.01799, for x itself; but what the means have in common cancels where dz sums to
+    0, as before a batch normalization, and would take the digits along.) And the traces of both matrices.
+
+    A task is a block of 16 rows and those from there on, which count twice: x_t x_t' is symmetric.
     """
-    cdef const float *x_t = <const float *> op.t[0]      # IN (rows, inputs), transposed
-    cdef const float *dz_t = <const float *> op.t[1]     # IN (rows, units), transposed
-    cdef double *out = <double *> op.t[2]                # OUT (blocks of rows, 4)
-    cdef int64_t blocks = parts(step.rows, ROW_UNIT), task, b, r, s, rows
+    cdef const float *x_t = <const float *> op.t[0]      # IN (rows, inputs), transposed, centered
+    cdef const double *x_means = <const double *> op.t[1]   # IN (inputs,)
+    cdef const float *dz_t = <const float *> op.t[2]     # IN (rows, units), transposed
+    cdef const double *dz_means = <const double *> op.t[3]  # IN (units,)
+    cdef double *out = <double *> op.t[4]                # OUT (blocks of rows, 4)
+    cdef int64_t blocks = parts(step.rows, ROW_UNIT), task, b, r, q, rows
     cdef float *g
     cdef float *h
-    cdef double weight, product
-    cdef double of_kernel, of_bias, of_x, of_dz
+    cdef double product, of_kernel, cross, of_x, of_dz
+    cdef double x_m[FNN_BLOCK]
+    cdef double dz_s[FNN_BLOCK]
     cdef int turn = 0
     while True:
         task = take(step, blocks, i, n, &turn)
@@ -175,23 +227,24 @@ cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept n
             break
         gram_rows(step, task, blocks, op.d[0], x_t, step.scratch)
         gram_rows(step, task, blocks, op.d[1], dz_t, step.scratch + GRAM)
-        of_kernel = of_bias = of_x = of_dz = 0.0
+        times_means(task, op.d[0], x_t, x_means, x_m)
+        times_means(task, op.d[1], dz_t, dz_means, dz_s)
+        of_kernel = cross = of_x = of_dz = 0.0
         rows = smaller(ROW_UNIT, step.rows - task * ROW_UNIT)
         for b in range(task, blocks):
-            weight = 1.0 if b == task else 2.0
+            product = 0.0
             for r in range(rows):
                 g = step.scratch + ((b - task) * ROW_UNIT + r) * FNN_BLOCK
                 h = g + GRAM
-                product = 0.0
-                for s in range(smaller(ROW_UNIT, step.rows - b * ROW_UNIT)):
-                    product += <double> g[s] * h[s]
-                    of_bias += weight * h[s]
-                of_kernel += weight * product
-                if b == task:
-                    of_x += g[r]
-                    of_dz += h[r]
+                for q in range(smaller(ROW_UNIT, step.rows - b * ROW_UNIT)):
+                    product += <double> g[q] * h[q]
+            of_kernel += product if b == task else 2.0 * product
+        for r in range(rows):
+            cross += x_m[r] * dz_s[r]
+            of_x += step.scratch[r * FNN_BLOCK + r]
+            of_dz += step.scratch[GRAM + r * FNN_BLOCK + r]
         out[4 * task] = of_kernel
-        out[4 * task + 1] = of_bias
+        out[4 * task + 1] = cross
         out[4 * task + 2] = of_x
         out[4 * task + 3] = of_dz
 
@@ -208,39 +261,65 @@ cdef void gram_rows(const Step *step, int64_t task, int64_t blocks, int64_t feat
         k += GRAM_CHUNK
 
 
-cdef void product_norm_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """Both squared norms; NaN unless all numbers of both gradients are surely finite. By one member.
+cdef void times_means(int64_t task, int64_t features, const float *x_t, const double *means,
+                      double *products) noexcept nogil:
+    """x times the means, of the 16 rows of a task."""
+    cdef const float *rows = x_t + task * blocks_of(features) * FNN_BLOCK * ROW_UNIT
+    cdef int64_t k, r
+    for r in range(ROW_UNIT):
+        products[r] = 0.0
+    for k in range(features):
+        for r in range(ROW_UNIT):
+            products[r] += rows[k * ROW_UNIT + r] * means[k]
 
-    By Cauchy and Schwarz, none is larger than the root of the product of the traces.
+
+cdef void product_norm_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Both squared norms, and by how much the first may be off; NaN unless all numbers of both gradients
+    are surely finite. By one member.
+
+    By Cauchy and Schwarz, no number is larger than the root of the product of the traces.
     """
-    cdef const double *found = <const double *> op.t[0]  # IN (blocks of rows, 4)
-    cdef double *kernel_norm = <double *> op.t[1]        # OUT
-    cdef double *bias_norm = <double *> op.t[2]          # OUT or NULL
-    cdef double of_kernel = 0.0, of_bias = 0.0, of_x = 0.0, of_dz = 0.0
-    cdef int64_t task
-    if i != op.d[0] % n:
+    cdef const double *x_means = <const double *> op.t[0]   # IN (inputs,)
+    cdef const double *dz_means = <const double *> op.t[1]  # IN (units,)
+    cdef const double *found = <const double *> op.t[2]  # IN (blocks of rows, 4)
+    cdef double *kernel_norm = <double *> op.t[3]        # OUT
+    cdef double *bias_norm = <double *> op.t[4]          # OUT or NULL
+    cdef double *error = <double *> op.t[5]              # OUT
+    cdef double of_kernel = 0.0, cross = 0.0, of_x = 0.0, of_dz = 0.0, mm = 0.0, ss = 0.0, whole_x
+    cdef int64_t task, k
+    if i != op.d[2] % n:
         return
+    for k in range(op.d[0]):
+        mm += x_means[k] * x_means[k]
+    for k in range(op.d[1]):
+        ss += dz_means[k] * dz_means[k]
+    ss *= <double> step.rows * step.rows
     for task in range(parts(step.rows, ROW_UNIT)):
         of_kernel += found[4 * task]
-        of_bias += found[4 * task + 1]
+        cross += found[4 * task + 1]
         of_x += found[4 * task + 2]
         of_dz += found[4 * task + 3]
+    of_kernel += 2.0 * step.rows * cross + mm * ss
+    whole_x = of_x + step.rows * mm
     # Not less than the rows: the sum of dz is a product with ones. NaN stays NaN.
-    if not (step.rows if of_x < step.rows else of_x) * of_dz < SURELY_FINITE * SURELY_FINITE:
-        of_kernel = of_bias = NAN
+    if not (step.rows if whole_x < step.rows else whole_x) * of_dz < SURELY_FINITE * SURELY_FINITE:
+        of_kernel = ss = NAN
     # A norm that is about 0 may come out below it.
     kernel_norm[0] = 0.0 if of_kernel < 0 else of_kernel
     if bias_norm != NULL:
-        bias_norm[0] = 0.0 if of_bias < 0 else of_bias
+        bias_norm[0] = ss
+    error[0] = GRAM_ERROR * (of_x * of_dz / step.rows + sqrt(mm * ss * of_x * of_dz))
 
 
 cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Halts the step if a norm is not finite (d[1]); else settles the scale for the global norm f[0].
 
-    The last d[2] norms are of gradients that nobody has seen: those may yet be finite.
+    The last d[2] norms are of gradients that nobody has seen, a kernel's and its bias's in turn: those may be
+    finite, or what cancelled in them may have left too few digits of a norm that clips.
     """
     cdef const double *norms = <const double *> op.t[0]  # IN (d[0],), squared
-    cdef double total = 0.0
+    cdef const double *errors = <const double *> op.t[1] # IN (d[2] / 2,)
+    cdef double total = 0.0, error = 0.0
     cdef int64_t v
     for v in range(op.d[0] - op.d[2], op.d[0]):
         if not isfinite(norms[v]):
@@ -251,6 +330,11 @@ cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
             step.verdict.state = NONFINITE
             return
         total += norms[v]
+    for v in range(op.d[2] // 2):
+        error += errors[v]
+    if error > MOST_ERROR * total and total + error > op.f[0] * op.f[0]:
+        step.verdict.state = UNPROVEN
+        return
     if op.f[0] > 0 and not sqrt(total) <= op.f[0]:
         step.verdict.scale = <float> (op.f[0] / sqrt(total))
 
@@ -497,6 +581,7 @@ KERNELS = {
     "guard_factors": <size_t> &guard_factors,
     "finish_gradient": <size_t> &finish_gradient,
     "square_sums": <size_t> &square_sums,
+    "center": <size_t> &center,
     "product_norms": <size_t> &product_norms,
     "product_norm_sums": <size_t> &product_norm_sums,
     "guard": <size_t> &guard,

@@ -168,14 +168,19 @@ OPS: dict[str, OpSpec] = {
         {"squares": READ, "gradient": READ, "norm": WRITE},
         ("count", "size", "number", "exact"), ("limit",), by_rows=False,
     ),
+    "center": OpSpec({"x": READ, "means": WRITE, "y_t": WRITE}, ("features",), by_rows=False),
     "product_norms": OpSpec(
-        {"x_t": READ, "dz_t": READ, "parts": WRITE}, ("inputs", "units"), by_rows=False
+        {"x_t": READ, "x_means": READ, "dz_t": READ, "dz_means": READ, "parts": WRITE},
+        ("inputs", "units"), by_rows=False,
     ),
     "product_norm_sums": OpSpec(
-        {"parts": READ, "kernel_norm": WRITE, "bias_norm": WRITE}, ("number",), by_rows=False
+        {"x_means": READ, "dz_means": READ, "parts": READ, "kernel_norm": WRITE,
+         "bias_norm": WRITE, "error": WRITE},
+        ("inputs", "units", "number"), by_rows=False,
     ),
     "guard": OpSpec(
-        {"norms": READ}, ("count", "halts", "unstored"), ("global_clipnorm",), by_rows=False
+        {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
+        by_rows=False,
     ),
     # update
     "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, by_rows=False),

@@ -2,12 +2,14 @@
 
 Clipping by the global norm needs all norms before the first update. For few rows they come cheaper
 from x and dz than from the gradient x' dz, which so need not go through memory: |x' dz|^2 is the
-sum of the products of the numbers of x x' and of dz dz', two matrices (rows, rows).
+sum of the products of the numbers of x x' and of dz dz', two matrices (rows, rows). See
+``fastnn/kernels/gradients.pyx`` for what is done about cancellation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastnn.kernels.layout import n_blocks
 from fastnn.lowering.builder import Builder, WeightProduct
@@ -17,16 +19,18 @@ MOST_ROWS = 256
 """There is room for so many in scratch."""
 
 _COST = 10
-"""Multiply-adds between rows for each number of the gradient, up to which they are cheaper than its
-way to memory and back. Measured on nets with two or three layers of 128 to 2048 units: with 1 to 4 a
-step takes 1 to 14 % less time than with stored gradients, with 4 to 9 up to 12 % less, and from 13
-on as long."""
+_FEWEST = 2**18
+"""Multiply-adds between rows for each number of a gradient, up to which they are cheaper than its
+way to memory and back; and how many numbers it must have for that to be far. Measured on nets with
+two or three layers: with 512 to 2048 units a step takes 6 to 15 % less time than with stored
+gradients where the cost is 1 to 4, 4 to 7 % less where it is 4 to 9, and as long from 13 on; with
+256 or 128 units 3 % less to 4 % more."""
 
 
 def pay(builder: Builder, inputs: int, units: int) -> bool:
     """Whether norms of products come cheaper than gradients (inputs, units) that are stored."""
-    multiply_adds = builder.capacity**2 * (inputs + units)
-    return builder.norms_suffice and multiply_adds <= _COST * inputs * units
+    multiply_adds, numbers = builder.capacity**2 * (inputs + units), inputs * units
+    return builder.norms_suffice and numbers >= _FEWEST and multiply_adds <= _COST * numbers
 
 
 def suffice(builder: Builder, product: WeightProduct) -> bool:
@@ -40,34 +44,52 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     )
 
 
-def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProduct, Buffer]:
-    """Of each, the parts of the norms of its kernel's gradient and its bias's."""
-    turned = [
-        (_transposed_input(builder, product), _transposed(builder, product.dz, _units(product)))
-        for product in products
-    ]
-    parts = {}
-    for product, (x_t, dz_t) in zip(products, turned, strict=True):
-        parts[product] = Buffers.raw(
-            f"{product.kernel.path}/norm_parts", 8 * 4 * n_blocks(builder.capacity)
+@dataclass
+class ProductNorm:
+    """What the norms of a product's gradients, the kernel's and the bias's, are added up from."""
+
+    x_means: Buffer
+    dz_means: Buffer
+    parts: Buffer
+
+
+def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProduct, ProductNorm]:
+    """Take the sums over rows and features, before the weights change."""
+    found = {}
+    turned = {}
+    for product in products:
+        inputs, units = product.x.features, _units(product)
+        path = product.kernel.path
+        norm = found[product] = ProductNorm(
+            Buffers.raw(f"{path}/x_means", 8 * inputs),
+            Buffers.raw(f"{path}/dz_means", 8 * units),
+            Buffers.raw(f"{path}/norm_parts", 8 * 4 * n_blocks(builder.capacity)),
         )
+        x_t = builder.buffers.transposed(f"{path}/x_centered", inputs)
         builder.emit(
-            "product_norms", x_t=x_t, dz_t=dz_t, parts=parts[product], inputs=product.x.features,
-            units=_units(product),
+            "center", x=_dense(builder, product), means=norm.x_means, y_t=x_t, features=inputs
+        )
+        builder.emit("center", x=product.dz, means=norm.dz_means, features=units)
+        turned[product] = x_t, _transposed(builder, product.dz, units)
+    for product, norm in found.items():
+        x_t, dz_t = turned[product]
+        builder.emit(
+            "product_norms", x_t=x_t, x_means=norm.x_means, dz_t=dz_t, dz_means=norm.dz_means,
+            parts=norm.parts, inputs=product.x.features, units=_units(product),
         )  # fmt: skip
-    return parts
+    return found
 
 
 def _units(product: WeightProduct) -> int:
     return product.kernel.shape[1]
 
 
-def _transposed_input(builder: Builder, product: WeightProduct) -> Buffer:
+def _dense(builder: Builder, product: WeightProduct) -> Buffer:
     x = product.x
     if x not in builder.values:
         dense = builder.activation(x)
         builder.emit("gather_nonzeros", y=dense, features=x.features, source=builder.nonzeros[x][0])
-    return _transposed(builder, builder.values[x], x.features)
+    return builder.values[x]
 
 
 def _transposed(builder: Builder, buffer: Buffer, features: int) -> Buffer:

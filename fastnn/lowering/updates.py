@@ -18,6 +18,7 @@ from fastnn.kernels.layout import BLOCK
 from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Updates, WeightProduct
 from fastnn.lowering.muon import MuonStep, emit_muon
+from fastnn.lowering.product_norms import ProductNorm
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.variables import Variable
 
@@ -98,7 +99,9 @@ def _squares(builder: Builder, variable: Variable, tiles: int) -> Buffer:
 
 
 def _guard(
-    builder: Builder, squares: dict[Variable, Buffer], parts: dict[WeightProduct, Buffer]
+    builder: Builder,
+    squares: dict[Variable, Buffer],
+    unstored: dict[WeightProduct, ProductNorm],
 ) -> None:
     updates = builder.updates
     assert updates is not None
@@ -116,9 +119,11 @@ def _guard(
             l1=regularizer.l1 if regularizer else 0.0, l2=regularizer.l2 if regularizer else 0.0,
             clipvalue=updates.clipvalue,
         )  # fmt: skip
-    if squares or parts:
-        stored, unstored = len(builder.stored), 2 * len(parts)
-        builder.norms = np.zeros(stored + unstored)
+    if squares or unstored:
+        stored = len(builder.stored)
+        # Of a product: the kernel's and the bias's, which stays 0 where there is none.
+        builder.norms = np.zeros(stored + 2 * len(unstored))
+        errors = np.zeros(len(unstored))
         for number, (variable, gradient) in enumerate(builder.stored.items()):
             if variable in squares:
                 builder.emit(
@@ -127,16 +132,20 @@ def _guard(
                     count=squares[variable].n_bytes // 4, exact=not updates.apply,
                     limit=_limit(updates, variable),
                 )  # fmt: skip
-        for number, (product, found) in enumerate(parts.items()):
-            of_kernel = stored + 2 * number
+        for number, (product, norm) in enumerate(unstored.items()):
+            kernel, bias = stored + 2 * number, stored + 2 * number + 1
             builder.emit(
-                "product_norm_sums", parts=found, kernel_norm=_norm(builder, of_kernel),
-                bias_norm=_norm(builder, of_kernel + 1) if product.bias is not None else None,
-                number=of_kernel,
+                "product_norm_sums", x_means=norm.x_means, dz_means=norm.dz_means,
+                parts=norm.parts, kernel_norm=_norm(builder, kernel),
+                bias_norm=_norm(builder, bias) if product.bias is not None else None,
+                error=Buffers.of_array("error", errors[number : number + 1]),
+                inputs=product.x.features, units=product.kernel.shape[1], number=kernel,
             )  # fmt: skip
         builder.emit(
-            "guard", norms=Buffers.of_array("norms", builder.norms), count=stored + unstored,
-            halts=updates.halts, unstored=unstored, global_clipnorm=updates.global_clipnorm,
+            "guard", norms=Buffers.of_array("norms", builder.norms), count=len(builder.norms),
+            errors=Buffers.of_array("errors", errors) if unstored else None,
+            halts=updates.halts, unstored=2 * len(unstored),
+            global_clipnorm=updates.global_clipnorm,
         )  # fmt: skip
     factors = builder.proof.operands() if builder.proof is not None else None
     if factors is not None:

@@ -9,7 +9,7 @@ from fastnn.health.figures import finite
 from fastnn.health.html.lines import chart, heights, line, wants_log
 from fastnn.health.html.markup import Markup, element, joined
 from fastnn.health.html.numbers import change, figure, prose, share
-from fastnn.health.words import combined, length, usage
+from fastnn.health.words import combined, is_longer, length, usage
 
 if TYPE_CHECKING:
     from fastnn.health.report import Remedy, Report, Trial
@@ -83,6 +83,9 @@ def _outcome(untreated: Trial, trial: Trial) -> Markup:
             for name, text in effects(untreated, trial)
         )
         result = element("dl", *pairs)
+        if is_longer(trial, untreated):
+            words = f"After {length(trial)}; untreated after {length(untreated)}"
+            result = joined(result, element("p", words, class_="note"))
     return joined(_curves(untreated, trial), result)
 
 
