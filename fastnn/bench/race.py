@@ -67,7 +67,7 @@ def hold_against_peak(
     entrants: dict[str, dict[str, Any]],
     reference: str | None,
     peak: Sequence[float],
-    adam: Sequence[float],
+    adam: float,
     job: Job,
 ) -> None:
     """Add ``share_of_peak`` to each entrant: the arithmetic of its products in the time of the
@@ -77,14 +77,15 @@ def hold_against_peak(
 
     Args:
         peak: GFLOP/s, of each turn.
-        adam: Seconds of a step by itself, of each turn.
+        adam: Seconds of a step by itself, of the fastest turn: where two of its threads had to
+            share a core, it takes ten times as long.
     """
     for found in entrants.values():
         products = [1e-9 * found["flops_per_step"] * job.steps / rate for rate in peak]
         share = timing.speed_up(products, found["seconds"])
         found["share_of_peak"] = dataclasses.asdict(share)
         if reference is not None:
-            least = [s + job.steps * step for s, step in zip(products, adam, strict=True)]
+            least = [seconds + job.steps * adam for seconds in products]
             bound = timing.speed_up(entrants[reference]["seconds"], least)
             found["at_peak"] = dataclasses.asdict(bound)
 
@@ -130,7 +131,7 @@ def run(
         reference = rank(found)
         if meters:
             best = [max(turn.values()) for turn in rates]
-            hold_against_peak(found, reference, best, steps, job)
+            hold_against_peak(found, reference, best, min(steps), job)
         rows.append(
             {
                 "data": job.data,
