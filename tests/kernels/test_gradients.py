@@ -325,11 +325,14 @@ def test_norms_of_products_without_bias() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_norms_of_products_that_cancel_are_not_negative(seed: int) -> None:
-    """Rows come twice, with opposite dz."""
+    """Rows are multiples of one, and dz is orthogonal to the factors: only rounding is left."""
     random = np.random.default_rng(seed)
-    x, dz = np.tile(float32(random, 16, 50), (2, 1)), float32(random, 16, 20)
-    of_kernel, of_bias, error = norms_of_products(x, np.concatenate([dz, -dz]))
-    assert 0 <= of_kernel <= error and of_bias == 0
+    factors, dz = random.standard_normal((32, 1)), random.standard_normal((32, 20))
+    x = np.float32(factors * random.standard_normal((1, 50))).astype(np.float64)
+    dz -= factors * (factors.T @ dz) / np.sum(factors**2)
+    dz = np.float32(dz).astype(np.float64)
+    of_kernel, _, error = norms_of_products(x, dz)
+    assert 0 <= of_kernel <= np.sum((x.T @ dz) ** 2) + error
 
 
 @pytest.mark.parametrize(
