@@ -229,7 +229,7 @@ def conflict(earlier: Op, later: Op) -> bool:
         (writes_a or writes_b) and share_memory(a, b) and not (a is b and both_by_rows)
         for a, writes_a in earlier.accesses()
         for b, writes_b in later.accesses()
-        for both_by_rows in [earlier.by_rows and later.by_rows]
+        for both_by_rows in [earlier.unit == later.unit != 0]
     )
 
 

@@ -33,7 +33,7 @@ from fastnn.kernels.op cimport (
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python, statistics
-from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros
+from fastnn.kernels.layout import aligned_zeros
 
 cdef extern from "barrier.h" nogil:
     ctypedef struct fnn_barrier:
@@ -213,7 +213,6 @@ cdef class Executable:
     cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
-    cdef int64_t stride
     cdef Queue *queues
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
@@ -225,7 +224,6 @@ cdef class Executable:
         cdef int i, o
         self.program = program
         self.capacity = program.capacity
-        self.stride = activation_rows(program.capacity) * BLOCK
         self.n_ops = len(program.ops)
         self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
         # keeps every array alive whose address an op holds
@@ -248,7 +246,9 @@ cdef class Executable:
                 call = Call(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)
                 op.t[len(row.tensors)] = <void *> call
+            op.positions = row.positions
             for i, buffer in enumerate(row.tensors):
+                op.stride[i] = 0 if buffer is None else buffer.stride
                 if buffer is None:
                     op.t[i] = NULL
                 elif buffer.array is not None:
@@ -319,7 +319,6 @@ cdef class Executable:
         run.n_threads = n_threads
         run.skip = skip
         run.step.k = <const fnn_kernels *> <size_t> levels.address()
-        run.step.stride = self.stride
         run.step.sources = table
         run.step.sums = &sums[0] if sums.shape[0] else NULL
         run.step.outputs = written
@@ -372,6 +371,7 @@ cdef class Executable:
             PyObject_GetBuffer(source.array, &view, PyBUF_STRIDES)
             entry.data = <const char *> view.buf
             entry.row_bytes = view.strides[0]
+            entry.item_bytes = view.itemsize
             PyBuffer_Release(&view)
             entry.dtype = source.dtype
         return entry

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse, fnn_summary
 from fastnn.kernels.gradients cimport finish
 from fastnn.kernels.op cimport (
-    ROW_UNIT, SCRATCH, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, share, smaller, take
+    ROW_UNIT, SCRATCH, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, rows_of, share, smaller, take
 )
 
 cdef extern from "math.h" nogil:
@@ -41,10 +41,10 @@ PANEL = ROW_PANEL
 PANEL_SPARSE = SPARSE_PANEL
 
 
-cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z,
+cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z, int64_t stride,
                               int64_t row_begin, int64_t row_end, int64_t j) noexcept nogil:
     """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
-    cdef int64_t at = j * step.stride + row_begin * FNN_BLOCK
+    cdef int64_t at = j * stride + row_begin * FNN_BLOCK
     cdef int64_t rows = row_end - row_begin
     cdef float *sums = y + at
     if z != NULL:
@@ -58,11 +58,11 @@ cdef void bias_and_activation(const Op *op, const Step *step, const float *bias,
 
 cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef int64_t units = op.d[1]
-    cdef int64_t panels = parts(step.rows, ROW_PANEL), blocks = blocks_of(units)
+    cdef int64_t panels = parts(rows_of(op, step), ROW_PANEL), blocks = blocks_of(units)
     cdef int64_t group, task, j, r, r1
     cdef int turn = 0
     if op.d[4]:  # by rows
-        share(step.rows, ROW_UNIT, i, n, &r, &r1)
+        share(rows_of(op, step), ROW_UNIT, i, n, &r, &r1)
         while r < r1:
             dense_forward_part(op, step, r, smaller(r + ROW_PANEL, r1), 0, blocks)
             r += ROW_PANEL
@@ -74,7 +74,7 @@ cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept n
             break
         j = task // panels * group
         r = task % panels * ROW_PANEL
-        dense_forward_part(op, step, r, smaller(r + ROW_PANEL, step.rows), j, smaller(j + group, blocks))
+        dense_forward_part(op, step, r, smaller(r + ROW_PANEL, rows_of(op, step)), j, smaller(j + group, blocks))
 
 
 cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t r1,
@@ -86,16 +86,16 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
     cdef float *z = <float *> op.t[4]                    # OUT (rows, units) or NULL
     cdef int64_t inputs = op.d[0], kernel_block = op.d[2]
     cdef float *sums = y if z == NULL else z
-    cdef int64_t stride = step.stride
+    cdef int64_t x_block = op.stride[0], y_block = op.stride[3]
     cdef int64_t k = 0, j
     while k < inputs:
         step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
-                       x + (k // FNN_BLOCK) * stride + r0 * FNN_BLOCK, stride,
+                       x + (k // FNN_BLOCK) * x_block + r0 * FNN_BLOCK, x_block,
                        kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
-                       sums + j0 * stride + r0 * FNN_BLOCK, stride, k > 0)
+                       sums + j0 * y_block + r0 * FNN_BLOCK, y_block, k > 0)
         k += PRODUCT_CHUNK
     for j in range(j0, j1):
-        bias_and_activation(op, step, bias, y, z, r0, r1, j)
+        bias_and_activation(op, step, bias, y, z, y_block, r0, r1, j)
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -129,9 +129,9 @@ cdef void dense_forward_sparse_part(const Op *op, const Step *step, int64_t r0, 
     cdef int64_t j
     step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[8]].sparse, j1 - j0,
                           kernel + j0 * kernel_block, kernel_block,
-                          sums + j0 * step.stride + r0 * FNN_BLOCK, step.stride)
+                          sums + j0 * op.stride[2] + r0 * FNN_BLOCK, op.stride[2])
     for j in range(j0, j1):
-        bias_and_activation(op, step, bias, y, z, r0, r1, j)
+        bias_and_activation(op, step, bias, y, z, op.stride[2], r0, r1, j)
 
 
 cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -140,11 +140,11 @@ cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil
     cdef float *y = <float *> op.t[1]                    # OUT
     cdef int64_t blocks = blocks_of(op.d[0])
     cdef int64_t r0, r1, r, j
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
     r = r0
     while r < r1:
         for j in range(blocks):
-            step.k.transpose(smaller(ROW_UNIT, r1 - r), x + j * step.stride + r * FNN_BLOCK,
+            step.k.transpose(smaller(ROW_UNIT, r1 - r), x + j * op.stride[0] + r * FNN_BLOCK,
                              y + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
         r += ROW_UNIT
 
@@ -156,11 +156,11 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache.
     """
     cdef int64_t inputs = op.d[0]
-    cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(step.rows, ROW_PANEL)
+    cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(rows_of(op, step), ROW_PANEL)
     cdef int64_t task, k, r, r0, r1
     cdef int turn = 0
     if op.d[4]:  # by rows
-        share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+        share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
         for task in range(panels):
             k = task * ROW_PANEL
             dense_backward_input_part(op, step, k, smaller(k + ROW_PANEL, inputs), r0, r1)
@@ -172,7 +172,7 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
         k = task // row_panels * ROW_PANEL
         r = task % row_panels * ROW_PANEL
         dense_backward_input_part(op, step, k, smaller(k + ROW_PANEL, inputs),
-                                  r, smaller(r + ROW_PANEL, step.rows))
+                                  r, smaller(r + ROW_PANEL, rows_of(op, step)))
 
 
 cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, int64_t i1,
@@ -201,7 +201,7 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
         b = 0
         most = 0
         while b < i1 - i0:
-            at = ((i0 + b) // FNN_BLOCK) * step.stride + r * FNN_BLOCK
+            at = ((i0 + b) // FNN_BLOCK) * op.stride[2] + r * FNN_BLOCK
             step.k.transpose(smaller(FNN_BLOCK, i1 - i0 - b), tile + b * FNN_BLOCK, turned)
             if activation != 0:
                 step.k.activation_backward[activation](
@@ -273,14 +273,14 @@ cdef inline void drop_tile(const Op *op, const Step *step, int64_t first, int64_
         step.k.drop_gradient(rows * FNN_BLOCK, op.f[5], dropped + at, gradient)
 
 
-cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz,
+cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz, int64_t stride,
                          int64_t j0, int64_t j1) noexcept nogil:
     cdef int64_t j, r
     for j in range(j0, j1):
         r = 0
-        while r < step.rows:
-            step.k.add_rows(smaller(FNN_CHUNK, step.rows - r), r > 0,
-                            dz + j * step.stride + r * FNN_BLOCK, step.scratch)
+        while r < rows_of(op, step):
+            step.k.add_rows(smaller(FNN_CHUNK, rows_of(op, step) - r), r > 0,
+                            dz + j * stride + r * FNN_BLOCK, step.scratch)
             r += FNN_CHUNK
         hand_over(op, step, first, 1, j * FNN_BLOCK, 1, j, step.scratch)
 
@@ -290,10 +290,10 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
     cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
     cdef const float *dz = <const float *> op.t[1]       # IN (rows, units)
     cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
-    cdef int64_t stride = step.stride
+    cdef int64_t x_block = op.stride[0], dz_block = op.stride[1]
     cdef int64_t panels = parts(inputs, ROW_PANEL)
     cdef float *tile
-    cdef int64_t group = GRADIENT_BLOCKS if step.rows <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
+    cdef int64_t group = GRADIENT_BLOCKS if rows_of(op, step) <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
     cdef int64_t task, k, m, j0, j1, j, r
     cdef int turn = 0
     while True:
@@ -305,10 +305,10 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
         k = task % panels * ROW_PANEL
         m = smaller(ROW_PANEL, inputs - k)
         r = 0
-        while r < step.rows:
-            step.k.product_transposed(m, j1 - j0, smaller(FNN_CHUNK, step.rows - r),
-                                      x + (k // FNN_BLOCK) * stride + r * FNN_BLOCK, stride,
-                                      dz + j0 * stride + r * FNN_BLOCK, stride,
+        while r < rows_of(op, step):
+            step.k.product_transposed(m, j1 - j0, smaller(FNN_CHUNK, rows_of(op, step) - r),
+                                      x + (k // FNN_BLOCK) * x_block + r * FNN_BLOCK, x_block,
+                                      dz + j0 * dz_block + r * FNN_BLOCK, dz_block,
                                       step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
@@ -316,7 +316,7 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
             drop_tile(op, step, 2, j * kernel_block + k * FNN_BLOCK, m, tile)
             hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[2 + OF_WEIGHT] != NULL:
-            hand_over_bias(op, step, 2 + OF_WEIGHT, dz, j0, j1)
+            hand_over_bias(op, step, 2 + OF_WEIGHT, dz, dz_block, j0, j1)
 
 
 cdef fnn_columns columns_of_chunk(const Op *op, int64_t first_tensor, int64_t columns, int64_t capacity,
@@ -356,7 +356,7 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
     """`dense_backward_weights` with x as the columns that `sparse_columns` made (tensors 0..2)."""
     cdef const float *dz = <const float *> op.t[3]       # IN (rows, units)
     cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
-    cdef int64_t stride = step.stride
+    cdef int64_t dz_block = op.stride[3]
     cdef int64_t panels = parts(inputs, SPARSE_PANEL)
     cdef int64_t task, k, m, j0, j1, j, r
     cdef fnn_columns x
@@ -373,7 +373,7 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
         r = 0
         while r < step.rows:
             x = columns_of_chunk(op, 0, inputs, op.d[8], r // FNN_CHUNK)
-            step.k.sparse_product_transposed(k, k + m, &x, j1 - j0, dz + j0 * stride + r * FNN_BLOCK, stride,
+            step.k.sparse_product_transposed(k, k + m, &x, j1 - j0, dz + j0 * dz_block + r * FNN_BLOCK, dz_block,
                                              step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
@@ -381,7 +381,7 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
             drop_tile(op, step, 4, j * kernel_block + k * FNN_BLOCK, m, tile)
             hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
         if k == 0 and op.t[4 + OF_WEIGHT] != NULL:
-            hand_over_bias(op, step, 4 + OF_WEIGHT, dz, j0, j1)
+            hand_over_bias(op, step, 4 + OF_WEIGHT, dz, dz_block, j0, j1)
 
 
 KERNELS = {

@@ -4,16 +4,16 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_sparse
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share
+from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share_rows
 
 
 cdef void activation_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef int64_t r0, r1, j, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
-        at = j * step.stride + r0 * FNN_BLOCK
+        at = j * op.stride[0] + r0 * FNN_BLOCK
         step.k.activation[op.d[1]]((r1 - r0) * FNN_BLOCK, op.f, z + at, y + at)
 
 
@@ -25,12 +25,12 @@ cdef void activation_backward(const Op *op, const Step *step, int i, int n) noex
     cdef float *dz = <float *> op.t[3]                   # OUT (rows, features)
     cdef float *part = step.scratch
     cdef int64_t r0, r1, r, j, at, m
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
         r = r0
         while r < r1:
             m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
-            at = j * step.stride + r * FNN_BLOCK
+            at = j * op.stride[3] + r * FNN_BLOCK
             if op.d[2]:
                 step.k.activation_backward[op.d[1]](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL, y + at,
                                                     dy + at, part)
@@ -45,8 +45,8 @@ cdef void softmax_forward(const Op *op, const Step *step, int i, int n) noexcept
     cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef int64_t r0, r1
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
-    step.k.softmax(r1 - r0, op.d[0], step.stride, z + r0 * FNN_BLOCK, y + r0 * FNN_BLOCK)
+    share_rows(op, step, i, n, &r0, &r1)
+    step.k.softmax(r1 - r0, op.d[0], op.stride[0], z + r0 * FNN_BLOCK, y + r0 * FNN_BLOCK)
 
 
 cdef void softmax_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -54,8 +54,8 @@ cdef void softmax_backward(const Op *op, const Step *step, int i, int n) noexcep
     cdef const float *dy = <const float *> op.t[1]       # IN (rows, features)
     cdef float *dz = <float *> op.t[2]                   # OUT (rows, features)
     cdef int64_t r0, r1
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
-    step.k.softmax_backward(r1 - r0, op.d[0], step.stride, y + r0 * FNN_BLOCK, dy + r0 * FNN_BLOCK,
+    share_rows(op, step, i, n, &r0, &r1)
+    step.k.softmax_backward(r1 - r0, op.d[0], op.stride[0], y + r0 * FNN_BLOCK, dy + r0 * FNN_BLOCK,
                             <int> op.d[1], dz + r0 * FNN_BLOCK)
 
 
@@ -65,12 +65,12 @@ cdef void affine(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef float *part = step.scratch
     cdef int64_t r0, r1, r, j, at, m
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
         r = r0
         while r < r1:
             m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
-            at = j * step.stride + r * FNN_BLOCK
+            at = j * op.stride[0] + r * FNN_BLOCK
             if op.d[1]:
                 step.k.affine(m * FNN_BLOCK, op.f[0], op.f[1], x + at, part)
                 step.k.add(m * FNN_BLOCK, part, y + at)
@@ -89,10 +89,10 @@ cdef void copy_columns(const Op *op, const Step *step, int i, int n) noexcept no
     cdef int64_t count = op.d[0], start = op.d[1], to = op.d[2]
     cdef bint accumulate = op.d[3]
     cdef int64_t r0, r1, r, c, p, q
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for c in range(count):
-        p = (start + c) // FNN_BLOCK * step.stride + (start + c) % FNN_BLOCK
-        q = (to + c) // FNN_BLOCK * step.stride + (to + c) % FNN_BLOCK
+        p = (start + c) // FNN_BLOCK * op.stride[0] + (start + c) % FNN_BLOCK
+        q = (to + c) // FNN_BLOCK * op.stride[1] + (to + c) % FNN_BLOCK
         for r in range(r0, r1):
             if accumulate:
                 y[q + r * FNN_BLOCK] += x[p + r * FNN_BLOCK]
@@ -100,7 +100,7 @@ cdef void copy_columns(const Op *op, const Step *step, int i, int n) noexcept no
                 y[q + r * FNN_BLOCK] = x[p + r * FNN_BLOCK]
     if to + count == op.d[4]:
         for c in range(to + count, blocks_of(op.d[4]) * FNN_BLOCK):
-            q = c // FNN_BLOCK * step.stride + c % FNN_BLOCK
+            q = c // FNN_BLOCK * op.stride[1] + c % FNN_BLOCK
             for r in range(r0, r1):
                 y[q + r * FNN_BLOCK] = 0.0
 
@@ -110,12 +110,13 @@ cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
     cdef int64_t features = op.d[0], source = op.d[1]
     cdef const char *data = step.sources[source].data
-    cdef int64_t row_bytes = step.sources[source].row_bytes
+    cdef int64_t row_bytes = step.sources[source].row_bytes, line_bytes = step.sources[source].item_bytes * features
     cdef int64_t r0, r1, r
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        step.k.gather[step.sources[source].dtype](features, data + step.order[r] * row_bytes, op.f[0], op.f[1],
-                                                  step.stride, y + r * FNN_BLOCK)
+        step.k.gather[step.sources[source].dtype](features, data + step.order[r // op.positions] * row_bytes
+                                                  + r % op.positions * line_bytes, op.f[0], op.f[1],
+                                                  op.stride[0], y + r * FNN_BLOCK)
 
 
 cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -123,14 +124,14 @@ cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept
     cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
     cdef const fnn_sparse *x = step.sources[op.d[1]].sparse
     cdef int64_t r0, r1, r, j, k, column
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
-        memset(y + j * step.stride + r0 * FNN_BLOCK, 0, (r1 - r0) * FNN_BLOCK * sizeof(float))
+        memset(y + j * op.stride[0] + r0 * FNN_BLOCK, 0, (r1 - r0) * FNN_BLOCK * sizeof(float))
     for r in range(r0, r1):
         k = step.order[r]
         for j in range(x.start[k], x.start[k] + x.granule[k * (x.granules + 1) + x.granules]):
             column = x.column[j]
-            y[column // FNN_BLOCK * step.stride + r * FNN_BLOCK + column % FNN_BLOCK] = x.value[j]
+            y[column // FNN_BLOCK * op.stride[0] + r * FNN_BLOCK + column % FNN_BLOCK] = x.value[j]
 
 
 cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -138,7 +139,7 @@ cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept n
     cdef char *y = <char *> op.t[0]                      # OUT (rows,)
     cdef const char *data = step.sources[op.d[0]].data
     cdef int64_t r0, r1, r
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
         memcpy(y + 4 * r, data + 4 * step.order[r], 4)
 
@@ -149,9 +150,9 @@ cdef void scatter(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef int64_t features = op.d[0]
     cdef float *output = step.outputs[op.d[1]] + step.first * features
     cdef int64_t r0, r1, r
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        step.k.scatter(features, step.stride, x + r * FNN_BLOCK, output + r * features)
+        step.k.scatter(features, op.stride[0], x + r * FNN_BLOCK, output + r * features)
 
 
 KERNELS = {

@@ -22,7 +22,9 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_sparse
 from fastnn.kernels.gradients cimport NAN, NON_NEGATIVE, UNIT_NORM, finish
-from fastnn.kernels.op cimport NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.op cimport (
+    NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, share_rows, smaller, take, unit_of
+)
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -55,17 +57,17 @@ cdef void magnitude(const Op *op, const Step *step, int i, int n) noexcept nogil
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
     cdef int32_t *out = <int32_t *> op.t[1]              # OUT (units,)
     cdef int32_t most, found
-    cdef int64_t r0, r1, r, j
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    cdef int64_t unit = unit_of(op), r0, r1, r, j
+    share_rows(op, step, i, n, &r0, &r1)
     r = r0
     while r < r1:
         most = 0
         for j in range(blocks_of(op.d[0])):
-            found = step.k.magnitude(smaller(ROW_UNIT, r1 - r) * FNN_BLOCK, x + j * step.stride + r * FNN_BLOCK)
+            found = step.k.magnitude(smaller(unit, r1 - r) * FNN_BLOCK, x + j * op.stride[0] + r * FNN_BLOCK)
             if found > most:
                 most = found
-        out[r // ROW_UNIT] = most
-        r += ROW_UNIT
+        out[r // unit] = most
+        r += unit
 
 
 cdef void magnitude_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -75,7 +77,7 @@ cdef void magnitude_sparse(const Op *op, const Step *step, int i, int n) noexcep
     cdef const float *value
     cdef int32_t bits, most
     cdef int64_t r0, r1, r, k
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     most = 0
     for r in range(r0, r1):
         if r % ROW_UNIT == 0:
@@ -89,17 +91,17 @@ cdef void magnitude_sparse(const Op *op, const Step *step, int i, int n) noexcep
         out[r // ROW_UNIT] = most
 
 
-cdef inline float largest(const int32_t *magnitudes, const int64_t *where, int64_t units) noexcept nogil:
-    """Of the entries where[0] .. where[0] + where[1], of which each has its units of rows; 1 for none."""
+cdef inline float largest(const int32_t *magnitudes, const int64_t *entry, int64_t rows) noexcept nogil:
+    """Of the maxima of a tensor's parts and units of lines; 1 for none. entry: where the first one is, parts, from
+    part to part, lines of a row, lines of a unit."""
     cdef int32_t most = 0
-    cdef int64_t entry, u
-    if where[1] == 0:
-        return 1.0
-    for entry in range(where[0], where[0] + where[1]):
-        for u in range(units):
-            if magnitudes[entry * where[2] + u] > most:
-                most = magnitudes[entry * where[2] + u]
-    return number_of(most)
+    cdef int64_t part, u, at
+    for part in range(entry[1]):
+        at = entry[0] + part * entry[2]
+        for u in range(at, at + parts(rows * entry[3], entry[4])):
+            if magnitudes[u] > most:
+                most = magnitudes[u]
+    return 1.0 if entry[1] == 0 else number_of(most)
 
 
 cdef inline double atleast_one(float x) noexcept nogil:
@@ -109,13 +111,17 @@ cdef inline double atleast_one(float x) noexcept nogil:
 cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Halts the step unless all products x' dz are surely finite."""
     cdef const int32_t *magnitudes = <const int32_t *> op.t[0]   # IN (entries, units)
-    cdef const int64_t *factors = <const int64_t *> op.t[1]      # IN (products, 2, 3): see `largest`
-    cdef int64_t p, units = parts(step.rows, ROW_UNIT)
+    cdef const int64_t *factors = <const int64_t *> op.t[1]      # IN (products, 2, 5): see `largest`
+    cdef const int64_t *x
+    cdef const int64_t *dz
+    cdef int64_t p
     cdef double bound
     for p in range(op.d[0]):
+        x = factors + 10 * p
+        dz = x + 5
         # not less than 1: the sum of dz is the bias's gradient
-        bound = atleast_one(largest(magnitudes, factors + 6 * p, units)) * step.rows
-        bound *= largest(magnitudes, factors + 6 * p + 3, units)
+        bound = atleast_one(largest(magnitudes, x, step.rows)) * step.rows * dz[3]
+        bound *= largest(magnitudes, dz, step.rows)
         if not bound < SURELY_FINITE:
             step.verdict.state = UNPROVEN
             return
@@ -176,7 +182,7 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
         j = take(step, blocks, i, n, &turn)
         if j < 0:
             break
-        column = x + j * step.stride
+        column = x + j * op.stride[0]
         for c in range(FNN_BLOCK):
             sums[c] = 0.0
         for r in range(step.rows):
@@ -558,21 +564,23 @@ cdef void regularize_activity(const Op *op, const Step *step, int i, int n) noex
     cdef float *row_values = <float *> op.t[2]            # OUT (rows,)
     cdef float *part = step.scratch
     cdef int64_t features = op.d[0], r0, r1, r, j, c
-    cdef double total
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    cdef double total = 0.0
+    share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        total = 0.0
+        if r % op.positions == 0:
+            total = 0.0
         for j in range(blocks_of(features)):
-            step.k.penalty(1, op.f[0], op.f[1], y + j * step.stride + r * FNN_BLOCK, part)
+            step.k.penalty(1, op.f[0], op.f[1], y + j * op.stride[0] + r * FNN_BLOCK, part)
             for c in range(FNN_BLOCK):
                 total += part[c]
             if dy != NULL:
                 if not op.d[1]:
                     for c in range(FNN_BLOCK):
-                        dy[j * step.stride + r * FNN_BLOCK + c] = 0.0
+                        dy[j * op.stride[0] + r * FNN_BLOCK + c] = 0.0
                 step.k.regularize(FNN_BLOCK, op.f[0] / <float> step.rows, op.f[1] / <float> step.rows,
-                                  y + j * step.stride + r * FNN_BLOCK, dy + j * step.stride + r * FNN_BLOCK)
-        row_values[r] = <float> total
+                                  y + j * op.stride[0] + r * FNN_BLOCK, dy + j * op.stride[0] + r * FNN_BLOCK)
+        if (r + 1) % op.positions == 0:
+            row_values[r // op.positions] = <float> total
 
 
 KERNELS = {

@@ -12,12 +12,30 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_LEAKY_RELU, FNN_RELU, fnn_noise
 from fastnn.kernels.op cimport (
-    ROW_UNIT, Op, Step, blocks_of, blocks_of_task, noise_of, parts, share, smaller, take
+    Op, Step, blocks_of, blocks_of_task, noise_of, parts, share, share_rows, smaller, take
 )
 
 cdef enum:
     # Rows of a weight, or of a block of activations, that are gone through at a time.
     PANEL = 128
+
+# Rows whose random numbers are counted one after another, and the number of the first.
+cdef struct Counted:
+    int64_t rows
+    int64_t row
+
+
+cdef inline Counted count_rows(const Op *op, int64_t begin, int64_t end) noexcept nogil:
+    """From row `begin` on, up to `end`. An example of several positions begins at a multiple of four, where the
+    numbers may be cut."""
+    cdef Counted counted
+    cdef int64_t of_example = parts(op.positions, 4) * 4
+    if op.positions == 1:
+        counted.rows, counted.row = end - begin, begin
+    else:
+        counted.rows = smaller(op.positions - begin % op.positions, end - begin)
+        counted.row = begin // op.positions * of_example + begin % op.positions
+    return counted
 
 
 cdef void dropout(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -26,17 +44,19 @@ cdef void dropout(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef fnn_noise noise = noise_of(op, step, 2, op.f[0])
     cdef int64_t r0, r1, r, j, at, m
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    cdef Counted counted
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
         r = r0
         while r < r1:
-            m = smaller(PANEL, r1 - r)
-            at = j * step.stride + r * FNN_BLOCK
+            counted = count_rows(op, r, r1)
+            m = smaller(PANEL, counted.rows)
+            at = j * op.stride[0] + r * FNN_BLOCK
             if op.d[1]:
-                step.k.drop(&noise, m, r, j * FNN_BLOCK, x + at, step.scratch)
+                step.k.drop(&noise, m, counted.row, j * FNN_BLOCK, x + at, step.scratch)
                 step.k.add(m * FNN_BLOCK, step.scratch, y + at)
             else:
-                step.k.drop(&noise, m, r, j * FNN_BLOCK, x + at, y + at)
+                step.k.drop(&noise, m, counted.row, j * FNN_BLOCK, x + at, y + at)
             r += m
 
 
@@ -45,12 +65,17 @@ cdef void gaussian_noise(const Op *op, const Step *step, int i, int n) noexcept 
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef fnn_noise noise = noise_of(op, step, 1, op.f[0])
-    cdef int64_t r0, r1, j, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    cdef int64_t r0, r1, r, j, at
+    cdef Counted counted
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
-        at = j * step.stride + r0 * FNN_BLOCK
-        step.k.add_normal(&noise, r1 - r0, r0, j * FNN_BLOCK, smaller(FNN_BLOCK, op.d[0] - j * FNN_BLOCK),
-                          x + at, y + at)
+        r = r0
+        while r < r1:
+            counted = count_rows(op, r, r1)
+            at = j * op.stride[0] + r * FNN_BLOCK
+            step.k.add_normal(&noise, counted.rows, counted.row, j * FNN_BLOCK,
+                              smaller(FNN_BLOCK, op.d[0] - j * FNN_BLOCK), x + at, y + at)
+            r += counted.rows
 
 
 cdef void drop_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -78,9 +103,9 @@ cdef void square(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
     cdef int64_t r0, r1, j, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
-        at = j * step.stride + r0 * FNN_BLOCK
+        at = j * op.stride[0] + r0 * FNN_BLOCK
         step.k.square((r1 - r0) * FNN_BLOCK, x + at, y + at)
 
 
@@ -106,11 +131,11 @@ cdef void gaussian_expectation(const Op *op, const Step *step, int i, int n) noe
     cdef float *deviation = step.scratch
     cdef float *z = step.scratch + PANEL * FNN_BLOCK
     cdef int64_t r0, r1, r, j, at, m, p
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
         r = r0
         while r < r1:
-            at = j * step.stride + r * FNN_BLOCK
+            at = j * op.stride[0] + r * FNN_BLOCK
             m = smaller(PANEL, r1 - r)
             r += m
             m *= FNN_BLOCK

@@ -14,7 +14,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_ROW_STATISTICS, FNN_STATISTICS
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, drop_activated, share, smaller, take
+from fastnn.kernels.op cimport (
+    ROW_UNIT, Op, Step, blocks_of, drop_activated, rows_of, share, share_rows, smaller, take
+)
 
 
 cdef inline void scale_of(const float *gamma, const float *variance, float epsilon,
@@ -61,16 +63,16 @@ cdef void batchnorm_forward(const Op *op, const Step *step, int i, int n) noexce
         j = take(step, blocks, i, n, &turn)
         if j < 0:
             break
-        at, f = j * step.stride, j * FNN_BLOCK
+        at, f = j * op.stride[0], j * FNN_BLOCK
         pivot = statistics + j * FNN_STATISTICS * FNN_BLOCK
         offset = pivot + FNN_BLOCK
         rstd = pivot + 3 * FNN_BLOCK
-        step.k.batch_statistics(step.rows, op.f[0], x + at, statistics + j * FNN_STATISTICS * FNN_BLOCK)
+        step.k.batch_statistics(rows_of(op, step), op.f[0], x + at, statistics + j * FNN_STATISTICS * FNN_BLOCK)
         for lane in range(FNN_BLOCK):
             scale[lane] = rstd[lane] * (1 if gamma == NULL else gamma[f + lane])
             shift[lane] = (0 if beta == NULL else beta[f + lane]) - offset[lane] * scale[lane]
         normalize_block(op, step, x + at, pivot, scale, shift, z + at if z != NULL else NULL, y + at,
-                        0, step.rows, j)
+                        0, rows_of(op, step), j)
 
 
 cdef void batchnorm_update_moving(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -103,9 +105,9 @@ cdef void batchnorm_inference(const Op *op, const Step *step, int i, int n) noex
     cdef float *shift = step.scratch + FNN_BLOCK
     cdef int64_t r0, r1, j, at, f
     cdef int lane
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for j in range(blocks_of(op.d[0])):
-        at, f = j * step.stride + r0 * FNN_BLOCK, j * FNN_BLOCK
+        at, f = j * op.stride[0] + r0 * FNN_BLOCK, j * FNN_BLOCK
         scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
         for lane in range(FNN_BLOCK):
             shift[lane] = 0 if beta == NULL else beta[f + lane]
@@ -154,7 +156,7 @@ cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexc
     cdef const float *rstd
     cdef const float *dz
     cdef float *to
-    cdef float rows = step.rows
+    cdef float rows = rows_of(op, step)
     cdef int lane, turn = 0
     while True:
         j = take(step, blocks, i, n, &turn)
@@ -165,9 +167,9 @@ cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexc
         offset = pivot + FNN_BLOCK
         rstd = pivot + 3 * FNN_BLOCK
         r = 0
-        while r < step.rows:
-            m = smaller(FNN_CHUNK, step.rows - r)
-            at = j * step.stride + r * FNN_BLOCK
+        while r < rows_of(op, step):
+            m = smaller(FNN_CHUNK, rows_of(op, step) - r)
+            at = j * op.stride[0] + r * FNN_BLOCK
             dz = dy + at
             if activation != 0:
                 to = dx + at if keeps_dz else aside
@@ -187,9 +189,9 @@ cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexc
             slope[lane] = products[lane] / rows * rstd[lane]
             shift[lane] = sums[lane] / rows - slope[lane] * offset[lane]
         r = 0
-        while r < step.rows:
-            m = smaller(FNN_CHUNK, step.rows - r)
-            at = j * step.stride + r * FNN_BLOCK
+        while r < rows_of(op, step):
+            m = smaller(FNN_CHUNK, rows_of(op, step) - r)
+            at = j * op.stride[0] + r * FNN_BLOCK
             dz = dy + at
             if activation != 0:
                 dz = dx + at
@@ -202,8 +204,8 @@ cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexc
         if dx_t == NULL:
             continue
         r = 0
-        while r < step.rows:
-            step.k.transpose(smaller(ROW_UNIT, step.rows - r), dx + j * step.stride + r * FNN_BLOCK,
+        while r < rows_of(op, step):
+            step.k.transpose(smaller(ROW_UNIT, rows_of(op, step) - r), dx + j * op.stride[0] + r * FNN_BLOCK,
                              dx_t + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
             r += ROW_UNIT
 
@@ -218,11 +220,11 @@ cdef void batchnorm_inference_backward(const Op *op, const Step *step, int i, in
     cdef float *zeros = step.scratch + FNN_BLOCK
     cdef int64_t r0, r1, j, at, f
     cdef int lane
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     for lane in range(FNN_BLOCK):
         zeros[lane] = 0
     for j in range(blocks_of(op.d[0])):
-        at, f = j * step.stride + r0 * FNN_BLOCK, j * FNN_BLOCK
+        at, f = j * op.stride[0] + r0 * FNN_BLOCK, j * FNN_BLOCK
         scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
         step.k.batch_gradient(r1 - r0, <int> op.d[1], zeros, scale, zeros, zeros, dz + at, dz + at, dx + at)
 
@@ -240,7 +242,7 @@ cdef void layernorm_forward(const Op *op, const Step *step, int i, int n) noexce
     cdef float *linear = y if z == NULL else z
     cdef float *of_rows
     cdef int64_t r0, r1, r, m, j, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
     r = r0
     while r < r1:
         m = smaller(ROW_UNIT, r1 - r)
@@ -248,13 +250,13 @@ cdef void layernorm_forward(const Op *op, const Step *step, int i, int n) noexce
         of_rows = step.scratch
         if statistics != NULL:
             of_rows = statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK
-        step.k.row_statistics(m, features, step.stride, op.f[0], x + at, of_rows)
-        step.k.normalize_rows(m, features, step.stride, gamma, beta, of_rows, x + at, linear + at)
+        step.k.row_statistics(m, features, op.stride[0], op.f[0], x + at, of_rows)
+        step.k.normalize_rows(m, features, op.stride[0], gamma, beta, of_rows, x + at, linear + at)
         for j in range(blocks_of(features)):
             if activation != 0 or z != NULL:
                 step.k.activation[activation](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
             drop_activated(op, step, 2, m, r, j, y + at)
-            at += step.stride
+            at += op.stride[0]
         r += m
 
 
@@ -266,11 +268,11 @@ cdef void layernorm_backward(const Op *op, const Step *step, int i, int n) noexc
     cdef const float *statistics = <const float *> op.t[3]  # IN (rows / 16, FNN_ROW_STATISTICS, 16)
     cdef float *dx = <float *> op.t[4]                   # OUT (rows, features)
     cdef int64_t r0, r1, r, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
     r = r0
     while r < r1:
         at = r * FNN_BLOCK
-        step.k.normalize_rows_backward(smaller(ROW_UNIT, r1 - r), op.d[0], step.stride, <int> op.d[1], gamma,
+        step.k.normalize_rows_backward(smaller(ROW_UNIT, r1 - r), op.d[0], op.stride[0], <int> op.d[1], gamma,
                                        statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK,
                                        x + at, dz + at, dx + at)
         r += ROW_UNIT
@@ -291,9 +293,9 @@ cdef void layernorm_backward_weights(const Op *op, const Step *step, int i, int 
         if j < 0:
             break
         r = 0
-        while r < step.rows:
-            at = j * step.stride + r * FNN_BLOCK
-            step.k.row_sums(smaller(FNN_CHUNK, step.rows - r), r > 0,
+        while r < rows_of(op, step):
+            at = j * op.stride[0] + r * FNN_BLOCK
+            step.k.row_sums(smaller(FNN_CHUNK, rows_of(op, step) - r), r > 0,
                             statistics + r // ROW_UNIT * FNN_ROW_STATISTICS * FNN_BLOCK, x + at, dz + at,
                             step.scratch)
             r += FNN_CHUNK

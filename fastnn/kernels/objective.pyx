@@ -3,17 +3,17 @@
 from libc.stdint cimport int32_t, int64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_target
-from fastnn.kernels.op cimport ROW_UNIT, Op, Step, share
+from fastnn.kernels.op cimport Op, Step, share_rows
 
 
 cdef inline bint target_of_rows(const Op *op, const Step *step, int i, int n, fnn_target *t) noexcept nogil:
     """Tensors 0..6: y_pred, y_true, labels, weights, row_values, d_y_pred, probabilities."""
     cdef int64_t r0, r1, at
-    share(step.rows, ROW_UNIT, i, n, &r0, &r1)
+    share_rows(op, step, i, n, &r0, &r1)
     at = r0 * FNN_BLOCK
     t.rows = r1 - r0
     t.features = op.d[0]
-    t.stride = step.stride
+    t.stride = op.stride[0]
     t.y_pred = <const float *> op.t[0] + at
     t.y_true = NULL if op.t[1] == NULL else <float *> op.t[1] + at
     t.labels = NULL if op.t[2] == NULL else <int32_t *> op.t[2] + r0

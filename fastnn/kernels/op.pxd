@@ -24,6 +24,7 @@ ctypedef struct Source:
     const char *data       # dense rows ...
     int dtype
     int64_t row_bytes
+    int64_t item_bytes
     const fnn_sparse *sparse  # ... or their nonzeros
 
 # Tasks that a member has taken from its own share of an op, or others from it. One cache line each.
@@ -45,7 +46,6 @@ ctypedef struct Verdict:
 ctypedef struct Step:
     const fnn_kernels *k
     int64_t rows           # of this batch, at most the capacity
-    int64_t stride         # floats from block to block of an activation
     const int64_t *order   # (rows,): rows of the data set
     int64_t first          # position of the batch in the output (predict)
     int64_t number         # steps of the optimizer before this one: a key of random numbers
@@ -70,7 +70,9 @@ cdef struct Op:
     int wait               # for the whole team, before this op
     int observing          # only done in a step whose statistics are taken
     int closing            # also done by a step that stops at a gradient that is not finite
+    int64_t positions      # lines that each row of the batch has in the op's tensors: H * W of a picture
     void *t[MAX_TENSORS]
+    int64_t stride[MAX_TENSORS]  # floats from block to block, of tensors that hold the batch
     int64_t d[MAX_INTEGERS]
     float f[MAX_NUMBERS]
 
@@ -123,6 +125,21 @@ cdef inline void share(int64_t total, int64_t unit, int i, int n, int64_t *begin
     cdef int64_t last = first + quotient + (1 if i < rest else 0)
     begin[0] = first * unit if first * unit < total else total  # not beyond the end of an empty part
     end[0] = last * unit if last * unit < total else total
+
+
+cdef inline int64_t rows_of(const Op *op, const Step *step) noexcept nogil:
+    """Lines of the op's tensors: a row of the batch has one, or one for each position."""
+    return step.rows * op.positions
+
+
+cdef inline int64_t unit_of(const Op *op) noexcept nogil:
+    """Lines that are shared out together: a block of the transposed layout, or a row's positions."""
+    return ROW_UNIT if op.positions == 1 else op.positions
+
+
+cdef inline void share_rows(const Op *op, const Step *step, int i, int n, int64_t *begin, int64_t *end) noexcept nogil:
+    """Member i's part of the batch's lines."""
+    share(rows_of(op, step), unit_of(op), i, n, begin, end)
 
 
 cdef extern from *:

@@ -12,7 +12,7 @@ Design
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
-from fastnn.kernels.op cimport FAILED, ROW_UNIT, Op, Step, share
+from fastnn.kernels.op cimport FAILED, Op, Step, rows_of, share, unit_of
 
 cdef extern from "fnn.h":
     int FNN_FLOAT32
@@ -22,18 +22,18 @@ cdef extern from "float_mode.h" nogil:
     void fnn_set_float_mode(uint64_t mode)
 
 
-cdef inline void rows_and_stride(const Op *op, const Step *step, int64_t *rows, int64_t *stride) noexcept nogil:
-    """Of the batch, or of a weight."""
-    rows[0] = step.rows if op.d[1] else op.d[2]
-    stride[0] = step.stride if op.d[1] else op.d[3]
+cdef inline void rows_and_stride(const Op *op, const Step *step, int of, int64_t *rows, int64_t *stride) noexcept nogil:
+    """Of the batch, with the stride of tensor number `of`; or of a weight."""
+    rows[0] = rows_of(op, step) if op.d[1] else op.d[2]
+    stride[0] = op.stride[of] if op.d[1] else op.d[3]
 
 
 cdef void unpack(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features) in blocks
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features) in C order
     cdef int64_t features = op.d[0], rows, stride, r0, r1, r
-    rows_and_stride(op, step, &rows, &stride)
-    share(rows, ROW_UNIT, i, n, &r0, &r1)
+    rows_and_stride(op, step, 0, &rows, &stride)
+    share(rows, unit_of(op), i, n, &r0, &r1)
     for r in range(r0, r1):
         step.k.scatter(features, stride, x + r * FNN_BLOCK, y + r * features)
 
@@ -43,8 +43,8 @@ cdef void pack(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features) in C order
     cdef float *y = <float *> op.t[1]                    # OUT (rows, features) in blocks
     cdef int64_t features = op.d[0], rows, stride, r0, r1, r, c
-    rows_and_stride(op, step, &rows, &stride)
-    share(rows, ROW_UNIT, i, n, &r0, &r1)
+    rows_and_stride(op, step, 1, &rows, &stride)
+    share(rows, unit_of(op), i, n, &r0, &r1)
     for r in range(r0, r1):
         if op.d[4]:
             for c in range(features):

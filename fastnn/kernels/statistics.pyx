@@ -14,7 +14,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_activation_summary, fnn_summary
-from fastnn.kernels.op cimport Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.op cimport Op, Step, blocks_of, parts, rows_of, share, smaller, take
 
 cdef enum:
     # Numbers of a weight that have a summary of their own.
@@ -86,7 +86,7 @@ cdef void summarize_activations(const Op *op, const Step *step, int i, int n) no
         if j < 0:
             break
         units = smaller(FNN_BLOCK, features - j * FNN_BLOCK)
-        step.k.summarize_activations(step.rows, <int> units, op.f[0], op.f[1], y + j * step.stride,
+        step.k.summarize_activations(rows_of(op, step), <int> units, op.f[0], op.f[1], y + j * op.stride[0],
                                      summaries + j, nonzero)
         for c in range(units):
             # A unit's silence begins with the first step that is looked at.

@@ -13,7 +13,7 @@ from fastnn.kernels.dense import PANEL
 from fastnn.kernels.layout import BLOCK, aligned_zeros
 from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
-from fastnn.lowering.proof import ONE, Proof
+from fastnn.lowering.proof import ONE, Proof, units
 from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
 
@@ -122,8 +122,12 @@ class Builder:
         self.of_variable: dict[Variable, Buffer] = {}
         self.proof: Proof | None = None
         if self.updates is not None and self.updates.halts and not self.stores:
-            entries = sum(3 + -(-node.output.features // PANEL) for node in self.trace.nodes)
-            self.proof = Proof(self.capacity, entries)
+            values = [v for node in self.trace.nodes for v in (node.output, *node.inputs)]
+            room = sum(
+                (3 + -(-value.features // PANEL)) * units(self.capacity, value.positions)
+                for value in values
+            )
+            self.proof = Proof(self.capacity, room)
         self.proved: set[Variable] = set()
         """Weights whose stored gradients nobody need look at."""
         self.norms: NDArray[np.float64] = np.zeros(0)
@@ -154,7 +158,7 @@ class Builder:
 
     def activation(self, value: Value) -> Buffer:
         """Room for a value, which from now on lies there."""
-        self.values[value] = self.buffers.activation(value.name, value.features)
+        self.values[value] = self.buffers.of_value(value.name, value)
         return self.values[value]
 
     def affine(
@@ -178,7 +182,7 @@ class Builder:
             if self.proof is not None:
                 self.proof.forget(into)
             return into, True
-        buffer = buffer or self.buffers.activation(f"d_{value.name}", value.features)
+        buffer = buffer or self.buffers.of_value(f"d_{value.name}", value)
         self.gradients[value] = Gradient(buffer)
         return buffer, False
 
@@ -216,14 +220,15 @@ class Builder:
         of_x = ONE if x is None else self.proof.entry(x)
         if of_x is None:
             assert x is not None
-            room = self.proof.room(x)
+            room = self.proof.room(x, x.positions)
             if x in self.nonzeros:
                 self.emit("magnitude_sparse", magnitudes=room, source=self.nonzeros[x][0])
             else:
                 self.emit("magnitude", x=self.values[x], magnitudes=room, features=x.features)
             of_x = self.proof.entry(x)
         if self.proof.entry(dz) is None:
-            self.emit("magnitude", x=dz, magnitudes=self.proof.room(dz), features=features)
+            room = self.proof.room(dz, dz.positions)
+            self.emit("magnitude", x=dz, magnitudes=room, features=features)
         of_dz = self.proof.entry(dz)
         assert of_x is not None and of_dz is not None
         self.proof.product(of_x, of_dz)
@@ -244,16 +249,16 @@ class Builder:
         op.function, op.arguments = function, arguments
         self.ops.append(op)
 
-    def unpack(self, x: Buffer, name: str, features: int) -> Buffer:
-        """A copy (rows, features) in C order."""
-        y = self.buffers.rows(f"{name}/rows", features)
-        self.emit("unpack", x=x, y=y, features=features, by_rows=True)
+    def unpack(self, x: Buffer, value: Value) -> Buffer:
+        """A copy in C order of ``x``, which has the value's shape."""
+        y = self.buffers.rows(f"{x.name}/rows", value)
+        self.emit("unpack", x=x, y=y, features=value.features, by_rows=True)
         return y
 
     def unpack_value(self, value: Value) -> Buffer:
-        """A copy (rows, features) in C order, made once."""
+        """A copy in C order, made once."""
         if value not in self.unpacked:
-            self.unpacked[value] = self.unpack(self.values[value], value.name, value.features)
+            self.unpacked[value] = self.unpack(self.values[value], value)
         return self.unpacked[value]
 
     def unpack_weight(self, variable: Variable) -> Buffer:

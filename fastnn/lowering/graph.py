@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn.layers.base import Layer
 from fastnn.lowering.randomness import Stream
@@ -15,19 +15,32 @@ if TYPE_CHECKING:
     from fastnn.lowering.builder import Builder, Gradient
 
 
+class Extent(NamedTuple):
+    """How many lines of how many numbers a row of the batch has."""
+
+    positions: int
+    features: int
+
+
 @dataclass(eq=False)
 class Value:
-    """(rows, features), made by ``maker``; ``readers`` are the nodes that read it.
+    """(rows, positions, features), made by ``maker``; ``readers`` are the nodes that read it.
 
+    positions: H * W of a picture, whose features are its channels; 1 of all that is a matrix.
     penalty: l1 and l2 of what is added to the loss for its size.
     """
 
     name: str
     features: int
+    positions: int = 1
     maker: Node | None = None
     readers: list[Node] = field(default_factory=list)
     is_output: bool = False
     penalty: tuple[float, float] | None = None
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(self.positions, self.features)
 
 
 @dataclass(eq=False)
@@ -69,10 +82,10 @@ class Trace:
         kind: Callable[..., Node],
         layer: Layer,
         inputs: list[Value],
-        features: int,
+        extent: Extent,
         **settings: Any,
     ) -> Value:
-        output = Value(layer.name, features)
+        output = Value(layer.name, extent.features, extent.positions)
         node = kind(layer.name, inputs, output, **settings)
         output.maker = node
         for value in inputs:

@@ -125,7 +125,7 @@ def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:
             output.maker = None
             return maker.inputs[0]
         if isinstance(maker, ActivatedNode) and maker.activation.kind == "sigmoid":
-            logits = Value(f"{output.name}/logits", output.features, maker)
+            logits = Value(f"{output.name}/logits", output.features, output.positions, maker)
             maker.activation = type(maker.activation)("linear")
             maker.output = logits
             output.maker = None

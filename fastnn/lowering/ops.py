@@ -9,15 +9,20 @@ from dataclasses import dataclass
 
 READ, WRITE, BOTH = "r", "w", "rw"
 
+ROWS, LINES, EXAMPLES, TASKS = "rows", "lines", "examples", "tasks"
+"""What a member of the team takes together: 16 rows of the batch, or one with its positions; 16
+lines; one row, whatever positions it has; a part of the result, whoever comes first.
+"""
+
 
 @dataclass(frozen=True)
 class OpSpec:
     """Operands of an op.
 
     tensors: name -> what the op does with it. integers, numbers: names of the settings.
-    by_rows: each row of the batch is one team member's, the same one's for all such ops; so they
-    need not wait for each other where they meet in a tensor. "setting" where an op has it both
-    ways.
+    shared: how the team shares the op. Ops that give each row of the batch to the same member need
+    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared so
+    only where that is set.
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
     """
@@ -25,7 +30,7 @@ class OpSpec:
     tensors: dict[str, str]
     integers: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
-    by_rows: bool | str = True
+    shared: str = ROWS
     observing: bool = False
     closing: bool = False
 
@@ -68,16 +73,16 @@ OPS: dict[str, OpSpec] = {
     "sparse_columns": OpSpec(
         {"column_start": WRITE, "row": WRITE, "value": WRITE},
         ("columns", "source", "capacity"),
-        by_rows=False,
+        shared=TASKS,
     ),
     # forward
     "dense_forward": OpSpec(
         {"x": READ, "kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
-        (*_DENSE, *_NOISE), _PARAMS, by_rows="setting",
+        (*_DENSE, *_NOISE), _PARAMS, shared=LINES,
     ),
     "dense_forward_sparse": OpSpec(
         {"kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
-        (*_DENSE, *_NOISE, "source"), _PARAMS, by_rows="setting",
+        (*_DENSE, *_NOISE, "source"), _PARAMS, shared=LINES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
     "softmax_forward": OpSpec({"z": READ, "y": WRITE}, ("features",)),
@@ -87,7 +92,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "batchnorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
-        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), by_rows=False,
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), shared=TASKS,
     ),
     "batchnorm_inference": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
@@ -97,6 +102,7 @@ OPS: dict[str, OpSpec] = {
     "layernorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
         ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
+        shared=LINES,
     ),
     "dropout": OpSpec(
         {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",)
@@ -104,10 +110,10 @@ OPS: dict[str, OpSpec] = {
     "gaussian_noise": OpSpec({"x": READ, "y": WRITE}, ("features", *_NOISE), ("scale",)),
     "drop_weights": OpSpec(
         {"w": READ, "dropped": WRITE}, ("inputs", "units", "kernel_block", *_NOISE), ("scale",),
-        by_rows=False,
+        shared=TASKS,
     ),
     "square": OpSpec({"x": READ, "y": WRITE}, ("features",)),
-    "square_weights": OpSpec({"w": READ, "y": WRITE}, ("size",), by_rows=False),
+    "square_weights": OpSpec({"w": READ, "y": WRITE}, ("size",), shared=TASKS),
     "gaussian_expectation": OpSpec(
         {"mean": READ, "variance": READ, "nodes": READ, "y": WRITE},
         ("features", "activation", "points"), (*_PARAMS, "ratio"),
@@ -117,7 +123,7 @@ OPS: dict[str, OpSpec] = {
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
-    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), by_rows=False, closing=True),
+    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), shared=TASKS, closing=True),
     # backward
     "softmax_backward": OpSpec(
         {"y": READ, "dy": READ, "dz": BOTH}, ("features", "accumulate")
@@ -125,16 +131,16 @@ OPS: dict[str, OpSpec] = {
     "activation_backward": OpSpec(
         {"z": READ, "y": READ, "dy": READ, "dz": BOTH}, ("features", "kind", "accumulate"), _PARAMS
     ),
-    "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",)),
+    "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",), shared=LINES),
     "dense_backward_input": OpSpec(
         {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
-        (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, by_rows="setting",
+        (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
         {"dy": READ, "x": READ, "z": READ, "y": READ, "gamma": READ, "statistics": READ,
          "dx": BOTH, "dx_t": WRITE, "d_gamma": BOTH, "d_beta": BOTH},
         ("features", "activation", "accumulate", "accumulate_gamma", "accumulate_beta"), _PARAMS,
-        by_rows=False,
+        shared=TASKS,
     ),
     "batchnorm_inference_backward": OpSpec(
         {"dz": READ, "gamma": READ, "moving_variance": READ, "dx": BOTH},
@@ -143,58 +149,59 @@ OPS: dict[str, OpSpec] = {
     "layernorm_backward": OpSpec(
         {"dz": READ, "x": READ, "gamma": READ, "statistics": READ, "dx": BOTH},
         ("features", "accumulate"),
+        shared=LINES,
     ),
     "layernorm_backward_weights": OpSpec(
         {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
-        ("features", "accumulate_gamma", "accumulate_beta"), by_rows=False,
+        ("features", "accumulate_gamma", "accumulate_beta"), shared=TASKS,
     ),
     "dense_backward_weights": OpSpec(
         {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,
-        by_rows=False,
+        shared=TASKS,
     ),
     "dense_backward_weights_sparse": OpSpec(
         {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
-        (*_GRADIENT, "capacity"), _OF_GRADIENT, by_rows=False,
+        (*_GRADIENT, "capacity"), _OF_GRADIENT, shared=TASKS,
     ),
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
-    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), by_rows=False),
+    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
-        ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), by_rows=False,
+        ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,
     ),
     "square_sums": OpSpec(
         {"squares": READ, "gradient": READ, "norm": WRITE},
-        ("count", "size", "number", "exact"), ("limit",), by_rows=False,
+        ("count", "size", "number", "exact"), ("limit",), shared=TASKS,
     ),
-    "center": OpSpec({"x": READ, "means": WRITE, "y_t": WRITE}, ("features",), by_rows=False),
+    "center": OpSpec({"x": READ, "means": WRITE, "y_t": WRITE}, ("features",), shared=TASKS),
     "product_norms": OpSpec(
         {"x_t": READ, "x_means": READ, "dz_t": READ, "dz_means": READ, "parts": WRITE},
-        ("inputs", "units"), by_rows=False,
+        ("inputs", "units"), shared=TASKS,
     ),
     "product_norm_sums": OpSpec(
         {"x_means": READ, "dz_means": READ, "parts": READ, "kernel_norm": WRITE,
          "bias_norm": WRITE, "error": WRITE},
-        ("inputs", "units", "number"), by_rows=False,
+        ("inputs", "units", "number"), shared=TASKS,
     ),
     "guard": OpSpec(
         {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
-        by_rows=False,
+        shared=TASKS,
     ),
     # update
-    "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, by_rows=False),
-    "update": OpSpec(_UPDATED, *_UPDATE, by_rows=False),
+    "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, shared=TASKS),
+    "update": OpSpec(_UPDATED, *_UPDATE, shared=TASKS),
     "constrain_rows": OpSpec(
         {"w": BOTH}, ("blocks", "rows", "stored_rows", "constraint", "whole"),
-        ("constraint_value",), by_rows=False,
+        ("constraint_value",), shared=TASKS,
     ),
     # penalties
     "penalty": OpSpec(
-        {"w": READ, "penalties": WRITE}, ("blocks", "rows"), ("l1", "l2"), by_rows=False
+        {"w": READ, "penalties": WRITE}, ("blocks", "rows"), ("l1", "l2"), shared=TASKS
     ),
     "sum_penalties": OpSpec(
-        {"penalties": READ}, ("sum", "blocks"), by_rows=False, closing=True
+        {"penalties": READ}, ("sum", "blocks"), shared=TASKS, closing=True
     ),
     "regularize_activity": OpSpec(
         {"y": READ, "dy": BOTH, "row_values": WRITE}, ("features", "accumulate"), ("l1", "l2")
@@ -202,56 +209,55 @@ OPS: dict[str, OpSpec] = {
     # Muon: matrices packed as weights are
     "muon_momentum": OpSpec(
         {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": WRITE},
-        ("rows", "columns", "scalar", "nesterov"), by_rows=False,
+        ("rows", "columns", "scalar", "nesterov"), shared=TASKS,
     ),
     "muon_normalize": OpSpec(
-        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), by_rows=False
+        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), shared=TASKS
     ),
     "gram": OpSpec(
         {"x": READ, "y": WRITE}, ("rows", "columns"), ("constant", "linear", "square"),
-        by_rows=False,
+        shared=TASKS,
     ),
     "matrix_product": OpSpec(
-        {"x": READ, "p": READ, "y": WRITE}, ("rows", "columns"), by_rows=False
+        {"x": READ, "p": READ, "y": WRITE}, ("rows", "columns"), shared=TASKS
     ),
-    "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), by_rows=False),
+    "transpose_matrix": OpSpec({"x": READ, "y": WRITE}, ("rows", "columns"), shared=TASKS),
     "muon_update": OpSpec(
-        {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), by_rows=False
+        {"x": READ, "w": BOTH}, ("rows", "columns", "scalar"), ("scale",), shared=TASKS
     ),
     "batchnorm_update_moving": OpSpec(
         {"statistics": READ, "moving_mean": BOTH, "moving_variance": BOTH},
-        ("features",), ("momentum", "one_minus_momentum"), by_rows=False,
+        ("features",), ("momentum", "one_minus_momentum"), shared=TASKS,
     ),
     # statistics
-    "keep_weights": OpSpec({"w": READ, "kept": WRITE}, ("size",), by_rows=False, observing=True),
+    "keep_weights": OpSpec({"w": READ, "kept": WRITE}, ("size",), shared=TASKS, observing=True),
     "summarize_weights": OpSpec(
-        {"x": READ, "summaries": WRITE}, ("size",), by_rows=False, observing=True
+        {"x": READ, "summaries": WRITE}, ("size",), shared=TASKS, observing=True
     ),
     "summarize_step": OpSpec(
         {"w": READ, "kept": BOTH, "before": WRITE, "after": WRITE, "step": WRITE},
-        ("size",), by_rows=False, observing=True,
+        ("size",), shared=TASKS, observing=True,
     ),
     "summarize_activations": OpSpec(
         {"y": READ, "summaries": WRITE, "last_nonzero": BOTH}, ("features",), ("low", "high"),
-        by_rows=False, observing=True,
+        shared=TASKS, observing=True,
     ),
     "record_weights": OpSpec(
-        {"summaries": READ}, ("count", "column", "number"), by_rows=False, observing=True
+        {"summaries": READ}, ("count", "column", "number"), shared=TASKS, observing=True
     ),
     "record_activations": OpSpec(
         {"summaries": READ, "last_nonzero": READ}, ("features", "column", "number", "window"),
-        by_rows=False, observing=True,
+        shared=TASKS, observing=True,
     ),
     # functions in Python
     "unpack": OpSpec(
-        {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride"), by_rows="setting"
+        {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride")
     ),
     "pack": OpSpec(
         {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
-        by_rows="setting",
     ),
-    "call": OpSpec({"failed": WRITE}, by_rows=False),
-    "guard_calls": OpSpec({"failed": READ}, by_rows=False),
+    "call": OpSpec({"failed": WRITE}, shared=TASKS),
+    "guard_calls": OpSpec({"failed": READ}, shared=TASKS),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

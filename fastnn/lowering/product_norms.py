@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from fastnn.kernels.layout import n_blocks
 from fastnn.lowering.builder import Builder, WeightProduct
+from fastnn.lowering.graph import Value
 from fastnn.lowering.program import Buffer, Buffers
 
 MOST_ROWS = 256
@@ -65,7 +66,7 @@ def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProd
             Buffers.raw(f"{path}/dz_means", 8 * units),
             Buffers.raw(f"{path}/norm_parts", 8 * 4 * n_blocks(builder.capacity)),
         )
-        x_t = builder.buffers.transposed(f"{path}/x_centered", inputs)
+        x_t = builder.buffers.transposed(f"{path}/x_centered", product.x)
         builder.emit(
             "center", x=_dense(builder, product), means=norm.x_means, y_t=x_t, features=inputs
         )
@@ -94,7 +95,9 @@ def _dense(builder: Builder, product: WeightProduct) -> Buffer:
 
 def _transposed(builder: Builder, buffer: Buffer, features: int) -> Buffer:
     if buffer not in builder.transposed:
-        turned = builder.buffers.transposed(f"{buffer.name}/transposed", features)
+        turned = builder.buffers.transposed(
+            f"{buffer.name}/transposed", Value(buffer.name, features)
+        )
         builder.emit("transpose", x=buffer, y=turned, features=features)
         builder.transposed[buffer] = turned
     return builder.transposed[buffer]

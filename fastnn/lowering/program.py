@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.kernels.layout import ALIGNMENT, BLOCK, activation_rows, n_blocks
-from fastnn.lowering.ops import OPS, OpSpec
+from fastnn.lowering.ops import EXAMPLES, LINES, OPS, ROWS, TASKS, OpSpec
 from fastnn.lowering.record import Record
+
+if TYPE_CHECKING:
+    from fastnn.lowering.graph import Value
 
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of an op's operand: a place in the arena, or an array that outlives the program."""
+    """Memory of an op's operand: a place in the arena, or an array that outlives the program.
+
+    positions, stride: Of what holds the batch in blocks of 16 features: lines of each row, floats
+        from block to block. The stride is 0 for all other memory.
+    """
 
     name: str
     n_bytes: int
     array: NDArray[Any] | None = None
     offset: int = -1
+    positions: int = 1
+    stride: int = 0
 
     def span(self) -> tuple[bool, int, int]:
         """(in the arena, first byte, byte after the last)."""
@@ -54,6 +63,8 @@ class Op:
     tensors: list[Buffer | None]
     integers: list[int]
     numbers: list[float]
+    positions: int = 1
+    """Lines that each row of the batch has in the tensors."""
     wait: bool = False
     """The whole team waits for its last member before this op."""
     function: Callable[..., None] | None = None
@@ -68,10 +79,18 @@ class Op:
         return self.spec.observing
 
     @property
-    def by_rows(self) -> bool:
-        if self.spec.by_rows == "setting":
-            return bool(self.integers[self.spec.integers.index("by_rows")])
-        return bool(self.spec.by_rows)
+    def unit(self) -> int:
+        """Rows of the batch that a member takes together, always the same one; 0 if it takes other
+        shares."""
+        shared = self.spec.shared
+        if (
+            "by_rows" in self.spec.integers
+            and not self.integers[self.spec.integers.index("by_rows")]
+        ):
+            shared = TASKS
+        if shared == EXAMPLES or (shared == ROWS and self.positions > 1):
+            return 1
+        return BLOCK if shared in (ROWS, LINES) and self.positions == 1 else 0
 
     def accesses(self) -> Iterator[tuple[Buffer, bool]]:
         """(buffer, whether it is written) for each tensor."""
@@ -105,11 +124,14 @@ def make_op(name: str, **operands: Buffer | float | None) -> Op:
     known = {*spec.tensors, *spec.integers, *spec.numbers}
     if not operands.keys() <= known:
         raise ValueError(f"op {name} has no operand {sorted(operands.keys() - known)}")
+    tensors: list[Buffer | None] = [operands.get(key) for key in spec.tensors]  # type: ignore[misc]
+    batch = [buffer.positions for buffer in tensors if buffer is not None and buffer.stride]
     return Op(
         name,
-        [operands.get(key) for key in spec.tensors],  # type: ignore[misc]
+        tensors,
         [int(operands.get(key, 0)) for key in spec.integers],  # type: ignore[arg-type]
         [float(operands.get(key, 0.0)) for key in spec.numbers],  # type: ignore[arg-type]
+        batch[0] if batch else 1,
     )
 
 
@@ -142,21 +164,29 @@ class Buffers:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
 
-    def activation(self, name: str, features: int) -> Buffer:
-        """(rows, features) in blocks of 16 features."""
-        return self.raw(name, 4 * n_blocks(features) * activation_rows(self.capacity) * BLOCK)
+    def activation(self, name: str, features: int, positions: int = 1) -> Buffer:
+        """(rows * positions, features) in blocks of 16 features."""
+        stride = activation_rows(self.capacity * positions) * BLOCK
+        buffer = self.raw(name, 4 * n_blocks(features) * stride)
+        buffer.positions, buffer.stride = positions, stride
+        return buffer
 
-    def transposed(self, name: str, features: int) -> Buffer:
-        """(rows, features) in blocks of 16 rows."""
-        return self.raw(name, 4 * n_blocks(self.capacity) * n_blocks(features) * BLOCK * BLOCK)
+    def of_value(self, name: str, value: Value) -> Buffer:
+        """Room for the value, or for what has its shape."""
+        return self.activation(name, value.features, value.positions)
+
+    def transposed(self, name: str, value: Value) -> Buffer:
+        """Room for the value in blocks of 16 lines."""
+        blocks = n_blocks(self.capacity * value.positions) * n_blocks(value.features)
+        return self.raw(name, 4 * blocks * BLOCK * BLOCK)
 
     def values(self, name: str) -> Buffer:
         """(rows,) of 4 bytes each."""
         return self.raw(name, 4 * self.capacity)
 
-    def rows(self, name: str, features: int) -> Buffer:
-        """(rows, features) of 4 bytes each in C order, for functions in Python."""
-        return self.raw(name, 4 * self.capacity * features)
+    def rows(self, name: str, value: Value) -> Buffer:
+        """Room for the value in C order, for functions in Python."""
+        return self.raw(name, 4 * self.capacity * value.positions * value.features)
 
     @staticmethod
     def raw(name: str, n_bytes: int) -> Buffer:

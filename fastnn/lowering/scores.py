@@ -65,7 +65,7 @@ def _target(builder: Builder, output: Value, objective: Objective, source: int) 
         labels = builder.buffers.values(f"{output.name}/labels")
         builder.emit("gather_values", y=labels, source=source)
         return {"labels": labels}
-    y_true = builder.buffers.activation(f"{output.name}/y_true", output.features)
+    y_true = builder.buffers.of_value(f"{output.name}/y_true", output)
     builder.emit("gather", y=y_true, features=output.features, source=source, scale=1.0)
     return {"y_true": y_true}
 
@@ -84,12 +84,12 @@ def _loss(
     scored = logits or output
     probabilities = None
     if kernel.writes_probabilities:
-        probabilities = builder.buffers.activation(output.name, output.features)
+        probabilities = builder.buffers.of_value(output.name, output)
         if logits:
             builder.values[output] = probabilities
     gradient = None
     if builder.training and scored in builder.needs_gradient:
-        gradient = builder.buffers.activation(f"d_{scored.name}", scored.features)
+        gradient = builder.buffers.of_value(f"d_{scored.name}", scored)
     is_sum = objective.loss.reduction == "sum"
     rows = _rows(builder, f"{number}/loss", times_rows=is_sum)
     _emit_loss(
@@ -118,14 +118,13 @@ def _callable_loss(
     if "labels" in target:
         y_true = Argument(target["labels"], (), dtype=np.int32)
     else:
-        name = f"{output.name}/y_true"
-        y_true = Argument(builder.unpack(target["y_true"], name, output.features), columns)
+        y_true = Argument(builder.unpack(target["y_true"], output), columns)
     arguments = {"row_values": Argument(rows, (), writes=True), "y_true": y_true, "y_pred": y_pred}
     if weights is not None:
         arguments["weights"] = Argument(weights, ())
     gradient = None
     if builder.training and output in builder.needs_gradient:
-        gradient = builder.buffers.rows(f"d_{output.name}/rows", output.features)
+        gradient = builder.buffers.rows(f"d_{output.name}/rows", output)
         arguments["d_y_pred"] = Argument(gradient, columns, writes=True)
 
     def compute(*arrays: NDArray[Any]) -> None:
@@ -156,7 +155,7 @@ def _metric(
         kernel = loss_kernel(metric)
         probabilities = None
         if kernel.writes_probabilities:
-            probabilities = builder.buffers.activation(f"{metric.name}/p", output.features)
+            probabilities = builder.buffers.of_value(f"{metric.name}/p", output)
         _emit_loss(
             builder, kernel, output, rows, target, probabilities=probabilities, weights=weights,
             scale=1.0, mean=True,

@@ -15,7 +15,7 @@ from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
-from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.graph import Extent, Trace, Value
 from fastnn.lowering.nodes import (
     ActivationNode,
     AddNode,
@@ -34,18 +34,30 @@ from fastnn.lowering.nodes import (
 from fastnn.lowering.randomness import Mask
 
 
+Extents = tuple[int, ...]
+"""A shape without the batch."""
+
+
+def _extents(shape: Shape) -> Extents:
+    return tuple(extent for extent in shape[1:] if extent is not None)
+
+
+def as_matrix(shape: Extents) -> Extent:
+    """All numbers of a row in one line."""
+    return Extent(1, prod(shape))
+
+
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
     """The trace of a model's graph."""
     result = Trace()
     values: dict[SymbolicTensor, Value] = {}
     for source, tensor in enumerate(inputs):
-        features = prod(tensor.shape[1:])  # type: ignore[arg-type]
-        values[tensor] = result.add(InputNode, tensor.node.layer, [], features, source=source)
+        extent = as_matrix(_extents(tensor.shape))
+        values[tensor] = result.add(InputNode, tensor.node.layer, [], extent, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
-        values[node.output] = lower_layer(
-            node.layer, result, arguments, prod(node.output.shape[1:])
-        )
+        shape = _extents(node.output.shape)
+        values[node.output] = lower_layer(node.layer, result, arguments, shape)
     for tensor in outputs:
         values[tensor].is_output = True
         result.outputs.append(values[tensor])
@@ -53,25 +65,31 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
 
 
 @singledispatch
-def lower_layer(layer: Layer, trace: Trace, inputs: list[Value], features: int) -> Value:
-    """Add the layer's nodes to the trace; one rule a layer class."""
+def lower_layer(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    """Add the layer's nodes to the trace; one rule a layer class.
+
+    Args:
+        shape: Of the output, without the batch.
+    """
     raise TypeError(f"layer {layer.name!r}: no lowering for {type(layer).__name__}")
 
 
 @lower_layer.register(layers.Flatten)
 @lower_layer.register(layers.Reshape)
-def _(layer: Layer, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     return inputs[0]
 
 
 @lower_layer.register
-def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.Dense, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     settings = dict(kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"))
     if layer.dropconnect_seed is not None and layer.dropconnect > 0:
         mask = Mask(trace.stream(layer.dropconnect_seed), layer.dropconnect)
-        value = trace.add(DropConnectNode, layer, inputs, features, weight_mask=mask, **settings)
+        value = trace.add(
+            DropConnectNode, layer, inputs, as_matrix(shape), weight_mask=mask, **settings
+        )
     else:
-        value = trace.add(DenseNode, layer, inputs, features, **settings)
+        value = trace.add(DenseNode, layer, inputs, as_matrix(shape), **settings)
     value = _activate(layer, trace, value, layer.activation)
     if layer.activity_regularizer is not None:
         value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
@@ -79,42 +97,44 @@ def _(layer: layers.Dense, trace: Trace, inputs: list[Value], features: int) -> 
 
 
 @lower_layer.register
-def _(layer: ActivationLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: ActivationLayer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     return _activate(layer, trace, inputs[0], layer.activation)
 
 
 @lower_layer.register
-def _(layer: layers.Rescaling, trace: Trace, inputs: list[Value], features: int) -> Value:
-    return trace.add(AffineNode, layer, inputs, features, scale=layer.scale, offset=layer.offset)
+def _(layer: layers.Rescaling, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    return trace.add(
+        AffineNode, layer, inputs, inputs[0].extent, scale=layer.scale, offset=layer.offset
+    )
 
 
 @lower_layer.register
-def _(layer: layers.Add, trace: Trace, inputs: list[Value], features: int) -> Value:
-    return trace.add(AddNode, layer, inputs, features)
+def _(layer: layers.Add, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    return trace.add(AddNode, layer, inputs, inputs[0].extent)
 
 
 @lower_layer.register
-def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], features: int) -> Value:
-    return trace.add(ConcatenateNode, layer, inputs, features)
+def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    return trace.add(ConcatenateNode, layer, inputs, as_matrix(shape))
 
 
 @lower_layer.register
-def _(layer: layers.Residual, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.Residual, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     x = inputs[0]
     y = x
-    shape: Shape = (None, x.features)
+    inner_shape: Shape = (None, x.features)
     for inner in layer.layers:
-        shape = inner.compute_output_shape(shape)
-        y = lower_layer(inner, trace, [y], prod(shape[1:]))  # type: ignore[arg-type]
+        inner_shape = inner.compute_output_shape(inner_shape)
+        y = lower_layer(inner, trace, [y], _extents(inner_shape))
     if layer.projection is not None:
-        x = lower_layer(layer.projection, trace, [x], features)
-    return trace.add(AddNode, layer, [x, y], features)
+        x = lower_layer(layer.projection, trace, [x], shape)
+    return trace.add(AddNode, layer, [x, y], y.extent)
 
 
 @lower_layer.register
-def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     return trace.add(
-        BatchNormalizationNode, layer, inputs, features,
+        BatchNormalizationNode, layer, inputs, inputs[0].extent,
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
         activation=Activation("linear"), moving_mean=layer.moving_mean,
         moving_variance=layer.moving_variance, momentum=layer.momentum,
@@ -123,40 +143,40 @@ def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], featu
 
 
 @lower_layer.register
-def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     return trace.add(
-        LayerNormalizationNode, layer, inputs, features,
+        LayerNormalizationNode, layer, inputs, inputs[0].extent,
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
         activation=Activation("linear"),
     )  # fmt: skip
 
 
 @lower_layer.register
-def _(layer: layers.Dropout, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.Dropout, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     if not layer.rate:
         return inputs[0]
     mask = Mask(trace.stream(layer.seed), layer.rate)
-    return trace.add(DropoutNode, layer, inputs, features, mask=mask)
+    return trace.add(DropoutNode, layer, inputs, inputs[0].extent, mask=mask)
 
 
 @lower_layer.register
-def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], features: int) -> Value:
+def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
     if not layer.stddev:
         return inputs[0]
     return trace.add(
-        GaussianNoiseNode, layer, inputs, features,
+        GaussianNoiseNode, layer, inputs, inputs[0].extent,
         stream=trace.stream(layer.seed), stddev=layer.stddev,
     )  # fmt: skip
 
 
 @lower_layer.register
-def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], features: int) -> Value:
-    return trace.add(NumPyNode, layer, inputs, features, numpy_layer=layer)
+def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    return trace.add(NumPyNode, layer, inputs, as_matrix(shape), numpy_layer=layer)
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:
     if activation.kind == "linear":
         return value
     if activation.kind == "softmax":
-        return trace.add(SoftmaxNode, layer, [value], value.features)
-    return trace.add(ActivationNode, layer, [value], value.features, activation=activation)
+        return trace.add(SoftmaxNode, layer, [value], value.extent)
+    return trace.add(ActivationNode, layer, [value], value.extent, activation=activation)

@@ -27,22 +27,22 @@ def place_waits(program: Program) -> None:
 
 class Meetings:
     """Which ops touch the same memory, so that a wait must stand between them: one of the two
-    writes it, and not both go by rows.
+    writes it, and not both give its rows to the same members.
 
     Buffers that have no place in the arena yet share nothing.
     """
 
     def __init__(self, ops: Sequence[Op]) -> None:
-        rows: list[tuple[int, int, bool, bool, int]] = []
+        rows: list[tuple[int, int, bool, int, int]] = []
         numbers: dict[Buffer, int] = {}
         self._starts = [0]
         for op in ops:
             for buffer, writes in op.accesses():
                 number = numbers.setdefault(buffer, len(numbers))
-                rows.append((*_span(buffer, number), writes, op.by_rows, number))
+                rows.append((*_span(buffer, number), writes, op.unit, number))
             self._starts.append(len(rows))
         columns = np.array(rows, np.int64).reshape(-1, 5).T
-        self._first, self._end, self._writes, self._by_rows, self._buffer = columns
+        self._first, self._end, self._writes, self._unit, self._buffer = columns
 
     def any(self, begin: int, end: int, op: int) -> bool:
         """Whether op number ``op`` meets one of those from ``begin`` to before ``end``."""
@@ -53,11 +53,11 @@ class Meetings:
             return column[a, None], column[None, b]
 
         (first_a, first_b), (end_a, end_b) = pairs(self._first), pairs(self._end)
-        (writes_a, writes_b), (rows_a, rows_b) = pairs(self._writes), pairs(self._by_rows)
+        (writes_a, writes_b), (unit_a, unit_b) = pairs(self._writes), pairs(self._unit)
         buffer_a, buffer_b = pairs(self._buffer)
         meet = (first_a < end_b) & (first_b < end_a) & ((writes_a | writes_b) != 0)
         # A member meets only what it did itself.
-        own = (buffer_a == buffer_b) & ((rows_a & rows_b) != 0)
+        own = (buffer_a == buffer_b) & (unit_a == unit_b) & (unit_a != 0)
         return bool((meet & ~own).any())
 
 

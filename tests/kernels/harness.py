@@ -62,7 +62,9 @@ class Batch:
         """Room for ``blocks``."""
         storage = aligned_zeros((n_blocks(features), activation_rows(self.capacity), BLOCK))
         storage[:] = np.nan
-        return Buffers.of_array("blocks", storage)
+        buffer = Buffers.of_array("blocks", storage)
+        buffer.stride = storage.shape[1] * BLOCK
+        return buffer
 
     def transposed(self, features: int) -> Buffer:
         """Room for (rows, features) in blocks of 16 rows."""

@@ -163,8 +163,12 @@ def test_guard_factors(x: float | None, dz: float, proved: bool, unit: int) -> N
     table[0, unit] = 0.0 if x is None else x
     table[2, unit] = dz  # the second of two parts
     stride = table.shape[1]
-    of_x = (0, 0, stride) if x is None else (0, 1, stride)
-    factors = [[(3, 1, stride), (3, 1, stride)], [of_x, (1, 2, stride)]]
+
+    def maxima(row: int, parts: int) -> tuple[int, ...]:
+        return row * stride, parts, stride, 1, BLOCK
+
+    of_x = maxima(0, 0 if x is None else 1)
+    factors = [[maxima(3, 1), maxima(3, 1)], [of_x, maxima(1, 2)]]
     op = make_op(
         "guard_factors", magnitudes=array(table.view(np.int32), np.int32),
         factors=array(factors, np.int64), products=2,

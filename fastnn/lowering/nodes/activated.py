@@ -34,7 +34,7 @@ class ActivatedNode(Node):
     def room_for_z(self, builder: Builder) -> Buffer | None:
         """Set ``z``, if it is to be kept."""
         if builder.training and self.activation.kind in READS_INPUT:
-            self.z = builder.buffers.activation(f"{self.output.name}/z", self.output.features)
+            self.z = builder.buffers.of_value(f"{self.output.name}/z", self.output)
         return self.z
 
     def gradient_of_z(self, builder: Builder, dy: Gradient) -> Buffer:
@@ -42,7 +42,7 @@ class ActivatedNode(Node):
         if self.activation.kind == "linear" or dy.through:
             return dy.buffer
         output = self.output
-        dz = builder.buffers.activation(f"d_{output.name}/z", output.features)
+        dz = builder.buffers.of_value(f"d_{output.name}/z", output)
         builder.emit(
             "activation_backward", z=self.z, y=builder.values[output], dy=dy.buffer, dz=dz,
             features=output.features, kind=ACTIVATIONS[self.activation.kind],

@@ -54,7 +54,7 @@ class DenseNode(ActivatedNode):
         x, features = self.inputs[0], self.output.features
         dz_t = builder.transposed.get(dz)
         if dz_t is None:
-            dz_t = builder.buffers.transposed(f"d_{self.output.name}/transposed", features)
+            dz_t = builder.buffers.transposed(f"d_{self.output.name}/transposed", self.output)
             builder.emit("transpose", x=dz, y=dz_t, features=features)
             builder.transposed[dz] = dz_t
         dx, accumulate = builder.contribution(x)
@@ -70,13 +70,14 @@ class DenseNode(ActivatedNode):
             builder.gradients[x].through = True
         magnitudes = None
         if builder.proof is not None and not accumulate:
-            magnitudes = builder.proof.room(dx, -(-x.features // PANEL))
+            magnitudes = builder.proof.room(dx, x.positions, -(-x.features // PANEL))
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
             **self.product_settings(builder),
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
-            units_of_rows=builder.proof.units if builder.proof else 0, **activation_params(through),
+            units_of_rows=builder.proof.stride(dx) if builder.proof and magnitudes else 0,
+            **activation_params(through),
         )  # fmt: skip
 
     def factor(self, builder: Builder) -> Buffer | None:

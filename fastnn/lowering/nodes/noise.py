@@ -101,7 +101,7 @@ class ExpectationNode(Node):
 
     def forward(self, builder: Builder) -> None:
         x, features = self.inputs[0], self.output.features
-        mean = Value(f"{self.output.name}/mean", features)
+        mean = Value(f"{self.output.name}/mean", features, self.output.positions)
         product = DenseNode(
             self.name, self.inputs, mean, Activation("linear"), self.kernel, self.bias
         )
@@ -111,9 +111,9 @@ class ExpectationNode(Node):
             "square_weights", w=builder.weight(self.kernel), y=kernel,
             size=self.kernel.storage.size,
         )  # fmt: skip
-        squares = builder.buffers.activation(f"{x.name}^2", x.features)
+        squares = builder.buffers.of_value(f"{x.name}^2", x)
         builder.emit("square", x=self._dense(builder, x), y=squares, features=x.features)
-        variance = builder.buffers.activation(f"{self.output.name}/variance", features)
+        variance = builder.buffers.of_value(f"{self.output.name}/variance", self.output)
         builder.emit(
             "dense_forward", x=squares, kernel=kernel, y=variance,
             **product.product_settings(builder), activation=ACTIVATIONS["linear"],
@@ -131,7 +131,7 @@ class ExpectationNode(Node):
     def _dense(self, builder: Builder, x: Value) -> Buffer:
         if x not in builder.nonzeros:
             return builder.values[x]
-        dense = builder.buffers.activation(f"{x.name}/dense", x.features)
+        dense = builder.buffers.of_value(f"{x.name}/dense", x)
         builder.emit("gather_nonzeros", y=dense, features=x.features, source=builder.nonzeros[x][0])
         return dense
 

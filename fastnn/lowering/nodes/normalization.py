@@ -107,7 +107,7 @@ class BatchNormalizationNode(NormalizationNode):
                 and builder.trace.only_for(x, self)
                 and not accumulate
             ):
-                dx_t = builder.buffers.transposed(f"d_{x.name}/transposed", features)
+                dx_t = builder.buffers.transposed(f"d_{x.name}/transposed", x)
                 builder.transposed[dx] = dx_t
         activation = self.activation.kind if not dy.through else "linear"
         builder.emit(

@@ -26,7 +26,7 @@ class NumPyNode(Node):
 
     def forward(self, builder: Builder) -> None:
         layer, x, y = self.numpy_layer, self.inputs[0], self.output
-        y_rows = builder.unpacked[y] = builder.buffers.rows(f"{y.name}/rows", y.features)
+        y_rows = builder.unpacked[y] = builder.buffers.rows(f"{y.name}/rows", y)
 
         def forward(x: NDArray[Any], *others: NDArray[Any]) -> None:
             *weights, y = others
@@ -57,13 +57,13 @@ class NumPyNode(Node):
             for name, gradient, into in zip(names, gradients, others[n_weights:], strict=True):
                 _write(gradient, into, f"{layer.name!r}: backward must return, as d{name},")
 
-        dx = builder.buffers.rows(f"d_{x.name}/rows", x.features)
+        dx = builder.buffers.rows(f"d_{x.name}/rows", x)
         d_weights = [Buffers.raw(f"d_{v.path}/rows", 4 * v.size) for v in trained]
         builder.call(
             backward,
             Argument(builder.unpack_value(x), layer.input_shape[1:]),
             Argument(builder.unpack_value(y), layer.output_shape[1:]),
-            Argument(builder.unpack(dy.buffer, f"d_{y.name}", y.features), layer.output_shape[1:]),
+            Argument(builder.unpack(dy.buffer, y), layer.output_shape[1:]),
             *self._weights(builder),
             Argument(dx, layer.input_shape[1:], writes=True),
             *(
