@@ -62,3 +62,21 @@ def check_choice(owner: str, argument: str, value: object, choices: Sequence[str
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{owner}: {argument} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def check_integers(
+    owner: str, argument: str, value: object, count: int, *, at_least: int
+) -> tuple[int, ...]:
+    """``value`` as a tuple of ``count`` ints; one int stands for as many of it.
+
+    Raises:
+        TypeError: It is neither an integer nor a sequence of integers.
+        ValueError: There is another number of them, or one is too small.
+    """
+    if not isinstance(value, (tuple, list)):
+        return (check_integer(owner, argument, value, at_least=at_least),) * count
+    if len(value) != count:
+        raise ValueError(
+            f"{owner}: {argument} must be an integer or a tuple of {count}, got {value!r}"
+        )
+    return tuple(check_integer(owner, argument, each, at_least=at_least) for each in value)

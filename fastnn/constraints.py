@@ -7,6 +7,7 @@ would bring training back to Python after every step.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,10 +60,43 @@ class Constraint(ABC):
     def __call__(self, w: ArrayLike) -> NDArray[np.float64]:
         """The projection of ``w``, float64 of the same shape; ``w`` stays as it is."""
 
+    def matrix_axis(
+        self, owner: str, shape: tuple[int, ...], matrix_shape: tuple[int, int]
+    ) -> Axis:
+        """``axis`` of a weight, as the axes of the matrix in which its values are kept.
+
+        Returns:
+            0 for a norm of each column, 1 of each row, (0, 1) of the whole, () without norms. For a
+            weight of rank 1, 0.
+
+        Raises:
+            ValueError: Naming ``owner``: a weight of ``shape`` lacks an axis, or the axes are
+                neither all that make the rows of ``matrix_shape`` nor all that make its columns.
+        """
+        self.check_shape(owner, shape)
+        if len(shape) <= 2:
+            return self.axis
+        leading = next(k for k in range(len(shape)) if math.prod(shape[:k]) == matrix_shape[0])
+        reduced = set(_axes(self.axis))
+        every = range(len(shape))
+        if not reduced:
+            return ()
+        ways: dict[Axis, range] = {0: every[:leading], 1: every[leading:], (0, 1): every}
+        for axis, axes in ways.items():
+            # A norm along an axis of extent 1 is the same without it.
+            if all(each in reduced or shape[each] == 1 for each in axes) and all(
+                each in axes or shape[each] == 1 for each in reduced
+            ):
+                return axis
+        offered = ", ".join(str(list(axes)) for axes in ways.values())
+        raise ValueError(
+            f"{owner}: {type(self).__name__} takes norms along axis {_plain(self.axis)} of a "
+            f"weight of shape {shape}; of one like this, axis may be {offered}"
+        )
+
     def check_shape(self, owner: str, shape: tuple[int, ...]) -> None:
         """ValueError naming ``owner`` if a weight of this shape has no such axis."""
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        if any(axis >= len(shape) for axis in axes):
+        if any(axis >= len(shape) for axis in _axes(self.axis)):
             raise ValueError(
                 f"{owner}: {type(self).__name__} takes norms along axis {_plain(self.axis)}, but "
                 f"the weight has shape {shape}"
@@ -89,7 +123,10 @@ class MaxNorm(Constraint):
     Args:
         max_value: The largest norm, at least 0.
         axis: Along which axes a norm is taken. Of a Dense kernel (in, out): 0, a norm for each
-            unit; 1, for each input; [0, 1], one for all. Keras's negative axes are refused.
+            unit; 1, for each input; [0, 1], one for all. Of a Conv2D kernel (height, width, in,
+            out): [0, 1, 2], a norm for each filter; 3; or [0, 1, 2, 3]. Other axes of such a
+            kernel, which Keras takes, the default among them, are refused when the layer is built;
+            so are negative ones.
 
     Raises:
         TypeError, ValueError: ``max_value`` isn't such a number, or ``axis`` none of these.
@@ -193,9 +230,16 @@ def deserialize(config: dict[str, Any]) -> Constraint:
 def _checked_axis(owner: str, axis: int | Sequence[int]) -> Axis:
     several = isinstance(axis, (list, tuple))
     axes = tuple(check_integer(owner, "axis", each) for each in (axis if several else [axis]))  # type: ignore[union-attr]
-    if axes not in ((0,), (1,), (0, 1)):
-        raise ValueError(f"{owner}: axis must be 0, 1 or [0, 1], got {axis!r}")
+    if not axes or axes[0] < 0 or list(axes) != sorted(set(axes)):
+        raise ValueError(
+            f"{owner}: axis must be an axis from 0, or a list of such in ascending order, got "
+            f"{axis!r}"
+        )
     return axes if len(axes) > 1 else axes[0]
+
+
+def _axes(axis: Axis) -> tuple[int, ...]:
+    return (axis,) if isinstance(axis, int) else axis
 
 
 def _plain(axis: Axis) -> int | list[int]:

@@ -35,6 +35,22 @@ def as_extents(value: Any, owner: str) -> tuple[int, ...]:
     )
 
 
+def positive_axis(owner: str, axis: int, input_shape: Shape) -> int:
+    """``axis``, which may count from the end, as an axis from 1 of ``input_shape``.
+
+    Raises:
+        ValueError: Naming ``owner``: there is no such axis, or it is the batch.
+    """
+    rank = len(input_shape)
+    number = axis + rank if axis < 0 else axis
+    if not 0 < number < rank:
+        raise ValueError(
+            f"{owner}: axis {axis} must be one of 1 to {rank - 1}, or -1 to {1 - rank}, for inputs "
+            f"of shape {input_shape}"
+        )
+    return number
+
+
 class SymbolicTensor:
     """What will flow along one edge of the graph: a shape, and the node that makes it."""
 

@@ -182,7 +182,8 @@ class VarianceScaling(RandomInitializer):
     Args:
         scale: Positive.
         mode: "fan_in", "fan_out" or "fan_avg"; a weight of shape (in, out) has fans in and out,
-            a weight of shape (n,) has n and n.
+            a weight of shape (n,) has n and n, and one of shape (..., in, out), a convolution's, in
+            and out times the size of its window.
         distribution: "truncated_normal" (also "normal"): cut at two standard deviations,
             widened so that the variance is right all the same; "untruncated_normal"; or "uniform".
     """
@@ -305,7 +306,7 @@ class LSUV(Orthogonal):
     the first batch of an iterable; validation data counts for nothing. This is done before the
     first step, and only to a kernel that is still what the initializer has made: one that was
     trained, set by ``set_weights`` or loaded from a file isn't touched. ``train_on_batch`` leaves
-    it orthogonal. Keras has no such initializer.
+    it orthogonal. Kernels of convolutions refuse it. Keras has no such initializer.
 
     Args:
         tolerance: Scaling ends when the variance is closer to 1 than this.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from fastnn.kernels import layout
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from fastnn.constraints import Constraint
+    from fastnn.constraints import Axis, Constraint
     from fastnn.regularizers import Regularizer
 
 _restored_values: ContextVar[Mapping[str, NDArray[Any]] | None] = ContextVar(
@@ -38,19 +39,27 @@ def restoring(values: Mapping[str, NDArray[Any]]) -> Iterator[None]:
 
 
 class Variable:
-    """A float32 vector or matrix, kept in the layout that the kernels read.
+    """A float32 array, kept as a matrix in the layout that the kernels read.
 
     Args:
-        shape: (n,) or (in, out), every extent at least 1.
+        shape: (n,), (in, out) or of higher rank, every extent at least 1.
         initializer: ``initializer(shape)`` returns the first value.
         name: The last part of the path: "kernel".
         trainable: Whether an optimizer may change it.
         path: The name that is unique in a model: "dense/kernel". By default ``name``.
         regularizer: Its penalty is added to the loss.
         constraint: Applied after each step of training.
+        matrix_shape: (rows, columns) of the matrix that is kept: the value in C order. By default
+            all axes but the last are its rows, and a vector (n,) is one row.
+
+    Raises:
+        ValueError: ``shape`` has no axis, ``matrix_shape`` another number of values, or
+            ``constraint`` takes norms along axes that the value lacks or that are not rows,
+            columns or the whole of the matrix.
 
     Attributes:
         regularizer, constraint : Or None
+        matrix_shape : tuple of int: (rows, columns)
         storage : ndarray of float32: The value, packed as ``fastnn.kernels.layout`` says and
             aligned to a cache line. It is never reallocated: a running program keeps its address.
     """
@@ -64,19 +73,24 @@ class Variable:
         path: str = "",
         regularizer: Regularizer | None = None,
         constraint: Constraint | None = None,
+        matrix_shape: tuple[int, int] | None = None,
     ) -> None:
         self.name = name
         self.path = path or name
-        if len(shape) not in (1, 2):
-            raise ValueError(
-                f"variable {self.path!r} must have shape (n,) or (in, out), got {shape}"
-            )
+        if not shape:
+            raise ValueError(f"variable {self.path!r} must have at least one axis, got shape ()")
         self.shape = tuple(
             check_integer(f"variable {self.path!r}", "every extent", extent, at_least=1)
             for extent in shape
         )
+        self.matrix_shape = matrix_shape or (math.prod(self.shape[:-1]), self.shape[-1])
+        if math.prod(self.matrix_shape) != self.size:
+            raise ValueError(
+                f"variable {self.path!r} of shape {self.shape} can't be kept as a matrix of shape "
+                f"{self.matrix_shape}"
+            )
         if constraint is not None:
-            constraint.check_shape(f"variable {self.path!r}", self.shape)
+            constraint.matrix_axis(f"variable {self.path!r}", self.shape, self.matrix_shape)
         self.trainable = trainable
         self.regularizer = regularizer
         self.constraint = constraint
@@ -85,15 +99,25 @@ class Variable:
     @property
     def size(self) -> int:
         """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
+
+    @property
+    def constraint_axis(self) -> Axis:
+        """Along which axes of the matrix the constraint takes norms: 0, 1, (0, 1), or () for none.
+
+        A vector has one axis, 0.
+        """
+        if self.constraint is None:
+            return ()
+        return self.constraint.matrix_axis(f"variable {self.path!r}", self.shape, self.matrix_shape)
 
     def numpy(self) -> NDArray[np.float32]:
         """A copy in C order."""
-        return layout.unpack(self.storage, self.shape)
+        return layout.unpack(self.storage, self.matrix_shape).reshape(self.shape)
 
     def assign(self, value: ArrayLike | Variable) -> None:
         """Overwrite the value; ValueError for another shape, TypeError for a non-numeric one."""
-        layout.pack(self.checked(value), self.storage)
+        layout.pack(self.checked(value).reshape(self.matrix_shape), self.storage)
 
     def checked(self, value: ArrayLike | Variable) -> NDArray[np.float32]:
         """``value`` as float32, once it is known that ``assign`` would take it."""
@@ -118,8 +142,8 @@ class Variable:
 
     def _packed(self, value: ArrayLike) -> NDArray[np.float32]:
         checked = self.checked(value)
-        storage: NDArray[np.float32] = layout.aligned_zeros(layout.packed_shape(self.shape))
-        layout.pack(checked, storage)
+        storage: NDArray[np.float32] = layout.aligned_zeros(layout.packed_shape(self.matrix_shape))
+        layout.pack(checked.reshape(self.matrix_shape), storage)
         return storage
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

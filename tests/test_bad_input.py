@@ -403,7 +403,7 @@ SIZES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "reshape-two-unknown": (lambda: layers.Reshape((-1, -1))(layers.Input((9,))), ("-1",)),
     "reshape-indivisible": (lambda: layers.Reshape((2, -1))(layers.Input((9,))), (r"\b9\b",)),
-    "dense-on-images": (lambda: layers.Dense(3)(layers.Input((4, 5))), ("Flatten", "4, 5")),
+    "conv-on-rows": (lambda: layers.Conv2D(3, 3)(layers.Input((4, 5))), ("height, width", "4, 5")),
     "add-widths": (
         lambda: layers.Add()([layers.Input((3,)), layers.Input((4,))]), (r"\b3\b", r"\b4\b"),
     ),

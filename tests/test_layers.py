@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_examples import MERGING, PICTURES, SIGNALS
 
 from fastnn import activations, initializers, layers, utils
 from fastnn.activations import Activation
@@ -178,7 +179,7 @@ def test_build_is_done_once() -> None:
     layer.build((None, 3))
     layer(layers.Input((3,)))
     assert layer.kernel is kernel
-    with pytest.raises(ValueError, match=r"'dense'.*built for.*\(None, 3\), got \(None, 4\)"):
+    with pytest.raises(ValueError, match=r"'dense'.*built for.*\(None, ..., 3\), got \(None, 4\)"):
         layer(layers.Input((4,)))
 
 
@@ -268,6 +269,9 @@ EXAMPLES: list[Layer] = [
     layers.LayerNormalization(-1, 0.01, True, False, gamma_initializer="he_normal", name="n"),
     layers.Dropout(0.25, 2**63 - 1, name="p"),
     layers.GaussianNoise(0.5, name="q"),
+    *PICTURES,
+    *SIGNALS,
+    *MERGING,
 ]
 
 
@@ -310,7 +314,7 @@ IMAGE = layers.Input((4, 5), name="image")
         (lambda: layers.Dense(3, name="a/b"), ValueError, "'a/b'"),
         (lambda: layers.Dense(3, name=3), TypeError, "name.*3"),
         (lambda: layers.Dense(3, trainable=1), TypeError, "trainable.*1"),
-        (lambda: layers.Dense(3, name="d")(IMAGE), ValueError, r"'d'.*\(None, 4, 5\).*Flatten"),
+        (lambda: layers.Dense(3, name="d").build((None,)), ValueError, r"'d'.*features.*\(None,\)"),
         (lambda: layers.Dense(3, name="d")(np.ones((2, 3))), TypeError, r"'d'.*ndarray.*\(2, 3\)"),
         (lambda: layers.Dense(3, name="d")([X]), TypeError, "'d'.*one.*list of 1"),
         (lambda: layers.Dense(3, name="d").build(784), TypeError, r"'d'.*\(None, 784\).*784"),
@@ -326,8 +330,9 @@ IMAGE = layers.Input((4, 5), name="image")
         (lambda: layers.Add(name="s")([X]), ValueError, "'s'.*two.*1"),
         (lambda: layers.Add(name="s")([X, IMAGE]), ValueError, r"'s'.*\(None, 3\).*\(None, 4, 5\)"),
         (lambda: layers.Add(name="s")([X, 3]), TypeError, "'s'.*int"),
-        (lambda: layers.Concatenate(2), ValueError, "axis.*2"),
-        (lambda: layers.Concatenate(name="c")([X, IMAGE]), ValueError, r"'c'.*Flatten"),
+        (lambda: layers.Concatenate(0), ValueError, "Concatenate: axis.*batch"),
+        (lambda: layers.Concatenate(2, name="c")([X, X]), ValueError, r"'c'.*axis 2.*\(None, 3\)"),
+        (lambda: layers.Concatenate(name="c")([X, IMAGE]), ValueError, r"'c'.*axis -1.*4, 5"),
         (lambda: layers.Reshape((2, -2)), ValueError, "target_shape.*-2"),
         (lambda: layers.Reshape((2, 0)), ValueError, "target_shape.*0"),
         (lambda: layers.Reshape((-1, -1)), ValueError, "at most one -1"),
@@ -335,8 +340,13 @@ IMAGE = layers.Input((4, 5), name="image")
         (lambda: layers.Reshape((2,), name="r")(X), ValueError, r"'r'.*\(2,\).*\(None, 3\)"),
         (lambda: layers.Reshape((2, -1), name="r")(X), ValueError, "'r'.*3 values"),
         (lambda: layers.Softmax(0), ValueError, "axis.*0"),
-        (lambda: layers.Softmax(name="p")(IMAGE), ValueError, r"'p'.*\(None, 4, 5\)"),
-        (lambda: layers.Activation("softmax", name="p")(IMAGE), ValueError, "'p'.*Flatten"),
+        (lambda: layers.Softmax(3, name="p")(IMAGE), ValueError, r"'p'.*3.*\(None, 4, 5\)"),
+        (lambda: layers.Softmax(name="p").build((None,)), ValueError, r"'p'.*\(None,\)"),
+        (
+            lambda: layers.Activation("softmax", name="p").build((None,)),
+            ValueError,
+            r"'p'.*classes.*\(None,\)",
+        ),
         (lambda: layers.ReLU(-1.0), ValueError, "max_value.*-1"),
         (lambda: layers.ReLU(negative_slope=-1), ValueError, "negative_slope.*-1"),
         (lambda: layers.LeakyReLU(None), TypeError, "negative_slope.*None"),

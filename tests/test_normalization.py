@@ -87,8 +87,8 @@ def test_the_summary_counts_moving_statistics_as_not_trainable() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"axis": 0}, ValueError, "axis of .*Normalization must be -1 or 1.*0"),
-        ({"axis": [1]}, ValueError, r"axis of .*Normalization must be -1 or 1.*\[1\]"),
+        ({"axis": 0}, ValueError, "Normalization: axis .* 0, the batch"),
+        ({"axis": "last"}, TypeError, "Normalization: axis .*'last'"),
         ({"epsilon": 0.0}, ValueError, "Normalization: epsilon .* > 0, got 0.0"),
         ({"epsilon": "small"}, TypeError, "Normalization: epsilon .*'small'"),
         ({"center": 1}, TypeError, "Normalization: center .*1"),
@@ -112,11 +112,11 @@ def test_a_momentum_out_of_range(momentum: float) -> None:
 
 @pytest.mark.parametrize("make", LAYERS)
 def test_bad_shapes(make: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match=r"'n' .*\(None, 4, 5\): add Flatten\(\)"):
-        make(name="n")(layers.Input((4, 5)))
+    with pytest.raises(ValueError, match=r"'n' .*axis 3 .*\(None, 4, 5\)"):
+        make(axis=3, name="n")(layers.Input((4, 5)))
     layer = make(name="built")
     layer.build((None, 5))
-    with pytest.raises(ValueError, match=r"'built' .* built for .*\(None, 5\), got \(None, 6\)"):
+    with pytest.raises(ValueError, match=r"'built' .* built for .*\(5,\), got .*\(None, 6\)"):
         layer(layers.Input((6,)))
 
 

@@ -13,6 +13,7 @@ from reference.metric_cases import weight
 
 import fastnn as fnn
 from fastnn import constraints, layers, regularizers
+from fastnn.variables import Variable
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "keras_metrics.json").read_text())
 ROUNDINGS = 32 * 2.0**-24
@@ -97,7 +98,8 @@ def test_none_is_none(module: ModuleType) -> None:
         (lambda: constraints.get("unit"), ValueError, "unknown constraint 'unit'"),
         (lambda: constraints.get(np.abs), TypeError, "constraint must be"),
         (lambda: constraints.MaxNorm(-1), ValueError, "MaxNorm: max_value"),
-        (lambda: constraints.MaxNorm(axis=2), ValueError, r"axis must be 0, 1 or \[0, 1\], got 2"),
+        (lambda: constraints.MaxNorm(axis=[]), ValueError, r"MaxNorm: axis .* got \[\]"),
+        (lambda: constraints.MaxNorm(axis=[0, 0]), ValueError, r"MaxNorm: axis .* got \[0, 0\]"),
         (lambda: constraints.UnitNorm(axis=-1), ValueError, "UnitNorm: axis .* got -1"),
         (lambda: constraints.UnitNorm(axis=[1, 0]), ValueError, "UnitNorm: axis"),
         (lambda: constraints.UnitNorm(axis="in"), TypeError, "UnitNorm: axis"),  # type: ignore
@@ -180,3 +182,50 @@ def test_they_are_in_a_saved_model(tmp_path: Path) -> None:
     assert loaded.get_config() == model.get_config()
     assert repr(loaded.weights[0].regularizer) == "L2(l2=0.001)"
     assert repr(loaded.weights[0].constraint) == "MaxNorm(max_value=3.0, axis=0)"
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape", "matrix_shape", "wanted"),
+    [
+        (0, (5,), None, 0),
+        (1, (5, 3), None, 1),
+        ([0, 1, 2], (3, 2, 5, 4), None, 0),
+        (3, (3, 2, 5, 4), None, 1),
+        ([0, 1, 2, 3], (3, 2, 5, 4), None, (0, 1)),
+        ([0, 1], (3, 5, 4), None, 0),
+        ([0, 1], (3, 2, 5, 4), (6, 20), 0),
+        ([2, 3], (3, 2, 5, 4), (6, 20), 1),
+        (2, (1, 1, 5, 4), None, 0),
+        ([0, 1, 2], (1, 1, 5, 4), None, 0),
+    ],
+)
+def test_axes_of_weights_of_any_rank(
+    axis: Any, shape: tuple[int, ...], matrix_shape: Any, wanted: Any
+) -> None:
+    constraint = constraints.UnitNorm(axis)
+    variable = Variable(shape, np.ones, "w", constraint=constraint, matrix_shape=matrix_shape)
+    assert variable.constraint_axis == wanted
+    # What the engine does along the matrix's axis is what the constraint says of the weight.
+    values = np.arange(1.0, 1 + variable.size).reshape(shape)
+    matrix = values if len(shape) == 1 else values.reshape(variable.matrix_shape)
+    norms = np.sqrt(np.square(matrix).sum(axis=wanted, keepdims=True)) + 1e-7
+    np.testing.assert_allclose(constraint(values), (matrix / norms).reshape(shape), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape", "matrix_shape", "message"),
+    [
+        (0, (3, 2, 5, 4), None, r"axis 0 .* may be \[0, 1, 2\], \[3\], \[0, 1, 2, 3\]"),
+        ([0, 1], (3, 2, 5, 4), None, r"axis \[0, 1\] .*\(3, 2, 5, 4\)"),
+        ([0, 1], (1, 1, 5, 4), None, r"axis \[0, 1\]"),
+        ([0, 1, 2], (3, 2, 5, 4), (6, 20), r"may be \[0, 1\], \[2, 3\]"),
+        (4, (3, 2, 5, 4), None, r"axis 4, but the weight has shape \(3, 2, 5, 4\)"),
+    ],
+)
+def test_axes_that_are_no_rows_or_columns(
+    axis: Any, shape: tuple[int, ...], matrix_shape: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"'w': MaxNorm .*{message}"):
+        Variable(
+            shape, np.ones, "w", constraint=constraints.MaxNorm(2, axis), matrix_shape=matrix_shape
+        )

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from fastnn.kernels.layout import ALIGNMENT, packed_shape
 from fastnn.variables import Variable, restoring
 
-SHAPES = st.one_of(st.tuples(st.integers(1, 70)), st.tuples(st.integers(1, 40), st.integers(1, 70)))
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 70)),
+    st.tuples(st.integers(1, 40), st.integers(1, 70)),
+    st.lists(st.integers(1, 9), min_size=3, max_size=4).map(tuple),
+)
 
 
 def values_of(shape: tuple[int, ...]) -> np.ndarray:
@@ -33,7 +37,7 @@ def test_what_is_assigned_comes_back(shape: tuple[int, ...]) -> None:
     storage = variable.storage
     variable.assign(value)
     assert variable.storage is storage
-    assert storage.shape == packed_shape(value.shape)
+    assert storage.shape == packed_shape((value.size // shape[-1], shape[-1]))
     assert storage.ctypes.data % ALIGNMENT == 0
     assert variable.size == value.size
     result = variable.numpy()
@@ -93,7 +97,22 @@ def test_assign_refuses(value: np.ndarray, error: type[Exception], message: str)
     np.testing.assert_array_equal(variable.numpy(), np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("shape", [(), (1, 2, 3), (0,), (3, 0), (-1,), (2.5,)])
+def test_a_matrix_that_the_owner_names() -> None:
+    """A depthwise kernel: a row for each tap, a column for each filter."""
+    value = values_of((3, 2, 5, 4))
+    variable = Variable(value.shape, zeros, "kernel", matrix_shape=(6, 20))
+    variable.assign(value)
+    np.testing.assert_array_equal(variable.numpy(), value)
+    assert variable.storage.shape == packed_shape((6, 20))
+    np.testing.assert_array_equal(variable.storage[0, 4], value.reshape(6, 20)[4, :16])
+    for again in (copy.deepcopy(variable), pickle.loads(pickle.dumps(variable))):
+        np.testing.assert_array_equal(again.storage, variable.storage)
+        assert again.matrix_shape == (6, 20)
+    with pytest.raises(ValueError, match=r"'kernel'.*\(3, 2\).*matrix.*\(2, 2\)"):
+        Variable((3, 2), zeros, "kernel", matrix_shape=(2, 2))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 0, 3), (0,), (3, 0), (-1,), (2.5,)])
 def test_shapes_that_a_variable_cannot_have(shape: tuple[int, ...]) -> None:
     with pytest.raises((ValueError, TypeError), match="'kernel'"):
         Variable(shape, zeros, "kernel")

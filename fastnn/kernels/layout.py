@@ -2,8 +2,8 @@
 
 A matrix of shape (in, out) is kept as (ceil(out / 16), rows, 16): block ``j`` holds columns
 ``16 j .. 16 j + 15``, one row of a block is one 64-byte cache line, and the product kernels walk a
-block from top to bottom without packing it first. A vector of shape (n,) is a matrix of one row.
-Padding is zero and stays zero.
+block from top to bottom without packing it first. A vector of shape (n,) is a matrix of one row, a
+weight of higher rank the matrix that its owner names. Padding is zero and stays zero.
 """
 
 from __future__ import annotations

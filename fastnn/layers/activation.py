@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from fastnn import activations
-from fastnn._checks import check_real
-from fastnn.graph import Shape
+from fastnn._checks import check_integer, check_real
+from fastnn.graph import Shape, positive_axis
 from fastnn.layers.base import Layer
 
 
@@ -29,10 +29,10 @@ class ActivationLayer(Layer):
         self.activation = activation
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        if self.activation.kind == "softmax" and len(input_shape) != 2:
+        if self.activation.kind == "softmax" and len(input_shape) < 2:
             raise ValueError(
-                f"layer {self.name!r} (softmax) takes inputs of shape (None, classes), got "
-                f"{input_shape}: add Flatten() before it"
+                f"layer {self.name!r} (softmax) takes inputs of shape (None, ..., classes), got "
+                f"{input_shape}"
             )
         return input_shape
 
@@ -128,16 +128,23 @@ class ELU(ActivationLayer):
 
 
 class Softmax(ActivationLayer):
-    """Probabilities over the classes of (batch, classes).
+    """Probabilities along one axis. Output shape = input shape.
 
-    Keras's ``axis`` may only be the last one, and its ``mask`` argument isn't there.
+    Keras's list of axes and its ``mask`` argument aren't there.
+
+    Args:
+        axis: Any but the batch; by default the last.
     """
 
     def __init__(self, axis: int = -1, *, name: str | None = None, trainable: bool = True) -> None:
-        if axis not in (-1, 1):
-            raise ValueError(f"axis of Softmax must be -1 or 1, the last one, got {axis!r}")
+        self.axis = check_integer("Softmax", "axis", axis)
+        if not self.axis:
+            raise ValueError("Softmax: axis must not be 0, the batch")
         super().__init__(activations.softmax, name=name, trainable=trainable)
-        self.axis = int(axis)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        positive_axis(f"layer {self.name!r} (Softmax)", self.axis, input_shape)
+        return super().compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

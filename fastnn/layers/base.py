@@ -159,15 +159,18 @@ class Layer:
         trainable: bool = True,
         regularizer: Regularizer | None = None,
         constraint: Constraint | None = None,
+        matrix_shape: tuple[int, int] | None = None,
     ) -> Variable:
         """A new weight of the layer, with the path "layer name/``name``".
 
+        ``matrix_shape`` is that of :class:`fastnn.variables.Variable`.
+
         Raises:
-            ValueError: ``constraint`` takes norms along an axis that ``shape`` lacks.
+            ValueError: ``constraint`` can't take its norms along the axes of ``shape``.
         """
         variable = Variable(
             shape, initializer, name, trainable and self.trainable, f"{self.name}/{name}",
-            regularizer, constraint,
+            regularizer, constraint, matrix_shape,
         )  # fmt: skip
         (self._trained if trainable else self._untrained).append(variable)
         return variable

@@ -17,10 +17,9 @@ from fastnn.variables import Variable
 
 
 class Dense(Layer):
-    """``activation(x @ kernel + bias)``.
+    """``activation(x @ kernel + bias)``, along the last axis.
 
-    Takes (batch, in), makes (batch, units). An input of higher rank is a ValueError, where Keras
-    would multiply along the last axis: put a Flatten before.
+    Takes (batch, ..., in), makes (batch, ..., units).
 
     Args:
         units: Width of the output.
@@ -90,20 +89,21 @@ class Dense(Layer):
         self.bias: Variable | None = None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 2:
+        if len(input_shape) < 2:
             raise ValueError(
-                f"layer {self.name!r} (Dense) takes inputs of shape (None, features), got "
-                f"{input_shape}: add Flatten() before it"
+                f"layer {self.name!r} (Dense) takes inputs of shape (None, ..., features), got "
+                f"{input_shape}"
             )
-        if self.built and input_shape[1] != self.kernel.shape[0]:
+        if self.built and input_shape[-1] != self.kernel.shape[0]:
             raise ValueError(
                 f"layer {self.name!r} (Dense) was built for inputs of shape "
-                f"(None, {self.kernel.shape[0]}), got {input_shape}"
+                f"(None, ..., {self.kernel.shape[0]}), got {input_shape}"
             )
-        return (None, self.units)
+        return (*input_shape[:-1], self.units)
 
-    def create_weights(self, input_shape: tuple[None, int]) -> None:
-        shape = (input_shape[1], self.units)
+    def create_weights(self, input_shape: Shape) -> None:
+        inputs: int = input_shape[-1]  # type: ignore[assignment]
+        shape = (inputs, self.units)
         self.kernel = self.add_weight(
             shape, self.kernel_initializer, "kernel",
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,

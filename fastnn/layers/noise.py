@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
+from fastnn.graph import Shape
 from fastnn.layers.base import Layer
+from fastnn.layers.spatial import check_data_format, check_spatial
 
 
 def noise_seed(owner: str, argument: str, seed: int | None) -> int:
@@ -67,6 +69,72 @@ class Dropout(Noise):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}
+
+
+class SpatialDropout(Noise):
+    """Base: in training, each channel of an example becomes 0 as a whole with probability ``rate``;
+    the others are multiplied by ``1 / (1 - rate)`` (Tompson et al. 2015). Output shape = input
+    shape. Where neighbours are much alike, as in pictures, Dropout would leave what it drops there
+    for them to say."""
+
+    rank: ClassVar[int]
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.rate = check_real(type(self).__name__, "rate", rate, at_least=0, below=1)
+        super().__init__(seed, name=name, trainable=trainable)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        check_spatial(self, self.rank, input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+class SpatialDropout1D(SpatialDropout):
+    """In training, each channel of an example of (batch, steps, channels) becomes 0 as a whole with
+    probability ``rate``; the others are multiplied by ``1 / (1 - rate)`` (Tompson et al. 2015).
+
+    Args:
+        rate, seed: As for :class:`Dropout`.
+    """
+
+    rank = 1
+
+
+class SpatialDropout2D(SpatialDropout):
+    """In training, each channel of a picture of (batch, height, width, channels) becomes 0 as a
+    whole with probability ``rate``; the others are multiplied by ``1 / (1 - rate)`` (Tompson et al.
+    2015, "Efficient Object Localization Using Convolutional Networks").
+
+    Args:
+        rate, seed: As for :class:`Dropout`.
+        data_format: None or "channels_last".
+    """
+
+    rank = 2
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.data_format = check_data_format("SpatialDropout2D", data_format)
+        super().__init__(rate, seed, name=name, trainable=trainable)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "data_format": self.data_format}
 
 
 class GaussianNoise(Noise):

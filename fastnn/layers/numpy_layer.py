@@ -110,7 +110,7 @@ class NumPyLayer(Layer, ABC):
         super().build(shape)
         self._input_shape = shape
 
-    def add_weight(
+    def add_weight(  # type: ignore[override]  # how it is kept is not the user's to say
         self,
         shape: tuple[int, ...],
         initializer: InitializerLike = "glorot_uniform",
@@ -122,7 +122,7 @@ class NumPyLayer(Layer, ABC):
         """A new weight.
 
         Args:
-            shape: (n,) or (in, out).
+            shape: Of any rank from 1.
             initializer: As ``fastnn.initializers.get`` takes it.
             name: Unique in the layer.
             trainable: Whether ``backward`` returns a gradient for it.

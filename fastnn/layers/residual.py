@@ -8,29 +8,36 @@ from typing import Any
 from fastnn._registry import resolve, serialize
 from fastnn.graph import Shape
 from fastnn.layers.base import Layer
+from fastnn.layers.convolution import Conv1D, Conv2D, FullConvolution
 from fastnn.layers.dense import Dense
 from fastnn.layers.input import InputLayer
+from fastnn.layers.windowed import Windowed
 from fastnn.variables import Variable
 
 
 class Residual(Layer):
     """``x + f(x)``, f being ``layers`` one after the other (He et al. 2016, eq. 1 and 2).
 
-    Takes (batch, in), makes (batch, width of f's output). Where the two widths differ, x is brought
-    to the other one by a Dense layer without activation and bias, called "NAME_projection".
+    Makes what f makes. Where that has another shape than x, x is brought to it by a layer without
+    activation and bias, called "NAME_projection": of (batch, features) a Dense; of signals and
+    pictures a convolution of window 1 that moves as far as the strides of ``layers`` together.
     Keras has no such layer: there one writes ``Add()([x, f(x)])``.
 
     ::
 
         layers.Residual([layers.Dense(64, "relu"), layers.Dense(64)])
+        layers.Residual([
+            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(64, 3, padding="same"),
+        ])
 
     Args:
-        layers: Layers of one input, on tensors of rank 2; another Residual may be among them, a
-            model may not.
+        layers: Layers of one input; another Residual may be among them, a model may not. Extents
+            between batch and channels must come from strides alone: padding "same", say.
 
     Attributes:
         layers : list of Layer
-        projection : Dense, or None: There, if need be, once the layer is built.
+        projection : Dense, Conv1D, Conv2D, or None: There, if need be, once the layer is built.
 
     Raises:
         TypeError: ``layers`` isn't a list of layers.
@@ -41,7 +48,7 @@ class Residual(Layer):
         self, layers: Sequence[Layer], *, name: str | None = None, trainable: bool = True
     ) -> None:
         self.layers = _checked_layers(layers)
-        self.projection: Dense | None = None
+        self.projection: Dense | FullConvolution | None = None
         super().__init__(name=name, trainable=trainable)
         if not trainable:
             self._set_trainable(False)
@@ -53,24 +60,44 @@ class Residual(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = input_shape
         for layer in self.layers:
-            self._check_rank(shape)
             shape = layer.compute_output_shape(shape)
-        self._check_rank(shape)
         if self.projection is not None:
-            self.projection.compute_output_shape(input_shape)
-        elif self.built and shape != input_shape:
+            made = self.projection.compute_output_shape(input_shape)
+        elif self.built:
+            made = input_shape
+        else:
+            made = self._projected_shape(input_shape, shape)
+        if made != shape:
             raise ValueError(
-                f"layer {self.name!r} (Residual) was built without a projection, so it takes "
-                f"inputs of shape {shape}, got {input_shape}"
+                f"layer {self.name!r} (Residual) can't add inputs of shape {input_shape}"
+                f"{'' if made == input_shape else f', projected to {made},'} to what its layers "
+                f"make of them, {shape}"
             )
         return shape
 
-    def _check_rank(self, shape: Shape) -> None:
-        if len(shape) != 2:
-            raise ValueError(
-                f"layer {self.name!r} (Residual) takes tensors of shape (None, features), also "
-                f"between its layers, got {shape}: add Flatten() before it"
-            )
+    def _projected_shape(self, input_shape: Shape, shape: Shape) -> Shape:
+        """What a projection for ``shape`` would make of the inputs; their own without one."""
+        if shape == input_shape or len(shape) != len(input_shape) or len(shape) not in (2, 3, 4):
+            return input_shape
+        strides = self.total_strides(len(shape) - 2)
+        extents = (
+            -(-extent // stride)  # type: ignore[operator]
+            for extent, stride in zip(input_shape[1:-1], strides, strict=True)
+        )
+        return (None, *extents, shape[-1])
+
+    def total_strides(self, rank: int) -> tuple[int, ...]:
+        """The product of the strides of ``layers``, for each of ``rank`` axes."""
+        totals = [1] * rank
+        for layer in self.layers:
+            if isinstance(layer, Windowed):
+                strides = layer.strides
+            elif isinstance(layer, Residual):
+                strides = layer.total_strides(rank)
+            else:
+                continue
+            totals = [total * stride for total, stride in zip(totals, strides, strict=True)]
+        return tuple(totals)
 
     def create_weights(self, input_shape: Shape) -> None:
         shape = input_shape
@@ -78,10 +105,18 @@ class Residual(Layer):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         if shape != input_shape:
-            name = f"{self.name}_projection"
-            projection = Dense(shape[1], use_bias=False, name=name, trainable=self.trainable)  # type: ignore[arg-type]
-            projection.build(input_shape)
-            self.projection = projection
+            self.projection = self._made_projection(len(shape) - 2, shape[-1])  # type: ignore[arg-type]
+            self.projection.build(input_shape)
+
+    def _made_projection(self, rank: int, width: int) -> Dense | FullConvolution:
+        name = f"{self.name}_projection"
+        if not rank:
+            return Dense(width, use_bias=False, name=name, trainable=self.trainable)
+        convolution = Conv1D if rank == 1 else Conv2D
+        return convolution(
+            width, 1, self.total_strides(rank), use_bias=False, name=name,
+            trainable=self.trainable,
+        )  # fmt: skip
 
     @property
     def weights(self) -> list[Variable]:
