@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_noise, fnn_sparse
 
 cdef enum:
-    MAX_TENSORS = 20
-    MAX_INTEGERS = 12
+    MAX_TENSORS = 24
+    MAX_INTEGERS = 16
     MAX_NUMBERS = 12
     # Floats of scratch for each member of the team: gradient tiles between product and update.
     SCRATCH = 32768

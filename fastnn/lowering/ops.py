@@ -67,7 +67,7 @@ _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
 
 OPS: dict[str, OpSpec] = {
     # from the data set
-    "gather": OpSpec({"y": WRITE}, ("features", "source"), ("scale", "offset")),
+    "gather": OpSpec({"y": WRITE}, ("features", "source", "row"), ("scale", "offset")),
     "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
     "gather_values": OpSpec({"y": WRITE}, ("source",)),
     "sparse_columns": OpSpec(
@@ -83,6 +83,25 @@ OPS: dict[str, OpSpec] = {
     "dense_forward_sparse": OpSpec(
         {"kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
         (*_DENSE, *_NOISE, "source"), _PARAMS, shared=LINES,
+    ),
+    "conv_forward": OpSpec(
+        {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "starts": READ, "y": WRITE,
+         "z": WRITE},
+        ("channels", "filters", "kernel_block", "activation", "taps", "windows_of_row", "row",
+         "window_rows"),
+        _PARAMS, shared=EXAMPLES,
+    ),
+    "turn_kernel": OpSpec(
+        {"kernel": READ, "turned": WRITE},
+        ("channels", "filters", "kernel_block", "turned_block", "taps"), shared=TASKS,
+    ),
+    "max_pool": OpSpec(
+        {"x": READ, "windows": READ, "y": WRITE, "found": WRITE},
+        ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
+    ),
+    "sum_windows": OpSpec(
+        {"x": READ, "windows": READ, "of_windows": READ, "of_lines": READ, "y": BOTH},
+        ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
     "softmax_forward": OpSpec({"z": READ, "y": WRITE}, ("features",)),
@@ -163,8 +182,28 @@ OPS: dict[str, OpSpec] = {
         {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
         (*_GRADIENT, "capacity"), _OF_GRADIENT, shared=TASKS,
     ),
+    "conv_backward_input": OpSpec(
+        {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate"),
+        _PARAMS, shared=EXAMPLES,
+    ),
+    "conv_backward_weights": OpSpec(
+        {"x": READ, "dz": READ, "pairs": READ, "counts": READ, "starts": READ, "windows": READ,
+         "partials": WRITE},
+        ("channels", "filters", "kernel_block", "slice", "taps", "windows_of_row", "row",
+         "window_rows"),
+        shared=TASKS,
+    ),
+    "max_pool_backward": OpSpec(
+        {"dy": READ, "found": READ, "readers": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,
+        shared=EXAMPLES,
+    ),
+    "sum_slices": OpSpec(
+        {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _OF_GRADIENT, shared=TASKS
+    ),
     # are gradients finite, how long are they
-    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),
+    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
     "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS),
     "finish_gradient": OpSpec(

@@ -39,7 +39,7 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     found without the gradient."""
     return (
         pay(builder, product.x.features, _units(product))
-        and product.dropped is None
+        and product.is_of_factors
         and product.kernel.regularizer is None
         and (product.bias is None or product.bias.regularizer is None)
     )

@@ -171,6 +171,13 @@ class Buffers:
         buffer.positions, buffer.stride = positions, stride
         return buffer
 
+    def pixels(self, name: str, row: int, positions: int) -> Buffer:
+        """(rows, row) as they lie, a whole block from row to row; a vector beyond the end may be
+        read."""
+        buffer = self.raw(name, 4 * (self.capacity * row + BLOCK))
+        buffer.positions, buffer.stride = positions, BLOCK
+        return buffer
+
     def of_value(self, name: str, value: Value) -> Buffer:
         """Room for the value, or for what has its shape."""
         return self.activation(name, value.features, value.positions)

@@ -1,6 +1,7 @@
 """The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
 
 from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
@@ -13,6 +14,7 @@ from fastnn.lowering.nodes.noise import (
     NoiseNode,
 )
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
+from fastnn.lowering.nodes.pooling import MaxPoolingNode, WindowSumNode
 from fastnn.lowering.nodes.python import NumPyNode
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "AffineNode",
     "BatchNormalizationNode",
     "ConcatenateNode",
+    "ConvolutionNode",
     "DenseNode",
     "DropConnectNode",
     "DropoutNode",
@@ -29,7 +32,9 @@ __all__ = [
     "GaussianNoiseNode",
     "InputNode",
     "LayerNormalizationNode",
+    "MaxPoolingNode",
     "NoiseNode",
     "NumPyNode",
     "SoftmaxNode",
+    "WindowSumNode",
 ]
