@@ -32,7 +32,9 @@ from fastnn.kernels.op cimport (
 )
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.kernels import dense, elementwise, gradients, levels, matrix, noise, norms, objective, python, statistics
+from fastnn.kernels import (
+    dense, elementwise, gradients, levels, matrix, noise, norms, objective, python, regrouping, statistics,
+)
 from fastnn.kernels.layout import aligned_zeros
 
 cdef extern from "barrier.h" nogil:
@@ -58,7 +60,8 @@ cdef extern from "<pthread.h>" nogil:
 
 KERNELS = {
     **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
-    **norms.KERNELS, **objective.KERNELS, **python.KERNELS, **statistics.KERNELS,
+    **norms.KERNELS, **objective.KERNELS, **python.KERNELS, **regrouping.KERNELS,
+    **statistics.KERNELS,
 }
 
 cdef enum:

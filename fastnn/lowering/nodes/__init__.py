@@ -14,6 +14,7 @@ from fastnn.lowering.nodes.noise import (
 )
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
 from fastnn.lowering.nodes.python import NumPyNode
+from fastnn.lowering.nodes.regrouping import RegroupNode
 
 __all__ = [
     "ActivatedNode",
@@ -31,5 +32,6 @@ __all__ = [
     "LayerNormalizationNode",
     "NoiseNode",
     "NumPyNode",
+    "RegroupNode",
     "SoftmaxNode",
 ]
