@@ -111,6 +111,7 @@ NAMES = [
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
     "fastnn.kernels.python",
+    "fastnn.kernels.regrouping",
     "fastnn.kernels.statistics",
     "fastnn.engine.executable",
 ]

@@ -33,7 +33,8 @@ from fastnn.kernels.op cimport (
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
-    convolution, dense, elementwise, gradients, levels, matrix, noise, norms, objective, pooling, python, statistics
+    convolution, dense, elementwise, gradients, levels, matrix, noise, norms, objective, pooling, python, regrouping,
+    statistics,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -59,8 +60,12 @@ cdef extern from "<pthread.h>" nogil:
                        void (*child)() noexcept nogil)
 
 KERNELS = {
-    **convolution.KERNELS, **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
-    **norms.KERNELS, **objective.KERNELS, **pooling.KERNELS, **python.KERNELS, **statistics.KERNELS,
+    name: kernel
+    for module in (
+        convolution, dense, elementwise, gradients, matrix, noise, norms, objective, pooling, python, regrouping,
+        statistics,
+    )
+    for name, kernel in module.KERNELS.items()
 }
 
 cdef enum:

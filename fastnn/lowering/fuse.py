@@ -10,6 +10,7 @@ from fastnn.lowering.nodes import (
     AffineNode,
     DropoutNode,
     InputNode,
+    RegroupNode,
 )
 
 
@@ -18,6 +19,8 @@ def fuse(trace: Trace) -> None:
     for node in list(trace.nodes):
         if isinstance(node, AffineNode):
             _affine_into_input(trace, node)
+        elif isinstance(node, RegroupNode):
+            _regrouping_into_input(trace, node)
         elif isinstance(node, ActivationNode):
             _activation_into_maker(trace, node)
     for node in list(trace.nodes):
@@ -32,6 +35,14 @@ def _affine_into_input(trace: Trace, node: AffineNode) -> None:
     if isinstance(maker, InputNode) and trace.only_for(value, node):
         maker.scale *= node.scale
         maker.offset = maker.offset * node.scale + node.offset
+        _hand_over(trace, node, maker)
+
+
+def _regrouping_into_input(trace: Trace, node: RegroupNode) -> None:
+    """Rows are gathered into lines of any length."""
+    value = node.inputs[0]
+    maker = value.maker
+    if isinstance(maker, InputNode) and trace.only_for(value, node):
         _hand_over(trace, node, maker)
 
 
@@ -63,7 +74,9 @@ def _dropout_into_rectifier(trace: Trace, node: DropoutNode) -> None:
 
 
 def _hand_over(
-    trace: Trace, node: ActivationNode | AffineNode | DropoutNode, maker: ActivatedNode | InputNode
+    trace: Trace,
+    node: ActivationNode | AffineNode | DropoutNode | RegroupNode,
+    maker: ActivatedNode | InputNode,
 ) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)

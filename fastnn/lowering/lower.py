@@ -128,6 +128,7 @@ def can_take_nonzeros(trace: Trace, source: int) -> float | None:
                 and node.output.readers
                 and node.offset == 0.0
                 and not node.output.is_output
+                and node.output.positions == 1
             ):
                 return node.scale
     return None

@@ -21,6 +21,7 @@ from fastnn.lowering.nodes import (
     AffineNode,
     InputNode,
     NoiseNode,
+    RegroupNode,
     SoftmaxNode,
 )
 from fastnn.lowering.program import Buffer, Buffers
@@ -156,7 +157,7 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _is_observed(node: Node) -> bool:
-    return not isinstance(node, (InputNode, AffineNode, NoiseNode))
+    return not isinstance(node, (InputNode, AffineNode, NoiseNode, RegroupNode))
 
 
 def _activation(node: Node) -> Activation:

@@ -109,6 +109,10 @@ OPS: dict[str, OpSpec] = {
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
     ),
+    "regroup": OpSpec(
+        {"x": READ, "y": BOTH}, ("features_of_x", "features_of_y", "numbers", "accumulate"),
+        shared=EXAMPLES,
+    ),
     "batchnorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
         ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), shared=TASKS,

@@ -28,17 +28,24 @@ gradients where the cost is 1 to 4, 4 to 7 % less where it is 4 to 9, and as lon
 256 or 128 units 3 % less to 4 % more."""
 
 
-def pay(builder: Builder, inputs: int, units: int) -> bool:
-    """Whether norms of products come cheaper than gradients (inputs, units) that are stored."""
+def pay(builder: Builder, x: Value, units: int) -> bool:
+    """Whether norms of products of x come cheaper than gradients (features, units) that are
+    stored."""
+    inputs = x.features
     multiply_adds, numbers = builder.capacity**2 * (inputs + units), inputs * units
-    return builder.norms_suffice and numbers >= _FEWEST and multiply_adds <= _COST * numbers
+    return (
+        builder.norms_suffice
+        and x.positions == 1
+        and numbers >= _FEWEST
+        and multiply_adds <= _COST * numbers
+    )
 
 
 def suffice(builder: Builder, product: WeightProduct) -> bool:
     """Whether nothing but the norm of this gradient must be known before its update, and it is
     found without the gradient."""
     return (
-        pay(builder, product.x.features, _units(product))
+        pay(builder, product.x, _units(product))
         and product.is_of_factors
         and product.kernel.regularizer is None
         and (product.bias is None or product.bias.regularizer is None)

@@ -1,7 +1,7 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
-Layers that only name shapes (Flatten, Reshape) leave no trace: a value is a matrix (rows,
-features).
+A value keeps the extent that its maker gave it; a layer that needs another one, since it looks at
+positions and features, asks for it (``with_extent``). So Reshape leaves no trace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
+from fastnn.layers.convolution import Convolution, FullConvolution
+from fastnn.layers.pooling import AveragePooling, MaxPooling
 from fastnn.lowering.graph import Extent, Trace, Value
 from fastnn.lowering.nodes import (
     ActivationNode,
@@ -22,17 +24,22 @@ from fastnn.lowering.nodes import (
     AffineNode,
     BatchNormalizationNode,
     ConcatenateNode,
+    ConvolutionNode,
     DenseNode,
     DropConnectNode,
     DropoutNode,
     GaussianNoiseNode,
     InputNode,
     LayerNormalizationNode,
+    MaxPoolingNode,
     NumPyNode,
+    RegroupNode,
     SoftmaxNode,
+    WindowSumNode,
 )
+from fastnn.lowering.nodes.pooling import average_factors
 from fastnn.lowering.randomness import Mask
-
+from fastnn.lowering.windows import window_table
 
 Extents = tuple[int, ...]
 """A shape without the batch."""
@@ -47,6 +54,21 @@ def as_matrix(shape: Extents) -> Extent:
     return Extent(1, prod(shape))
 
 
+def placed(shape: Extents) -> Extent:
+    """The last axis are the features, all before it the positions."""
+    return Extent(prod(shape[:-1]), shape[-1])
+
+
+def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
+    """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
+    if value.extent == extent:
+        return value
+    for reader in value.readers:
+        if isinstance(reader, RegroupNode) and reader.output.extent == extent:
+            return reader.output
+    return trace.add(RegroupNode, layer, [value], extent)
+
+
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
     """The trace of a model's graph."""
     result = Trace()
@@ -56,83 +78,121 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
         values[tensor] = result.add(InputNode, tensor.node.layer, [], extent, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
+        shapes = [_extents(tensor.shape) for tensor in node.inputs]
         shape = _extents(node.output.shape)
-        values[node.output] = lower_layer(node.layer, result, arguments, shape)
+        values[node.output] = lower_layer(node.layer, result, arguments, shapes, shape)
     for tensor in outputs:
-        values[tensor].is_output = True
-        result.outputs.append(values[tensor])
+        layer, extent = tensor.node.layer, as_matrix(_extents(tensor.shape))
+        output = with_extent(result, layer, values[tensor], extent)
+        output.is_output = True
+        result.outputs.append(output)
     return result
 
 
 @singledispatch
-def lower_layer(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def lower_layer(
+    layer: Layer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
     """Add the layer's nodes to the trace; one rule a layer class.
 
     Args:
-        shape: Of the output, without the batch.
+        shapes: Of the inputs, in the graph: without the batch.
+        shape: Of the output, likewise.
     """
     raise TypeError(f"layer {layer.name!r}: no lowering for {type(layer).__name__}")
 
 
-@lower_layer.register(layers.Flatten)
-@lower_layer.register(layers.Reshape)
-def _(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+@lower_layer.register
+def _(
+    layer: layers.Flatten, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    return with_extent(trace, layer, inputs[0], as_matrix(shape))
+
+
+@lower_layer.register
+def _(
+    layer: layers.Reshape, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
     return inputs[0]
 
 
 @lower_layer.register
-def _(layer: layers.Dense, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.Dense, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    inputs = [with_extent(trace, layer, inputs[0], placed(shapes[0]))]
     settings = dict(kernel=layer.kernel, bias=layer.bias, activation=Activation("linear"))
     if layer.dropconnect_seed is not None and layer.dropconnect > 0:
         mask = Mask(trace.stream(layer.dropconnect_seed), layer.dropconnect)
         value = trace.add(
-            DropConnectNode, layer, inputs, as_matrix(shape), weight_mask=mask, **settings
+            DropConnectNode, layer, inputs, placed(shape), weight_mask=mask, **settings
         )
     else:
-        value = trace.add(DenseNode, layer, inputs, as_matrix(shape), **settings)
-    value = _activate(layer, trace, value, layer.activation)
-    if layer.activity_regularizer is not None:
-        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
-    return value
+        value = trace.add(DenseNode, layer, inputs, placed(shape), **settings)
+    return _end(layer, trace, value)
 
 
 @lower_layer.register
-def _(layer: ActivationLayer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: ActivationLayer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
     return _activate(layer, trace, inputs[0], layer.activation)
 
 
 @lower_layer.register
-def _(layer: layers.Rescaling, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.Rescaling,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     return trace.add(
         AffineNode, layer, inputs, inputs[0].extent, scale=layer.scale, offset=layer.offset
     )
 
 
 @lower_layer.register
-def _(layer: layers.Add, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
-    return trace.add(AddNode, layer, inputs, inputs[0].extent)
+def _(
+    layer: layers.Add, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    return _sum(layer, trace, inputs, shape)
 
 
 @lower_layer.register
-def _(layer: layers.Concatenate, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.Concatenate,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     return trace.add(ConcatenateNode, layer, inputs, as_matrix(shape))
 
 
 @lower_layer.register
-def _(layer: layers.Residual, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.Residual, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
     x = inputs[0]
     y = x
-    inner_shape: Shape = (None, x.features)
+    inner_shape: Shape = (None, *shapes[0])
     for inner in layer.layers:
-        inner_shape = inner.compute_output_shape(inner_shape)
-        y = lower_layer(inner, trace, [y], _extents(inner_shape))
+        before, inner_shape = _extents(inner_shape), inner.compute_output_shape(inner_shape)
+        y = lower_layer(inner, trace, [y], [before], _extents(inner_shape))
     if layer.projection is not None:
-        x = lower_layer(layer.projection, trace, [x], shape)
-    return trace.add(AddNode, layer, [x, y], y.extent)
+        x = lower_layer(layer.projection, trace, [x], shapes, shape)
+    return _sum(layer, trace, [x, y], shape)
 
 
 @lower_layer.register
-def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.BatchNormalization,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     return trace.add(
         BatchNormalizationNode, layer, inputs, inputs[0].extent,
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
@@ -143,7 +203,13 @@ def _(layer: layers.BatchNormalization, trace: Trace, inputs: list[Value], shape
 
 
 @lower_layer.register
-def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.LayerNormalization,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     return trace.add(
         LayerNormalizationNode, layer, inputs, inputs[0].extent,
         gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
@@ -152,7 +218,9 @@ def _(layer: layers.LayerNormalization, trace: Trace, inputs: list[Value], shape
 
 
 @lower_layer.register
-def _(layer: layers.Dropout, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.Dropout, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
     if not layer.rate:
         return inputs[0]
     mask = Mask(trace.stream(layer.seed), layer.rate)
@@ -160,7 +228,13 @@ def _(layer: layers.Dropout, trace: Trace, inputs: list[Value], shape: Extents) 
 
 
 @lower_layer.register
-def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.GaussianNoise,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     if not layer.stddev:
         return inputs[0]
     return trace.add(
@@ -170,8 +244,70 @@ def _(layer: layers.GaussianNoise, trace: Trace, inputs: list[Value], shape: Ext
 
 
 @lower_layer.register
-def _(layer: layers.NumPyLayer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+def _(
+    layer: layers.NumPyLayer,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
     return trace.add(NumPyNode, layer, inputs, as_matrix(shape), numpy_layer=layer)
+
+
+@lower_layer.register
+def _(
+    layer: FullConvolution,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    value = trace.add(
+        ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
+        activation=Activation("linear"), axes=layer.axes((None, *shapes[0])),
+    )  # fmt: skip
+    return _end(layer, trace, value)
+
+
+@lower_layer.register
+def _(
+    layer: MaxPooling, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    windows = window_table(layer.axes((None, *shapes[0])))
+    return trace.add(MaxPoolingNode, layer, [x], placed(shape), windows=windows)
+
+
+@lower_layer.register
+def _(
+    layer: AveragePooling, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    windows = window_table(layer.axes((None, *shapes[0])))
+    return trace.add(
+        WindowSumNode, layer, [x], placed(shape), windows=windows, factors=average_factors(windows)
+    )
+
+
+def _sum(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
+    inputs = _alike(layer, trace, inputs, shape)
+    return trace.add(AddNode, layer, inputs, inputs[0].extent)
+
+
+def _alike(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> list[Value]:
+    """The values, which all have this shape, with one extent."""
+    extents = {value.extent for value in inputs}
+    extent = extents.pop() if len(extents) == 1 else placed(shape)
+    return [with_extent(trace, layer, value, extent) for value in inputs]
+
+
+def _end(layer: layers.Dense | Convolution, trace: Trace, value: Value) -> Value:
+    """The layer's activation, and its penalty."""
+    value = _activate(layer, trace, value, layer.activation)
+    if layer.activity_regularizer is not None:
+        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
+    return value
 
 
 def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:

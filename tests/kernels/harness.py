@@ -49,21 +49,24 @@ class Batch:
     # Operands
 
     def blocks(self, x: ArrayLike) -> Buffer:
-        """(rows, features) in blocks of 16 features; padding 0, as ops leave it."""
+        """(rows, features), or (rows, positions, features), in blocks of 16 features; padding 0,
+        as ops leave it."""
         values = np.asarray(x, np.float32)
-        buffer = self.unwritten(values.shape[1])
-        buffer.array[:, : self.rows] = 0  # type: ignore[index]
-        for column in range(values.shape[1]):
+        buffer = self.unwritten(values.shape[-1], 1 if values.ndim == 2 else values.shape[1])
+        lines = values.reshape(-1, values.shape[-1])
+        buffer.array[:, : len(lines)] = 0  # type: ignore[index]
+        for column in range(lines.shape[1]):
             block, lane = divmod(column, BLOCK)
-            buffer.array[block, : self.rows, lane] = values[:, column]  # type: ignore[index]
+            buffer.array[block, : len(lines), lane] = lines[:, column]  # type: ignore[index]
         return buffer
 
-    def unwritten(self, features: int) -> Buffer:
+    def unwritten(self, features: int, positions: int = 1) -> Buffer:
         """Room for ``blocks``."""
-        storage = aligned_zeros((n_blocks(features), activation_rows(self.capacity), BLOCK))
+        lines = activation_rows(self.capacity * positions)
+        storage = aligned_zeros((n_blocks(features), lines, BLOCK))
         storage[:] = np.nan
         buffer = Buffers.of_array("blocks", storage)
-        buffer.stride = storage.shape[1] * BLOCK
+        buffer.positions, buffer.stride = positions, storage.shape[1] * BLOCK
         return buffer
 
     def transposed(self, features: int) -> Buffer:
@@ -83,12 +86,15 @@ class Batch:
     # Results
 
     def read(self, buffer: Buffer, features: int, padding: float | None = 0.0) -> Array:
-        """(rows, features) of what ``blocks`` describes; the padding must hold ``padding``."""
-        blocks = buffer.array[:, : self.rows].transpose(1, 0, 2)  # type: ignore[index]
-        matrix = blocks.reshape(self.rows, -1)
+        """What ``blocks`` describes: (rows, features), of several positions (rows, positions,
+        features); the padding must hold ``padding``."""
+        lines = self.rows * buffer.positions
+        blocks = buffer.array[:, :lines].transpose(1, 0, 2)  # type: ignore[index]
+        matrix = blocks.reshape(lines, -1)
         if padding is not None:
             np.testing.assert_array_equal(matrix[:, features:], np.float32(padding))
-        return np.array(matrix[:, :features])
+        found = np.array(matrix[:, :features])
+        return found if buffer.positions == 1 else found.reshape(self.rows, -1, features)
 
     def read_values(self, buffer: Buffer) -> Array:
         return np.array(buffer.array[: self.rows])  # type: ignore[index]

@@ -16,6 +16,7 @@ from fastnn.lowering.nodes.noise import (
 from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
 from fastnn.lowering.nodes.pooling import MaxPoolingNode, WindowSumNode
 from fastnn.lowering.nodes.python import NumPyNode
+from fastnn.lowering.nodes.regrouping import RegroupNode
 
 __all__ = [
     "ActivatedNode",
@@ -35,6 +36,7 @@ __all__ = [
     "MaxPoolingNode",
     "NoiseNode",
     "NumPyNode",
+    "RegroupNode",
     "SoftmaxNode",
     "WindowSumNode",
 ]

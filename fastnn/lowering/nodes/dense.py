@@ -118,12 +118,12 @@ class DenseNode(ActivatedNode):
 
     def product_settings(self, builder: Builder) -> dict[str, int]:
         """Integers of the ops of products."""
-        units = self.output.features
+        units, lines = self.output.features, builder.capacity * self.output.positions
         return {
             "inputs": self.inputs[0].features,
             "units": units,
             "kernel_block": self.kernel.storage.shape[1] * BLOCK,
             # One block of columns is too little to share: the team shares the rows, and goes on to
             # the loss without waiting.
-            "by_rows": int(units <= BLOCK and builder.capacity >= 2 * BLOCK),
+            "by_rows": int(units <= BLOCK and lines >= 2 * BLOCK),
         }

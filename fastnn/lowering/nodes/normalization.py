@@ -102,7 +102,7 @@ class BatchNormalizationNode(NormalizationNode):
                 and maker.activation.kind == "linear"
                 and (
                     maker.inputs[0] in builder.needs_gradient
-                    or product_norms.pay(builder, maker.inputs[0].features, features)
+                    or product_norms.pay(builder, maker.inputs[0], features)
                 )
                 and builder.trace.only_for(x, self)
                 and not accumulate
@@ -139,8 +139,9 @@ class LayerNormalizationNode(NormalizationNode):
 
     def forward(self, builder: Builder) -> None:
         if builder.training:
+            lines = builder.capacity * self.output.positions
             self.statistics = builder.buffers.raw(
-                f"{self.name}/statistics", 4 * n_blocks(builder.capacity) * ROW_STATISTICS * BLOCK
+                f"{self.name}/statistics", 4 * n_blocks(lines) * ROW_STATISTICS * BLOCK
             )
         self._emit_forward(builder, "layernorm_forward", statistics=self.statistics)
 

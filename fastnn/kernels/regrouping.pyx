@@ -1,0 +1,73 @@
+"""The numbers of each row in other lines, or in another order: a member of the team takes rows of the batch.
+
+Design
+- Both sides may have lines of any length, so that a row moves in runs: as far as neither a line nor one of
+  its blocks of 16 ends. Where both lines are whole blocks, a run is a cache line.
+- Any other order of the numbers is a list of places, made once when the program is.
+"""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_BLOCK
+from fastnn.kernels.op cimport Op, Step, parts, share, smaller
+
+
+cdef inline int64_t run_of(int64_t lane, int64_t features) noexcept nogil:
+    """Numbers from `lane` of a line to the end of its block, or of the line."""
+    return smaller(FNN_BLOCK - lane % FNN_BLOCK, features - lane)
+
+
+cdef inline void clear_padding(float *line, int64_t stride, int64_t features) noexcept nogil:
+    """Zeros after the last number of a line: what follows relies on them."""
+    cdef int64_t c
+    for c in range(features, parts(features, FNN_BLOCK) * FNN_BLOCK):
+        line[c // FNN_BLOCK * stride + c % FNN_BLOCK] = 0.0
+
+
+cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= x, the numbers of a row in the same order"""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, other positions, other features)
+    cdef int64_t x_features = op.d[0], y_features = op.d[1], numbers = op.d[2]
+    cdef bint accumulate = op.d[3]
+    cdef int64_t x_lines = numbers // x_features, y_lines = numbers // y_features
+    cdef int64_t r0, r1, r, a, b, k, m
+    cdef const float *x_line
+    cdef const float *source
+    cdef float *y_line
+    cdef float *to
+    share(step.rows, 1, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        x_line = x + r * x_lines * FNN_BLOCK
+        y_line = y + r * y_lines * FNN_BLOCK
+        a = b = 0
+        for _ in range(numbers):
+            m = smaller(run_of(a, x_features), run_of(b, y_features))
+            source = x_line + a // FNN_BLOCK * op.stride[0] + a % FNN_BLOCK
+            to = y_line + b // FNN_BLOCK * op.stride[1] + b % FNN_BLOCK
+            if accumulate:
+                for k in range(m):
+                    to[k] += source[k]
+            elif m == FNN_BLOCK:
+                memcpy(to, source, FNN_BLOCK * sizeof(float))
+            else:
+                for k in range(m):
+                    to[k] = source[k]
+            a += m
+            b += m
+            if a == x_features:
+                a = 0
+                x_line += FNN_BLOCK
+            if b == y_features:
+                if not accumulate:
+                    clear_padding(y_line, op.stride[1], y_features)
+                b = 0
+                y_line += FNN_BLOCK
+                if y_line == y + (r + 1) * y_lines * FNN_BLOCK:
+                    break
+
+
+KERNELS = {
+    "regroup": <size_t> &regroup,
+}
