@@ -25,6 +25,7 @@ class OpSpec:
     only where that is set.
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
+    decides: it may stop the step.
     """
 
     tensors: dict[str, str]
@@ -33,6 +34,7 @@ class OpSpec:
     shared: str = ROWS
     observing: bool = False
     closing: bool = False
+    decides: bool = False
 
 
 _PARAMS = ("param_0", "param_1", "param_2")
@@ -209,7 +211,7 @@ OPS: dict[str, OpSpec] = {
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
-    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS),
+    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
         ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,
@@ -230,7 +232,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "guard": OpSpec(
         {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
-        shared=TASKS,
+        shared=TASKS, decides=True,
     ),
     # update
     "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, shared=TASKS),
@@ -300,7 +302,7 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
     ),
     "call": OpSpec({"failed": WRITE}, shared=TASKS),
-    "guard_calls": OpSpec({"failed": READ}, shared=TASKS),
+    "guard_calls": OpSpec({"failed": READ}, shared=TASKS, decides=True),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip
