@@ -158,7 +158,8 @@ OPS: dict[str, OpSpec] = {
     ),
     "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",), shared=LINES),
     "dense_backward_input": OpSpec(
-        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
+        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE,
+         "dx_t": WRITE},
         (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
