@@ -355,6 +355,14 @@ def test_automatic_names_are_those_of_keras() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "layer", [*PICTURES, *SIGNALS, *MERGING], ids=lambda layer: type(layer).__name__
+)
+def test_a_configuration_has_every_argument(layer: Layer) -> None:
+    """That it makes an equal layer is tested with those of all others."""
+    assert layer.get_config().keys() == inspect.signature(type(layer)).parameters.keys()
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 X = layers.Input((7, 8, 4), name="x")
