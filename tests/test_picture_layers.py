@@ -3,8 +3,10 @@ elsewhere."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,6 +230,19 @@ def test_a_summary_of_a_stack() -> None:
     # kernel and bias; four of a normalization; two convolutions and the projection; Dense.
     counted = 80 + 32 + (72 * 16 + 16) + (144 * 16 + 16) + 8 * 16 + 170
     assert model.count_params() == counted
+
+
+def test_a_model_survives_a_file_and_a_copy(tmp_path: Path) -> None:
+    x = layers.Input((7, 8, 4))
+    outputs = [layers.Flatten()(type(e).from_config(e.get_config())(x)) for e in PICTURES]
+    outputs.append(layers.Flatten()(layers.LayerNormalization([1, 2, 3])(x)))
+    model = fnn.Model(x, layers.Concatenate()(outputs))
+    model.save(tmp_path / "model.safetensors")
+    weights = model.get_weights()
+    assert {w.ndim for w in weights} == {1, 3, 4}
+    for again in (fnn.load_model(tmp_path / "model.safetensors"), copy.deepcopy(model)):
+        for old, new in zip(weights, again.get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old)
 
 
 @pytest.mark.parametrize("layer", MERGING, ids=lambda layer: layer.name)
