@@ -196,6 +196,9 @@ typedef struct {
     void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
                            const float *shift, const float *slope, const float *x, const float *dz,
                            float *dx);
+    void (*group_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                           const float *shift, const float *slope, const float *x, const float *dz,
+                           float *dx);
     void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
                            float *statistics);
     void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
@@ -205,6 +208,13 @@ typedef struct {
                                     const float *dz, float *dx);
     void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
                      float *sums);
+
+    /* two tensors into one */
+    void (*multiply)(int64_t n, const float *x, const float *y, float *z);
+    void (*maximum)(int64_t n, const float *x, const float *y, float *z);
+    void (*minimum)(int64_t n, const float *x, const float *y, float *z);
+    void (*extremum_backward)(int64_t n, const float *x, const float *other, const float *z, const float *dz,
+                              float *dx);
 
     /* row by row */
     void (*gather[FNN_N_DTYPES])(int64_t features, const void *x, float scale, float offset, int64_t stride,

@@ -33,7 +33,8 @@ from fastnn.kernels.op cimport (
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
-    dense, elementwise, gradients, levels, matrix, noise, norms, objective, python, regrouping, statistics,
+    dense, elementwise, gradients, group_norms, levels, matrix, merging, noise, norms, objective, python, regrouping,
+    statistics,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -59,9 +60,9 @@ cdef extern from "<pthread.h>" nogil:
                        void (*child)() noexcept nogil)
 
 KERNELS = {
-    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **matrix.KERNELS, **noise.KERNELS,
-    **norms.KERNELS, **objective.KERNELS, **python.KERNELS, **regrouping.KERNELS,
-    **statistics.KERNELS,
+    **dense.KERNELS, **elementwise.KERNELS, **gradients.KERNELS, **group_norms.KERNELS, **matrix.KERNELS,
+    **merging.KERNELS, **noise.KERNELS, **norms.KERNELS, **objective.KERNELS, **python.KERNELS,
+    **regrouping.KERNELS, **statistics.KERNELS,
 }
 
 cdef enum:

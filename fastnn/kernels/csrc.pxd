@@ -123,6 +123,9 @@ cdef extern from "fnn.h" nogil:
         void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
                                const float *shift, const float *slope, const float *x, const float *dz,
                                float *dx) noexcept nogil
+        void (*group_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                               const float *shift, const float *slope, const float *x, const float *dz,
+                               float *dx) noexcept nogil
         void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
                                float *statistics) noexcept nogil
         void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
@@ -133,6 +136,11 @@ cdef extern from "fnn.h" nogil:
                                         const float *dz, float *dx) noexcept nogil
         void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
                          float *sums) noexcept nogil
+        void (*multiply)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*maximum)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*minimum)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*extremum_backward)(int64_t n, const float *x, const float *other, const float *z, const float *dz,
+                                  float *dx) noexcept nogil
         fnn_gather *gather
         void (*scatter)(int64_t features, int64_t stride, const float *x, float *y) noexcept nogil
         void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z,
