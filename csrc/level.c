@@ -76,6 +76,7 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .drop = drop,
     .drop_marked = drop_marked,
     .drop_gradient = drop_gradient,
+    .drop_columns = drop_columns,
     .add_normal = add_normal,
     .square = square,
     .deviation = deviation,

@@ -109,6 +109,7 @@ cdef extern from "fnn.h" nogil:
         void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                             float *y) noexcept nogil
         void (*drop_gradient)(int64_t n, float scale, const float *dropped, float *g) noexcept nogil
+        void (*drop_columns)(int64_t rows, const float *factors, const float *x, float *y) noexcept nogil
         void (*add_normal)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, int64_t columns,
                            const float *x, float *y) noexcept nogil
         void (*square)(int64_t n, const float *x, float *y) noexcept nogil

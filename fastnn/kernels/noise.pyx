@@ -81,10 +81,10 @@ cdef void drop_channels(const Op *op, const Step *step, int i, int n) noexcept n
                 m = smaller(PANEL, op.positions - p)
                 at = j * op.stride[0] + (r * op.positions + p) * FNN_BLOCK
                 if op.d[1]:
-                    step.k.scale_columns(m, factors + r % 4 * FNN_BLOCK, x + at, part)
+                    step.k.drop_columns(m, factors + r % 4 * FNN_BLOCK, x + at, part)
                     step.k.add(m * FNN_BLOCK, part, y + at)
                 else:
-                    step.k.scale_columns(m, factors + r % 4 * FNN_BLOCK, x + at, y + at)
+                    step.k.drop_columns(m, factors + r % 4 * FNN_BLOCK, x + at, y + at)
                 p += m
 
 
