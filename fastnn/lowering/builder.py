@@ -312,8 +312,9 @@ class Builder:
 
 def _of_weight(variable: Variable) -> dict[str, int]:
     """A weight's settings for ``pack`` and ``unpack``."""
+    rows, features = variable.matrix_shape
     return {
-        "rows": variable.matrix_shape[0],
-        "features": variable.matrix_shape[1],
+        "rows": rows,
+        "features": features,
         "stride": variable.storage.shape[1] * BLOCK,
     }

@@ -19,9 +19,9 @@ from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
     AffineNode,
+    ArrangingNode,
     InputNode,
     NoiseNode,
-    RegroupNode,
     SoftmaxNode,
 )
 from fastnn.lowering.program import Buffer, Buffers
@@ -157,7 +157,7 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _is_observed(node: Node) -> bool:
-    return not isinstance(node, (InputNode, AffineNode, NoiseNode, RegroupNode))
+    return not isinstance(node, (InputNode, AffineNode, NoiseNode, ArrangingNode))
 
 
 def _activation(node: Node) -> Activation:

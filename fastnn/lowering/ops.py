@@ -111,6 +111,12 @@ OPS: dict[str, OpSpec] = {
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
     ),
+    "multiply": OpSpec({"x": READ, "y": READ, "z": BOTH}, ("features", "accumulate")),
+    "extremum": OpSpec({"x": READ, "y": READ, "z": WRITE}, ("features", "smallest")),
+    "permute": OpSpec(
+        {"x": READ, "places": READ, "y": BOTH}, ("features_of_y", "lines", "accumulate"),
+        shared=EXAMPLES,
+    ),
     "regroup": OpSpec(
         {"x": READ, "y": BOTH}, ("features_of_x", "features_of_y", "numbers", "accumulate"),
         shared=EXAMPLES,
@@ -122,15 +128,22 @@ OPS: dict[str, OpSpec] = {
     "batchnorm_inference": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
          "z": WRITE, "y": WRITE},
-        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), shared=LINES,
     ),
     "layernorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
         ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
         shared=LINES,
     ),
+    "groupnorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation", *_NOISE, "groups"), ("epsilon", *_PARAMS), shared=EXAMPLES,
+    ),
     "dropout": OpSpec(
         {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",)
+    ),
+    "drop_channels": OpSpec(
+        {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",), shared=EXAMPLES
     ),
     "gaussian_noise": OpSpec({"x": READ, "y": WRITE}, ("features", *_NOISE), ("scale",)),
     "drop_weights": OpSpec(
@@ -180,6 +193,17 @@ OPS: dict[str, OpSpec] = {
     "layernorm_backward_weights": OpSpec(
         {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
         ("features", "accumulate_gamma", "accumulate_beta"), shared=TASKS,
+    ),
+    "groupnorm_backward": OpSpec(
+        {"dz": READ, "x": READ, "gamma": READ, "statistics": READ, "means": WRITE, "dx": BOTH},
+        ("features", "accumulate", "groups"), shared=EXAMPLES,
+    ),
+    "groupnorm_backward_weights": OpSpec(
+        {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "accumulate_gamma", "accumulate_beta", "groups"), shared=TASKS,
+    ),
+    "extremum_backward": OpSpec(
+        {"x": READ, "other": READ, "z": READ, "dz": READ, "dx": BOTH}, ("features", "accumulate")
     ),
     "dense_backward_weights": OpSpec(
         {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,

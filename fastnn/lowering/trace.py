@@ -1,14 +1,17 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
-A value keeps the extent that its maker gave it; a layer that needs another one, since it looks at
-positions and features, asks for it (``with_extent``). So Reshape leaves no trace.
+A layer that looks at positions and features asks for them (``extents.py``), so Reshape leaves no
+trace.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from fastnn import layers
 from fastnn.activations import Activation
@@ -16,57 +19,42 @@ from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import Convolution, FullConvolution
+from fastnn.layers.noise import SpatialDropout
+from fastnn.layers.normalization import Normalization
 from fastnn.layers.pooling import AveragePooling, MaxPooling
-from fastnn.lowering.graph import Extent, Trace, Value
+from fastnn.lowering.extents import Extents, alike, as_matrix, permuted, placed, with_extent
+from fastnn.lowering.graph import Extent, Node, Trace, Value
 from fastnn.lowering.nodes import (
     ActivationNode,
-    AddNode,
     AffineNode,
     BatchNormalizationNode,
     ConcatenateNode,
     ConvolutionNode,
     DenseNode,
+    DropChannelsNode,
     DropConnectNode,
     DropoutNode,
+    ExtremumNode,
     GaussianNoiseNode,
+    GroupNormalizationNode,
     InputNode,
     LayerNormalizationNode,
     MaxPoolingNode,
+    MultiplyNode,
     NumPyNode,
-    RegroupNode,
     SoftmaxNode,
+    SumNode,
     WindowSumNode,
 )
 from fastnn.lowering.nodes.pooling import average_factors
 from fastnn.lowering.randomness import Mask
 from fastnn.lowering.windows import window_table
 
-Extents = tuple[int, ...]
-"""A shape without the batch."""
+Kind = Callable[..., Node]
 
 
 def _extents(shape: Shape) -> Extents:
     return tuple(extent for extent in shape[1:] if extent is not None)
-
-
-def as_matrix(shape: Extents) -> Extent:
-    """All numbers of a row in one line."""
-    return Extent(1, prod(shape))
-
-
-def placed(shape: Extents) -> Extent:
-    """The last axis are the features, all before it the positions."""
-    return Extent(prod(shape[:-1]), shape[-1])
-
-
-def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
-    """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
-    if value.extent == extent:
-        return value
-    for reader in value.readers:
-        if isinstance(reader, RegroupNode) and reader.output.extent == extent:
-            return reader.output
-    return trace.add(RegroupNode, layer, [value], extent)
 
 
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
@@ -136,7 +124,10 @@ def _(
 def _(
     layer: ActivationLayer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
 ) -> Value:
-    return _activate(layer, trace, inputs[0], layer.activation)
+    if layer.activation.kind != "softmax":
+        return _activate(layer, trace, inputs[0], layer.activation)
+    axis = layer.axis if isinstance(layer, layers.Softmax) else -1
+    return _along(layer, trace, inputs[0], shape, axis % (len(shape) + 1) - 1, SoftmaxNode)
 
 
 @lower_layer.register
@@ -156,7 +147,37 @@ def _(
 def _(
     layer: layers.Add, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
 ) -> Value:
-    return _sum(layer, trace, inputs, shape)
+    return _sum(layer, trace, inputs, shape, [1.0] * len(inputs))
+
+
+@lower_layer.register
+def _(
+    layer: layers.Subtract, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    return _sum(layer, trace, inputs, shape, [1.0, -1.0])
+
+
+@lower_layer.register
+def _(
+    layer: layers.Average, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    return _sum(layer, trace, inputs, shape, [1.0 / len(inputs)] * len(inputs))
+
+
+@lower_layer.register
+def _(
+    layer: layers.Multiply, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    return _in_pairs(layer, trace, inputs, shape, MultiplyNode)
+
+
+@lower_layer.register(layers.Maximum)
+@lower_layer.register(layers.Minimum)
+def _(
+    layer: Layer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    smallest = isinstance(layer, layers.Minimum)
+    return _in_pairs(layer, trace, inputs, shape, ExtremumNode, smallest=smallest)
 
 
 @lower_layer.register
@@ -167,7 +188,12 @@ def _(
     shapes: list[Extents],
     shape: Extents,
 ) -> Value:
-    return trace.add(ConcatenateNode, layer, inputs, as_matrix(shape))
+    axis = layer.axis % (len(shape) + 1) - 1
+    parts = [
+        with_extent(trace, layer, value, _from_axis(part, axis))
+        for value, part in zip(inputs, shapes, strict=True)
+    ]
+    return trace.add(ConcatenateNode, layer, parts, _from_axis(shape, axis))
 
 
 @lower_layer.register
@@ -182,7 +208,7 @@ def _(
         y = lower_layer(inner, trace, [y], [before], _extents(inner_shape))
     if layer.projection is not None:
         x = lower_layer(layer.projection, trace, [x], shapes, shape)
-    return _sum(layer, trace, [x, y], shape)
+    return _sum(layer, trace, [x, y], shape, [1.0, 1.0])
 
 
 @lower_layer.register
@@ -193,10 +219,10 @@ def _(
     shapes: list[Extents],
     shape: Extents,
 ) -> Value:
-    return trace.add(
-        BatchNormalizationNode, layer, inputs, inputs[0].extent,
-        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
-        activation=Activation("linear"), moving_mean=layer.moving_mean,
+    (axis,) = layer.feature_axes((None, *shape))
+    return _along(
+        layer, trace, inputs[0], shape, axis - 1, BatchNormalizationNode,
+        **_affine_settings(layer), moving_mean=layer.moving_mean,
         moving_variance=layer.moving_variance, momentum=layer.momentum,
         frozen=not layer.trainable,
     )  # fmt: skip
@@ -210,10 +236,23 @@ def _(
     shapes: list[Extents],
     shape: Extents,
 ) -> Value:
-    return trace.add(
-        LayerNormalizationNode, layer, inputs, inputs[0].extent,
-        gamma=layer.gamma, beta=layer.beta, epsilon=layer.epsilon,
-        activation=Activation("linear"),
+    first = layer.feature_axes((None, *shape))[0] - 1
+    x = with_extent(trace, layer, inputs[0], _from_axis(shape, first))
+    return trace.add(LayerNormalizationNode, layer, [x], x.extent, **_affine_settings(layer))
+
+
+@lower_layer.register
+def _(
+    layer: layers.GroupNormalization,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
+    (axis,) = layer.feature_axes((None, *shape))
+    return _along(
+        layer, trace, inputs[0], shape, axis - 1, GroupNormalizationNode,
+        **_affine_settings(layer), groups=layer.n_groups((None, *shape)),
     )  # fmt: skip
 
 
@@ -225,6 +264,25 @@ def _(
         return inputs[0]
     mask = Mask(trace.stream(layer.seed), layer.rate)
     return trace.add(DropoutNode, layer, inputs, inputs[0].extent, mask=mask)
+
+
+@lower_layer.register
+def _(
+    layer: SpatialDropout, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    if not layer.rate:
+        return inputs[0]
+    mask = Mask(trace.stream(layer.seed), layer.rate)
+    x = with_extent(trace, layer, inputs[0], placed(shape))
+    return trace.add(DropChannelsNode, layer, [x], x.extent, mask=mask)
+
+
+@lower_layer.register
+def _(
+    layer: layers.Permute, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    order = [axis - 1 for axis in layer.dims]
+    return permuted(trace, layer, inputs[0], shapes[0], order)[0]
 
 
 @lower_layer.register
@@ -251,7 +309,7 @@ def _(
     shapes: list[Extents],
     shape: Extents,
 ) -> Value:
-    return trace.add(NumPyNode, layer, inputs, as_matrix(shape), numpy_layer=layer)
+    return trace.add(NumPyNode, layer, inputs, placed(shape), numpy_layer=layer)
 
 
 @lower_layer.register
@@ -290,16 +348,44 @@ def _(
     )
 
 
-def _sum(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> Value:
-    inputs = _alike(layer, trace, inputs, shape)
-    return trace.add(AddNode, layer, inputs, inputs[0].extent)
+def _sum(
+    layer: Layer, trace: Trace, inputs: list[Value], shape: Extents, scales: list[float]
+) -> Value:
+    inputs = alike(trace, layer, inputs, shape)
+    return trace.add(SumNode, layer, inputs, inputs[0].extent, scales=scales)
 
 
-def _alike(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> list[Value]:
-    """The values, which all have this shape, with one extent."""
-    extents = {value.extent for value in inputs}
-    extent = extents.pop() if len(extents) == 1 else placed(shape)
-    return [with_extent(trace, layer, value, extent) for value in inputs]
+def _in_pairs(
+    layer: Layer, trace: Trace, inputs: list[Value], shape: Extents, kind: Kind, **settings: Any
+) -> Value:
+    """The first two, what they make with the third, and so on, as Keras does it."""
+    value, *others = alike(trace, layer, inputs, shape)
+    for other in others:
+        value = trace.add(kind, layer, [value, other], value.extent, **settings)
+    return value
+
+
+def _from_axis(shape: Extents, axis: int) -> Extent:
+    """The axes before this one are the positions, it and all after it the features."""
+    return Extent(prod(shape[:axis]), prod(shape[axis:]))
+
+
+def _along(
+    layer: Layer, trace: Trace, x: Value, shape: Extents, axis: int, kind: Kind, **settings: Any
+) -> Value:
+    """The output of a node whose features are along this axis, in the order of the input."""
+    order = [*range(axis), *range(axis + 1, len(shape)), axis]
+    turned, made = permuted(trace, layer, x, shape, order)
+    turned = with_extent(trace, layer, turned, placed(made))
+    y = trace.add(kind, layer, [turned], turned.extent, **settings)
+    return permuted(trace, layer, y, made, np.argsort(order).tolist())[0]
+
+
+def _affine_settings(layer: Normalization) -> dict[str, Any]:
+    return {
+        "gamma": layer.gamma, "beta": layer.beta, "epsilon": layer.epsilon,
+        "activation": Activation("linear"),
+    }  # fmt: skip
 
 
 def _end(layer: layers.Dense | Convolution, trace: Trace, value: Value) -> Value:
