@@ -100,7 +100,7 @@ OPS: dict[str, OpSpec] = {
         ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
     ),
     "sum_windows": OpSpec(
-        {"x": READ, "windows": READ, "of_windows": READ, "of_lines": READ, "y": BOTH},
+        {"x": READ, "windows": READ, "of_windows": READ, "of_taps": READ, "y": BOTH},
         ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),

@@ -1,25 +1,22 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
-A value keeps the extent that its maker gave it; a layer that needs another one, since it looks at
-positions and features, asks for it (``with_extent``). So Reshape leaves no trace.
+The rules for pictures and signals are in ``picture_rules.py``.
 """
 
 from __future__ import annotations
 
-from functools import singledispatch
-from math import prod
 from typing import Any
 
+import fastnn.lowering.picture_rules  # noqa: F401 -- which registers its rules
 from fastnn import layers
 from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
-from fastnn.layers.convolution import Convolution, FullConvolution
+from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.pooling import AveragePooling, MaxPooling
-from fastnn.lowering.graph import Extent, Trace, Value
+from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.nodes import (
-    ActivationNode,
     AddNode,
     AffineNode,
     BatchNormalizationNode,
@@ -33,40 +30,21 @@ from fastnn.lowering.nodes import (
     LayerNormalizationNode,
     MaxPoolingNode,
     NumPyNode,
-    RegroupNode,
-    SoftmaxNode,
     WindowSumNode,
 )
 from fastnn.lowering.nodes.pooling import average_factors
 from fastnn.lowering.randomness import Mask
+from fastnn.lowering.rule import (
+    Extents,
+    activate,
+    as_matrix,
+    end,
+    lower_layer,
+    placed,
+    with_extent,
+    without_batch,
+)
 from fastnn.lowering.windows import window_table
-
-Extents = tuple[int, ...]
-"""A shape without the batch."""
-
-
-def _extents(shape: Shape) -> Extents:
-    return tuple(extent for extent in shape[1:] if extent is not None)
-
-
-def as_matrix(shape: Extents) -> Extent:
-    """All numbers of a row in one line."""
-    return Extent(1, prod(shape))
-
-
-def placed(shape: Extents) -> Extent:
-    """The last axis are the features, all before it the positions."""
-    return Extent(prod(shape[:-1]), shape[-1])
-
-
-def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
-    """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
-    if value.extent == extent:
-        return value
-    for reader in value.readers:
-        if isinstance(reader, RegroupNode) and reader.output.extent == extent:
-            return reader.output
-    return trace.add(RegroupNode, layer, [value], extent)
 
 
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
@@ -74,32 +52,19 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
     result = Trace()
     values: dict[SymbolicTensor, Value] = {}
     for source, tensor in enumerate(inputs):
-        extent = as_matrix(_extents(tensor.shape))
+        extent = as_matrix(without_batch(tensor.shape))
         values[tensor] = result.add(InputNode, tensor.node.layer, [], extent, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
-        shapes = [_extents(tensor.shape) for tensor in node.inputs]
-        shape = _extents(node.output.shape)
+        shapes = [without_batch(tensor.shape) for tensor in node.inputs]
+        shape = without_batch(node.output.shape)
         values[node.output] = lower_layer(node.layer, result, arguments, shapes, shape)
     for tensor in outputs:
-        layer, extent = tensor.node.layer, as_matrix(_extents(tensor.shape))
+        layer, extent = tensor.node.layer, as_matrix(without_batch(tensor.shape))
         output = with_extent(result, layer, values[tensor], extent)
         output.is_output = True
         result.outputs.append(output)
     return result
-
-
-@singledispatch
-def lower_layer(
-    layer: Layer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
-) -> Value:
-    """Add the layer's nodes to the trace; one rule a layer class.
-
-    Args:
-        shapes: Of the inputs, in the graph: without the batch.
-        shape: Of the output, likewise.
-    """
-    raise TypeError(f"layer {layer.name!r}: no lowering for {type(layer).__name__}")
 
 
 @lower_layer.register
@@ -129,14 +94,14 @@ def _(
         )
     else:
         value = trace.add(DenseNode, layer, inputs, placed(shape), **settings)
-    return _end(layer, trace, value)
+    return end(layer, trace, value)
 
 
 @lower_layer.register
 def _(
     layer: ActivationLayer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
 ) -> Value:
-    return _activate(layer, trace, inputs[0], layer.activation)
+    return activate(layer, trace, inputs[0], layer.activation)
 
 
 @lower_layer.register
@@ -178,8 +143,8 @@ def _(
     y = x
     inner_shape: Shape = (None, *shapes[0])
     for inner in layer.layers:
-        before, inner_shape = _extents(inner_shape), inner.compute_output_shape(inner_shape)
-        y = lower_layer(inner, trace, [y], [before], _extents(inner_shape))
+        before, inner_shape = without_batch(inner_shape), inner.compute_output_shape(inner_shape)
+        y = lower_layer(inner, trace, [y], [before], without_batch(inner_shape))
     if layer.projection is not None:
         x = lower_layer(layer.projection, trace, [x], shapes, shape)
     return _sum(layer, trace, [x, y], shape)
@@ -267,7 +232,7 @@ def _(
         ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
         activation=Activation("linear"), axes=layer.axes((None, *shapes[0])),
     )  # fmt: skip
-    return _end(layer, trace, value)
+    return end(layer, trace, value)
 
 
 @lower_layer.register
@@ -286,7 +251,12 @@ def _(
     x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
     windows = window_table(layer.axes((None, *shapes[0])))
     return trace.add(
-        WindowSumNode, layer, [x], placed(shape), windows=windows, factors=average_factors(windows)
+        WindowSumNode,
+        layer,
+        [x],
+        placed(shape),
+        windows=windows,
+        of_windows=average_factors(windows),
     )
 
 
@@ -300,19 +270,3 @@ def _alike(layer: Layer, trace: Trace, inputs: list[Value], shape: Extents) -> l
     extents = {value.extent for value in inputs}
     extent = extents.pop() if len(extents) == 1 else placed(shape)
     return [with_extent(trace, layer, value, extent) for value in inputs]
-
-
-def _end(layer: layers.Dense | Convolution, trace: Trace, value: Value) -> Value:
-    """The layer's activation, and its penalty."""
-    value = _activate(layer, trace, value, layer.activation)
-    if layer.activity_regularizer is not None:
-        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
-    return value
-
-
-def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:
-    if activation.kind == "linear":
-        return value
-    if activation.kind == "softmax":
-        return trace.add(SoftmaxNode, layer, [value], value.extent)
-    return trace.add(ActivationNode, layer, [value], value.extent, activation=activation)

@@ -1,0 +1,76 @@
+"""What a rule is that turns a layer into nodes, and what rules have in common.
+
+A value keeps the extent that its maker gave it; a layer that needs another one, since it looks at
+positions and features, asks for it (``with_extent``). So Reshape leaves no trace.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from math import prod
+
+from fastnn import layers
+from fastnn.activations import Activation
+from fastnn.graph import Shape
+from fastnn.layers.base import Layer
+from fastnn.layers.convolution import Convolution
+from fastnn.lowering.graph import Extent, Trace, Value
+from fastnn.lowering.nodes import ActivationNode, RegroupNode, SoftmaxNode
+
+Extents = tuple[int, ...]
+"""A shape without the batch."""
+
+
+def without_batch(shape: Shape) -> Extents:
+    """The shape without the batch."""
+    return tuple(extent for extent in shape[1:] if extent is not None)
+
+
+def as_matrix(shape: Extents) -> Extent:
+    """All numbers of a row in one line."""
+    return Extent(1, prod(shape))
+
+
+def placed(shape: Extents) -> Extent:
+    """The last axis are the features, all before it the positions."""
+    return Extent(prod(shape[:-1]), shape[-1])
+
+
+def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
+    """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
+    if value.extent == extent:
+        return value
+    for reader in value.readers:
+        if isinstance(reader, RegroupNode) and reader.output.extent == extent:
+            return reader.output
+    return trace.add(RegroupNode, layer, [value], extent)
+
+
+@singledispatch
+def lower_layer(
+    layer: Layer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    """Add the layer's nodes to the trace; one rule a layer class.
+
+    Args:
+        shapes: Of the inputs, in the graph: without the batch.
+        shape: Of the output, likewise.
+    """
+    raise TypeError(f"layer {layer.name!r}: no lowering for {type(layer).__name__}")
+
+
+def end(layer: layers.Dense | Convolution, trace: Trace, value: Value) -> Value:
+    """The layer's activation, and its penalty."""
+    value = activate(layer, trace, value, layer.activation)
+    if layer.activity_regularizer is not None:
+        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
+    return value
+
+
+def activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:
+    """activation(value)"""
+    if activation.kind == "linear":
+        return value
+    if activation.kind == "softmax":
+        return trace.add(SoftmaxNode, layer, [value], value.extent)
+    return trace.add(ActivationNode, layer, [value], value.extent, activation=activation)
