@@ -165,7 +165,7 @@ typedef struct {
     void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,
                                    const void *found, float *dx);
     void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
-                       const float *of_lines, const float *x, float *y);
+                       const float *of_taps, const float *x, float *y);
 
     /* vector loops */
     void (*add_bias)(int64_t rows, const float *bias, float *x);

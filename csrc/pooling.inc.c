@@ -59,18 +59,25 @@ WINDOW_MAX(window_max_32, int32_t, v32)
 WINDOW_MAX_BACKWARD(window_max_backward_8, uint8_t, v8)
 WINDOW_MAX_BACKWARD(window_max_backward_32, int32_t, v32)
 
-/* y (windows, 16) = the window's factor times the sum of its lines, each times its own factor; NULL for ones. */
+/* y (windows, 16) = the window's factor times the sum of its lines, each times its own factor; NULL for ones. Many lines
+ * are summed in chunks, as rows are. */
 static void window_sum(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
-                       const float *of_lines, const float *x, float *y) {
-    for (int64_t w = 0; w < windows; w++, table += taps, y += BLOCK) {
+                       const float *of_taps, const float *x, float *y) {
+    for (int64_t w = 0; w < windows; w++, y += BLOCK) {
         const float factor = of_windows ? of_windows[w] : 1.0f;
-        vf sum[BV];
-        for (int v = 0; v < BV; v++) sum[v] = (vf){0};
-        for (int64_t t = 0; t < taps; t++) {
-            if (table[t] < 0) continue;
-            const float of_line = of_lines ? of_lines[table[t]] : 1.0f;
-            for (int v = 0; v < BV; v++) sum[v] += of_line * load(x + table[t] * BLOCK + v * VL);
+        vf total[BV];
+        for (int v = 0; v < BV; v++) total[v] = (vf){0};
+        for (int64_t t0 = 0, n; t0 < taps; t0 += n, table += n) {
+            n = taps - t0 < FNN_CHUNK ? taps - t0 : FNN_CHUNK;
+            vf sum[BV];
+            for (int v = 0; v < BV; v++) sum[v] = (vf){0};
+            for (int64_t t = 0; t < n; t++) {
+                if (table[t] < 0) continue;
+                const float of_tap = of_taps ? of_taps[w * taps + t0 + t] : 1.0f;
+                for (int v = 0; v < BV; v++) sum[v] += of_tap * load(x + table[t] * BLOCK + v * VL);
+            }
+            for (int v = 0; v < BV; v++) total[v] += sum[v];
         }
-        for (int v = 0; v < BV; v++) store(y + v * VL, factor * sum[v]);
+        for (int v = 0; v < BV; v++) store(y + v * VL, factor * total[v]);
     }
 }

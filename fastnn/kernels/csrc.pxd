@@ -103,7 +103,7 @@ cdef extern from "fnn.h" nogil:
         fnn_window_max *window_max
         fnn_window_max_backward *window_max_backward
         void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
-                           const float *of_lines, const float *x, float *y) noexcept nogil
+                           const float *of_taps, const float *x, float *y) noexcept nogil
         void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil

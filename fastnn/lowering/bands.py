@@ -1,4 +1,4 @@
-"""Bands: ops that go over the examples one after another, gone through together, a few examples at a time.
+"""Bands: ops that go over the examples, gone through together, a few examples at a time.
 
 What one op of a band makes of some examples is still in cache when the next one reads it. Whoever
 comes first takes the next examples, so that the members of the team end together.

@@ -83,7 +83,7 @@ class WeightProduct(ABC):
     def tiles(self, builder: Builder, role: str) -> int:
         """How many tiles the gradient of the kernel or the bias comes in."""
 
-    def produce(self, builder: Builder) -> None:
+    def produce(self, builder: Builder) -> None:  # noqa: B027 -- a product may need none
         """Add the ops that must be done before ``finish``, for which the team waits once for all
         products."""
 

@@ -21,8 +21,8 @@ class OpSpec:
 
     tensors: name -> what the op does with it. integers, numbers: names of the settings.
     shared: how the team shares the op. Ops that give each row of the batch to the same member need
-    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared so
-    only where that is set.
+    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared
+    so only where that is set.
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
     decides: it may stop the step.
@@ -102,7 +102,7 @@ OPS: dict[str, OpSpec] = {
         ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
     ),
     "sum_windows": OpSpec(
-        {"x": READ, "windows": READ, "of_windows": READ, "of_lines": READ, "y": BOTH},
+        {"x": READ, "windows": READ, "of_windows": READ, "of_taps": READ, "y": BOTH},
         ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
@@ -236,7 +236,9 @@ OPS: dict[str, OpSpec] = {
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
-    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True),
+    "guard_factors": OpSpec(
+        {"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True
+    ),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
         ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,

@@ -95,7 +95,8 @@ class BatchNormalizationNode(NormalizationNode):
         if x in builder.needs_gradient:
             dx, accumulate = builder.contribution(x)
             maker = x.maker
-            if isinstance(maker, DenseNode) and maker.activation.kind == "linear" and not accumulate:
+            is_dz = isinstance(maker, DenseNode) and maker.activation.kind == "linear"
+            if is_dz and not accumulate:
                 dx_t = room_for_turned(builder, self, dx)
         activation = self.activation.kind if not dy.through else "linear"
         builder.emit(
