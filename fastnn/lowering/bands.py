@@ -14,23 +14,17 @@ _CACHE = 2**18
 
 def form_bands(program: Program) -> None:
     """Bring together the ops between two waits that are shared by examples: their order among the
-    others is free, since ops of another kind touch nothing of theirs. The waits must stand.
+    others is free, since ops of another kind touch nothing of theirs. Waits must be placed before,
+    and anew after it.
     """
     ops: list[Op] = []
-    waited = True
     for stretch in _stretches(program.ops):
-        waited |= stretch[0].wait and not stretch[0].observing
         band = [op for op in stretch if op.unit == 1]
         if band:
-            # Another band may have given the examples to other members.
-            wait, stretch[0].wait = stretch[0].wait or not waited, False
-            stretch = [op for op in stretch if op.unit != 1] + band
-            stretch[0].wait = wait
             band[0].band = len(band)
             most = max(_bytes_of_row(op, program.capacity) for op in band)
             band[0].band_rows = max(1, _CACHE // most)
-            waited = False
-        ops += stretch
+        ops += [op for op in stretch if op.unit != 1] + band
     program.ops = ops
 
 

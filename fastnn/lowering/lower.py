@@ -109,6 +109,7 @@ def lower(
     }
     place_waits(program)
     form_bands(program)
+    place_waits(program)
     place(program)
     verify(program)
     return program

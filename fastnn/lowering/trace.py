@@ -327,7 +327,12 @@ def _(
     x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
     windows = window_table(layer.axes((None, *shapes[0])))
     return trace.add(
-        WindowSumNode, layer, [x], placed(shape), windows=windows, factors=average_factors(windows)
+        WindowSumNode,
+        layer,
+        [x],
+        placed(shape),
+        windows=windows,
+        of_windows=average_factors(windows),
     )
 
 
