@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn._checks import check_choice, check_flag, check_integer, check_real
+from fastnn._checks import check_real
 from fastnn.optimizers import schedules
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import (
+    Clip,
+    choice,
+    flag,
+    full_signature,
+    optional_count,
+    optional_real,
+    real,
+)
 from fastnn.variables import Variable
-
-NONFINITE = ("raise", "skip", "propagate")
-"""What can be done about a gradient that is not finite."""
 
 
 class Optimizer(ABC):
@@ -66,6 +73,16 @@ class Optimizer(ABC):
         TypeError, ValueError: an argument is not what it must be, or several clip.
     """
 
+    weight_decay = optional_real(at_least=0)
+    clipnorm = Clip()
+    clipvalue = Clip()
+    global_clipnorm = Clip()
+    adaptive_clip = Clip()
+    use_ema = flag()
+    ema_momentum = real(at_least=0, at_most=1)
+    ema_overwrite_frequency = optional_count(at_least=1)
+    nonfinite = choice("raise", "skip", "propagate")
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule,
@@ -80,32 +97,28 @@ class Optimizer(ABC):
         name: str | None = None,
         adaptive_clip: float | None = None,
         nonfinite: str = "raise",
+        **unknown: Any,
     ) -> None:
-        owner = type(self).__name__
-        self.name = owner.lower() if name is None else name
+        if unknown:
+            raise TypeError(f"{type(self).__name__} takes no argument {next(iter(unknown))!r}")
+        self.name = type(self).__name__.lower() if name is None else name
         self.iterations = 0
         self._learning_rate = self._checked_learning_rate(learning_rate)
-        self.weight_decay = self._check_optional("weight_decay", weight_decay, at_least=0)
-        self.clipnorm = self._check_optional("clipnorm", clipnorm, above=0)
-        self.clipvalue = self._check_optional("clipvalue", clipvalue, above=0)
-        self.global_clipnorm = self._check_optional("global_clipnorm", global_clipnorm, above=0)
-        self.adaptive_clip = self._check_optional("adaptive_clip", adaptive_clip, above=0)
-        clips = ("clipnorm", "clipvalue", "global_clipnorm", "adaptive_clip")
-        given = [f"{clip}={getattr(self, clip):g}" for clip in clips if getattr(self, clip)]
-        if len(given) > 1:
-            raise ValueError(
-                f"{owner}: at most one of {', '.join(clips)} may be given, got {', '.join(given)}"
-            )
-        self.use_ema = check_flag(owner, "use_ema", use_ema)
-        self.ema_momentum = self._check("ema_momentum", ema_momentum, at_least=0, at_most=1)
-        self.ema_overwrite_frequency = (
-            None
-            if ema_overwrite_frequency is None
-            else check_integer(
-                owner, "ema_overwrite_frequency", ema_overwrite_frequency, at_least=1
-            )
-        )
-        self.nonfinite = check_choice(owner, "nonfinite", nonfinite, NONFINITE)
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.adaptive_clip = adaptive_clip
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.nonfinite = nonfinite
+
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__signature__ = full_signature(cls.__init__, Optimizer.__init__)
 
     @property
     @abstractmethod
@@ -216,18 +229,12 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self._learning_rate!r})"
 
-    def _check(self, argument: str, value: object, **limits: float) -> float:
-        return check_real(type(self).__name__, argument, value, **limits)
-
-    def _check_optional(self, argument: str, value: object, **limits: float) -> float | None:
-        return None if value is None else self._check(argument, value, **limits)
-
     def _checked_learning_rate(
         self, learning_rate: float | LearningRateSchedule
     ) -> float | LearningRateSchedule:
         if isinstance(learning_rate, LearningRateSchedule):
             return learning_rate
-        return self._check("learning_rate", learning_rate, at_least=0)
+        return check_real(type(self).__name__, "learning_rate", learning_rate, at_least=0)
 
     def _decay(self, learning_rate: NDArray[np.float64]) -> NDArray[np.float64]:
         """The share of itself that a weight loses before each step."""
