@@ -93,11 +93,9 @@ class Few(NamedTuple):
 
 
 class _State:
-    """What follows from the settings of a network's layers as they are."""
+    """What follows from the settings that a network's layers have; it stands for them in a key."""
 
     def __init__(self, network: Network, traced: Trace) -> None:
-        self.watched = Watched(node.layer for node in network.nodes)
-        self.settings: Hashable = network_settings(traced)
         self.signature = Signature(
             list(map(extents, network.inputs)),
             list(map(extents, network.outputs)),
@@ -131,7 +129,9 @@ class Executables:
         """Forget all: the graph is another one."""
         with self._lock:
             self._pools: OrderedDict[ProgramKey, Pool] = OrderedDict()
+            self._states: OrderedDict[Hashable, _State] = OrderedDict()
             self._state: _State | None = None
+            self._watched = Watched(())
             self.few: dict[tuple[int, ...], Few] = {}
 
     @property
@@ -156,7 +156,7 @@ class Executables:
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
         key = ProgramKey(
-            self._current().settings, capacity, tuple(sparse.items()),
+            self._current(), capacity, tuple(sparse.items()),
             tuple(map(objective_settings, objectives)), updates and update_settings(updates),
             store=store, window=window,
         )  # fmt: skip
@@ -186,8 +186,7 @@ class Executables:
             sparse: Inputs that come as nonzeros.
         """
         no_columns = dict.fromkeys(sparse, 0)
-        settings = self._current().settings
-        key = ProgramKey(settings, capacity, tuple(no_columns.items()), predict=True)
+        key = ProgramKey(self._current(), capacity, tuple(no_columns.items()), predict=True)
         return self._pool(
             key, lambda: lower(self._trace(), capacity, sparse=no_columns, predict=True)
         )
@@ -205,11 +204,22 @@ class Executables:
 
     def _current(self) -> _State:
         state = self._state
-        if state is None or state.watched.changed():
-            new = _State(self._network, self._trace())
-            if state is not None and new.settings != state.settings:
+        return self._look_again() if state is None or self._watched.changed() else state
+
+    def _look_again(self) -> _State:
+        watched = Watched(node.layer for node in self._network.nodes)
+        traced = self._trace()
+        settings = network_settings(traced)
+        with self._lock:
+            state = self._states.get(settings)
+            if state is None:
+                state = self._states[settings] = _State(self._network, traced)
+            self._states.move_to_end(settings)
+            if len(self._states) > _KEPT:
+                self._states.popitem(last=False)
+            if state is not self._state:
                 self.few = {}
-            self._state = state = new
+            self._state, self._watched = state, watched
         return state
 
     def _trace(self) -> Trace:

@@ -133,6 +133,8 @@ class Model(Trainer, Layer):
     @property
     def output_names(self) -> list[str]:
         """The layers that make the outputs. The second output of one layer gets a "_1"."""
+        if len(self.outputs) == 1:
+            return [self.outputs[0].name]
         names: list[str] = []
         for tensor in self.outputs:
             name, count = tensor.name, 0

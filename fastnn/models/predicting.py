@@ -68,13 +68,13 @@ def predict_few(model: Learner, x: Any) -> Any:
     """
     if type(x) is not np.ndarray or x.dtype is not _FLOAT32:
         return None
-    known = model._executables.few
-    few = known.get(x.shape)
+    few = model._executables.few.get(x.shape)
     if few is None:
         few = _few(model, x.shape)
         if few is None:
             return None
-        known[x.shape] = few
+        # Now: it may be another dict, since the layers were looked at.
+        model._executables.few[x.shape] = few
     flags = x.flags
     # Squares can't cancel: their sum is finite only if all numbers are. (It may be infinite without
     # that; then the thorough check decides.)

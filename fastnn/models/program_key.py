@@ -8,8 +8,8 @@ another key, whichever it is.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from fastnn.constraints import Constraint
 from fastnn.layers.base import Layer
@@ -22,14 +22,13 @@ from fastnn.regularizers import Regularizer
 from fastnn.variables import Variable
 
 
-@dataclass(frozen=True)
-class ProgramKey:
+class ProgramKey(NamedTuple):
     """All that tells one program of a model from another.
 
     The number of threads isn't among it: every program runs on any number.
 
     Attributes:
-        network: ``network_settings``.
+        network: What stands for the ``network_settings``.
         capacity: Rows of the largest batch.
         sparse: Inputs that come as nonzeros: number, room for the nonzeros of a row.
         objectives: ``objective_settings`` of each output; none to predict.

@@ -105,23 +105,19 @@ class Runner:
             NonFiniteGradientError: In training, unless ``after`` stops at that batch. It is counted
                 for ``after``, but has changed nothing.
         """
-        n_rows = len(self._order)
+        training, n_rows = self._training, len(self._order)
         with self._pool.lend() as executable:
             while self._at < n_rows:
                 if before is not None:
                     before(self._batches)
-                steps = 1 if one_by_one else self._steps_at_a_time()
-                last = n_rows if steps is None else self._after(steps)
-                ran = self._go(executable, last)
-                wrong = self._refused(ran) if ran.nonfinite and self._training is not None else None
+                steps = 1 if one_by_one else training and training.steps_at_a_time()
+                ran = self._go(executable, self._after(steps) if steps else n_rows)
+                wrong = self._refused(ran) if ran.nonfinite and training else None
                 if after is not None and after(self._batches, self._at - self._skipped_rows):
                     break
                 if wrong is not None:
                     raise wrong
         return self._at
-
-    def _steps_at_a_time(self) -> int | None:
-        return None if self._training is None else self._training.steps_at_a_time()
 
     def _after(self, steps: int) -> int:
         return min(len(self._order), self._at + steps * self._batch_size)
@@ -136,31 +132,29 @@ class Runner:
         return storing
 
     def _advance(self, executable: Executable, last: int) -> None:
-        done = self._call(executable, last)
-        self._skipped_rows += executable.skipped_rows
-        self._batches += -(-(done - self._at) // self._batch_size)
-        self._at = done
-
-    def _call(self, executable: Executable, last: int) -> int:
-        training = self._training
+        training, at, size = self._training, self._at, self._batch_size
         if training is None:
-            return executable.run(
-                self._sources, self._order, self._at, last, self._batch_size, None, self._sums,
-                self._outputs, self._threads, executables.INTERVAL,
+            done = executable.run(
+                self._sources, self._order, at, last, size, None, self._sums, self._outputs,
+                self._threads, executables.INTERVAL,
             )  # fmt: skip
-        optimizer, observing = training.optimizer, training.observing
-        steps = -(-(last - self._at) // self._batch_size)
-        records = None
-        if observing is not None:
-            records = observing.room(executable.program.record, steps)
-        done = executable.run(
-            self._sources, self._order, self._at, last, self._batch_size, training.scalars(steps),
-            self._sums, self._outputs, self._threads, executables.INTERVAL, optimizer,
-            optimizer.nonfinite == "skip", observing.every if observing is not None else 0, records,
-        )  # fmt: skip
-        if observing is not None and records is not None:
-            observing.take(executable.program.record.statistics(records))
-        return done
+        else:
+            optimizer, observing = training.optimizer, training.observing
+            steps = -(-(last - at) // size)
+            every, records = 0, None
+            if observing is not None:
+                every = observing.every
+                records = observing.room(executable.program.record, steps)
+            done = executable.run(
+                self._sources, self._order, at, last, size, training.scalars(steps), self._sums,
+                self._outputs, self._threads, executables.INTERVAL, optimizer,
+                optimizer.nonfinite == "skip", every, records,
+            )  # fmt: skip
+            if observing is not None and records is not None:
+                observing.take(executable.program.record.statistics(records))
+        self._skipped_rows += executable.skipped_rows
+        self._batches += -(-(done - at) // size)
+        self._at = done
 
     def _refused(self, executable: Executable) -> NonFiniteGradientError:
         """The batch at hand can't be taken: it counts as done."""
