@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from fastnn.data.arrays import as_rows, check_same_length
 from fastnn.data.dataset import Dataset
-from fastnn.data.sparse import as_sparse_rows, is_sparse
+from fastnn.data.sparse import SparseMatrix, as_sparse_matrix, is_sparse
 from fastnn.data.targets import are_labels, as_labels, as_targets, as_weights, class_weights
 from fastnn.engine.sources import SparseRows
 from fastnn.graph import SymbolicTensor
 from fastnn.lowering.objective import Objective
 from fastnn.models.learner import Learner
-from fastnn.models.network import extents
+from fastnn.models.network import Network, extents
 
 
 def feed_inputs(model: Learner, x: Any) -> Dataset:
@@ -75,20 +75,17 @@ def feed(
     return dataset
 
 
-def as_array(model: Learner, number: int, rows: NDArray[Any] | SparseRows) -> NDArray[Any]:
-    """Rows of an input in the shape that the model takes."""
-    shape = extents(model.inputs[number])
-    if not isinstance(rows, SparseRows):
-        return rows.reshape(len(rows), *shape)
-    scale = np.float32(model._executables.scales_of_sparse_inputs()[number])
-    dense = np.zeros((len(rows), *shape), np.float32)
-    for row, start, count in zip(dense, rows.start, rows.granule[:, -1], strict=True):
-        nonzeros = slice(start, start + int(count))
-        row[rows.column[nonzeros]] = rows.value[nonzeros] / scale
-    return dense
+def as_array(
+    model: Network, number: int, rows: NDArray[Any] | SparseMatrix | SparseRows
+) -> NDArray[Any]:
+    """Rows of an input as they came, in the shape that the model takes."""
+    # Of an array's nonzeros only what the program reads is kept.
+    assert not isinstance(rows, SparseRows)
+    array = rows.toarray() if isinstance(rows, SparseMatrix) else rows
+    return array.reshape(len(rows), *extents(model.inputs[number]))
 
 
-def _inputs(model: Learner, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
+def _inputs(model: Learner, x: Any) -> dict[str, NDArray[Any] | SparseMatrix]:
     """The model's inputs by a name for messages."""
     if not model.built:
         shape = tuple(x.shape) if is_sparse(x) else np.shape(x)
@@ -113,7 +110,7 @@ def by_input(model: Learner, x: Any) -> dict[str, Any]:
     return _each(x, "x", "input", names)
 
 
-def _input(model: Learner, number: int, value: Any, name: str) -> NDArray[Any] | SparseRows:
+def _input(model: Learner, number: int, value: Any, name: str) -> NDArray[Any] | SparseMatrix:
     shape = extents(model.inputs[number])
     if not is_sparse(value):
         return as_rows(value, name, shape)
@@ -123,7 +120,7 @@ def _input(model: Learner, number: int, value: Any, name: str) -> NDArray[Any] |
             f"{name} must not be a sparse matrix, since other layers than Dense read it, or "
             "Rescaling adds an offset to it: give its toarray()"
         )
-    return as_sparse_rows(value, name, shape, scale)
+    return as_sparse_matrix(value, name, shape, scale)
 
 
 def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective) -> NDArray[Any]:
