@@ -124,6 +124,23 @@ def test_momentum_that_comes_again_begins_anew() -> None:
     assert bits(model) == bits(twin)
 
 
+def test_a_callback_may_change_a_setting_between_two_epochs() -> None:
+    model, twin = net(), net()
+    twin.set_weights(model.get_weights())
+    for each in (model, twin):
+        each.compile(optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+
+    def clip(epoch: int, logs: Any) -> None:
+        model.optimizer.global_clipnorm = 0.01
+        model.get_layer("drop").rate = 0.5
+
+    fit(model, callbacks=fnn.callbacks.LambdaCallback(on_epoch_end=clip))
+    fit(twin, steps_per_epoch=3, initial_epoch=1)
+    twin.optimizer.global_clipnorm, twin.get_layer("drop").rate = 0.01, 0.5
+    fit(twin, initial_epoch=1)
+    assert bits(model) == bits(twin)
+
+
 def test_nonfinite_of_an_optimizer() -> None:
     bad = X.copy()
     bad[5] = 3e38

@@ -59,7 +59,8 @@ class Optimizer(ABC):
 
     Attributes:
         iterations (int): steps done so far.
-        weight_decay (float | None): see above, as all that follow.
+        weight_decay (float | None): see above, as all that follow. Each of them, and what a
+            subclass adds, can be set at any time; it takes effect with the next epoch or call.
         clipnorm (float | None)
         clipvalue (float | None)
         global_clipnorm (float | None)
