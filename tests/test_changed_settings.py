@@ -220,6 +220,27 @@ def test_of_a_layer(layer: str, name: str, value: Any) -> None:
     np.testing.assert_array_equal(model.predict(X), changed.predict(X))
 
 
+@pytest.mark.parametrize("rows", [1, 5, 300])
+def test_of_a_layer_before_a_prediction(rows: int) -> None:
+    x = RNG.standard_normal((rows, 7)).astype(np.float32)
+    model = net()
+    before = model.predict(x)
+    for layer, name, value in (
+        ("scale", "offset", 0.1), ("hidden", "activation", activations.get("tanh")),
+        ("hidden", "dropconnect", 0.5), ("norm", "epsilon", 0.1),
+        ("output", "activation", activations.get("linear")),
+    ):  # fmt: skip
+        changed = net()
+        changed.set_weights(model.get_weights())
+        for each in (model, changed):
+            setattr(each.get_layer(layer), name, value)
+        found = model.predict(x)
+        np.testing.assert_array_equal(found, changed.predict(x))
+        assert not np.array_equal(found, before)
+        setattr(model.get_layer(layer), name, getattr(net().get_layer(layer), name))
+        np.testing.assert_array_equal(model.predict(x), before)
+
+
 def compiled(loss: Any = "mse", **arguments: Any) -> fnn.Sequential:
     model = fnn.Sequential([layers.Input((7,)), layers.Dense(3, name="only")])
     model.get_layer("only").kernel.assign(np.full((7, 3), 0.25))

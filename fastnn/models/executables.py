@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
+from fastnn.layers.base import CHANGES
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.graph import Trace
@@ -118,9 +119,11 @@ class Executables:
 
     Attributes:
         few: By the shape of an input.
+        seen: The number of ``CHANGES`` at which ``few`` was right.
     """
 
     def __init__(self, network: Network) -> None:
+        self.seen = -1
         self._network = network
         self._lock = threading.Lock()
         self.clear()
@@ -190,6 +193,13 @@ class Executables:
         return self._pool(
             key, lambda: lower(self._trace(), capacity, sparse=no_columns, predict=True)
         )
+
+    def look_at_layers(self) -> None:
+        """Have ``few`` right, after an attribute of some layer was set."""
+        seen = CHANGES[0]
+        if self._state is not None:
+            self._current()
+        self.seen = seen
 
     def _pool(self, key: ProgramKey, program: Callable[[], Program]) -> Pool:
         with self._lock:

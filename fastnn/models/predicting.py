@@ -13,6 +13,7 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches
 from fastnn.data.dataset import Dataset
 from fastnn.engine.sources import Rows
+from fastnn.layers.base import CHANGES
 from fastnn.models import arguments
 from fastnn.models.executables import INTERVAL, Executables, Few, threads_for
 from fastnn.models.feeding import feed_inputs
@@ -68,13 +69,16 @@ def predict_few(model: Learner, x: Any) -> Any:
     """
     if type(x) is not np.ndarray or x.dtype is not _FLOAT32:
         return None
-    few = model._executables.few.get(x.shape)
+    executables = model._executables
+    if executables.seen != CHANGES[0]:
+        executables.look_at_layers()
+    few = executables.few.get(x.shape)
     if few is None:
         few = _few(model, x.shape)
         if few is None:
             return None
         # Now: it may be another dict, since the layers were looked at.
-        model._executables.few[x.shape] = few
+        executables.few[x.shape] = few
     flags = x.flags
     # Squares can't cancel: their sum is finite only if all numbers are. (It may be infinite without
     # that; then the thorough check decides.)
