@@ -103,6 +103,41 @@ def test_kernels_and_engine_know_nothing_of_layers() -> None:
             assert reached <= {"kernels", "engine", "_version"}, path
 
 
+def imported_files(part: str) -> dict[str, set[str]]:
+    """Modules of a part -> those of the same part that each imports, for type checking, too."""
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in modules()
+        if path.relative_to(PACKAGE).parts[0] == part
+    }
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+    def module_of(name: str) -> str:
+        while name and name not in names:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {n: {module_of(found) for found in imports(p)} - {"", n} for n, p in names.items()}
+
+
+def circle(arrows: dict[str, set[str]]) -> set[str]:
+    """What is left when all that imports nothing, or only such, is taken away."""
+    left = dict(arrows)
+    while free := [name for name, reached in left.items() if not reached & left.keys()]:
+        for name in free:
+            del left[name]
+    return set(left)
+
+
+def test_files_of_models_import_each_other_in_no_circle() -> None:
+    arrows = imported_files("models")
+    assert len(arrows) > 20
+    assert arrows["fastnn.models.sequential"] == {"fastnn.models.model"}
+    assert circle(arrows) == set()
+    arrows["fastnn.models.executables"].add("fastnn.models.trainer")
+    assert {"fastnn.models.executables", "fastnn.models.trainer"} <= circle(arrows)
+
+
 def test_csrc_includes_only_itself_and_the_c_library() -> None:
     csrc = PACKAGE.parent / "csrc"
     if not csrc.is_dir():

@@ -237,6 +237,26 @@ def test_positional_arguments_stand_as_in_keras(
     }
 
 
+def test_signatures_show_all_that_a_constructor_takes() -> None:
+    shared = inspect.signature(optimizers.Optimizer.__init__).parameters
+    for cls in set(optimizers.CLASSES.values()):
+        parameters = inspect.signature(cls).parameters
+        defaults = {name: p.default for name, p in parameters.items()}
+        assert set(cls().get_config()) == set(defaults)
+        assert {name: defaults[name] for name in COMMON} == COMMON
+        assert all(parameters[name].annotation == shared[name].annotation for name in COMMON)
+        assert cls(**defaults).get_config() == cls().get_config()
+
+
+def test_an_optimizer_of_ones_own_takes_what_it_says() -> None:
+    class Own(optimizers.SGD):
+        def __init__(self, factor: float = 2.0) -> None:
+            super().__init__(0.1 * factor)
+
+    assert [*inspect.signature(Own).parameters] == ["factor"]
+    assert Own().learning_rate == 0.2
+
+
 def nadam_by_running_product(optimizer: optimizers.Nadam, last: int) -> dict[int, list[float]]:
     """Rows by step, with the product carried along as Keras does, in Python's floats."""
     b1, b2, rate = optimizer.beta_1, optimizer.beta_2, optimizer.learning_rate
@@ -468,7 +488,7 @@ def test_get_and_round_trip(name: str) -> None:
         (lambda: optimizers.Adam(weight_decay=-1), ValueError, "Adam: weight_decay"),
         (lambda: optimizers.AdamW(weight_decay=None), TypeError, "AdamW: weight_decay .* None"),
         (lambda: optimizers.RMSprop(rho=1), ValueError, "RMSprop: rho"),
-        (lambda: optimizers.Adam(lr=0.1), TypeError, "lr"),
+        (lambda: optimizers.Adam(lr=0.1), TypeError, "Adam takes no argument 'lr'"),
         (
             lambda: optimizers.Adagrad(initial_accumulator_value=-1),
             ValueError,

@@ -11,6 +11,7 @@ from nets import assert_same_bits, set_seeded_weights
 
 import fastnn as fnn
 from fastnn import layers
+from fastnn.models.feeding import as_array, feed_inputs
 
 sparse = pytest.importorskip("scipy.sparse")
 
@@ -170,3 +171,13 @@ def test_layers_that_need_all_numbers_are_named() -> None:
     model = fnn.Sequential([layers.Input((WIDTH,)), layers.Rescaling(1, offset=1), layers.Dense(2)])
     with pytest.raises(ValueError, match=r"x .*Dense.*toarray"):
         model.predict(sparse.csr_matrix(dense()))
+
+
+def test_rows_of_a_sparse_matrix_come_back_as_they_came() -> None:
+    x = dense()
+    model = new_model(layers.Rescaling(1 / 3))
+    dataset = feed_inputs(model, sparse.csr_matrix(x))
+    np.testing.assert_array_equal(as_array(model, 0, dataset.inputs[0]), x)
+    some = np.array([77, 3, 77, N - 1])
+    np.testing.assert_array_equal(as_array(model, 0, dataset.part(some).inputs[0]), x[some])
+    np.testing.assert_array_equal(model.predict(sparse.csr_matrix(x)), model.predict(x))

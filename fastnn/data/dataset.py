@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.data.sparse import SparseMatrix
 from fastnn.engine.sources import MAX_COLUMNS, Rows, SparseRows, sparse_rows
 
 DENSEST = 0.3
@@ -25,7 +26,7 @@ _SAMPLED_ROWS = 512
 class Dataset:
     """Checked inputs (N, features), targets, and weights (N,) or None for each output."""
 
-    inputs: list[NDArray[Any] | SparseRows]
+    inputs: list[NDArray[Any] | SparseMatrix | SparseRows]
     targets: list[NDArray[Any]] = field(default_factory=list)
     weights: list[NDArray[np.float32] | None] = field(default_factory=list)
 
@@ -40,7 +41,8 @@ class Dataset:
     @property
     def longest_rows(self) -> dict[int, int]:
         """Sparse inputs by number -> nonzeros of the longest row."""
-        return {i: x.longest_row for i, x in enumerate(self.inputs) if isinstance(x, SparseRows)}
+        inputs = enumerate(self.inputs)
+        return {i: x.longest_row for i, x in inputs if not isinstance(x, np.ndarray)}
 
     def part(self, rows: slice | NDArray[np.int64]) -> Dataset:
         """Some rows; those of a slice without a copy."""
@@ -52,7 +54,7 @@ class Dataset:
 
     def sources(self, weighted: bool) -> list[Rows | SparseRows]:
         """In the program's order: inputs, targets and, for a weighted program, weights."""
-        inputs = [x if isinstance(x, SparseRows) else Rows(x) for x in self.inputs]
+        inputs = [_source(x) for x in self.inputs]
         weights: list[NDArray[np.float32]] = []
         if weighted:
             ones = np.ones(len(self), np.float32)
@@ -67,8 +69,14 @@ class Dataset:
         """
         for number, scale in scales.items():
             x = self.inputs[number]
-            if not isinstance(x, SparseRows) and _skipping_pays(x):
+            if isinstance(x, np.ndarray) and _skipping_pays(x):
                 self.inputs[number] = sparse_rows(x, scale)
+
+
+def _source(x: NDArray[Any] | SparseMatrix | SparseRows) -> Rows | SparseRows:
+    if isinstance(x, SparseMatrix):
+        return x.rows
+    return x if isinstance(x, SparseRows) else Rows(x)
 
 
 def _skipping_pays(x: NDArray[Any]) -> bool:

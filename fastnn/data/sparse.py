@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,48 @@ _ROWS = 1 << 16
 """Rows counted at a time, so that what is in between stays small beside the matrix."""
 
 
+@dataclass(frozen=True)
+class SparseMatrix:
+    """A matrix of scipy.sparse (N, columns).
+
+    Attributes:
+        rows: As a program reads them.
+        values: Numbers as they came, each in the place where ``rows.value`` has it scaled.
+    """
+
+    rows: SparseRows
+    values: NDArray[np.float32]
+    columns: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> SparseMatrix:
+        """Some rows; their nonzeros are not copied."""
+        return SparseMatrix(self.rows[rows], self.values, self.columns)
+
+    @property
+    def longest_row(self) -> int:
+        """Nonzeros of the row that has most."""
+        return self.rows.longest_row
+
+    def toarray(self) -> NDArray[np.float32]:
+        """With its zeros, (N, columns)."""
+        dense = np.zeros((len(self), self.columns), np.float32)
+        rows = self.rows
+        for row, start, count in zip(dense, rows.start, rows.granule[:, -1], strict=True):
+            nonzeros = slice(start, start + int(count))
+            row[rows.column[nonzeros]] = self.values[nonzeros]
+        return dense
+
+
 def is_sparse(value: Any) -> bool:
     """Whether ``value`` is a matrix or array of scipy.sparse."""
     return hasattr(value, "tocsr") and hasattr(value, "shape")
 
 
-def as_sparse_rows(value: Any, name: str, shape: tuple[int, ...], scale: float) -> SparseRows:
-    """The nonzeros of ``scale * value``, where ``value`` is of scipy.sparse and (N, features).
+def as_sparse_matrix(value: Any, name: str, shape: tuple[int, ...], scale: float) -> SparseMatrix:
+    """``value``, of scipy.sparse and (N, features), which a program reads as ``scale * value``.
 
     Duplicates are summed, explicit zeros dropped; ``value`` stays as it is.
 
@@ -48,10 +84,12 @@ def as_sparse_rows(value: Any, name: str, shape: tuple[int, ...], scale: float) 
         start = np.concatenate([[0], np.cumsum(kept)])[start]
         data, column = data[kept], column[kept]
     _check_finite(data, start, name)
-    values = data.astype(np.float32) * np.float32(scale)
-    return SparseRows(
-        start[:-1], _granule(start, column, columns), column.astype(np.uint16), values
+    values = np.ascontiguousarray(data, np.float32)
+    scaled = values if scale == 1.0 else values * np.float32(scale)
+    rows = SparseRows(
+        start[:-1], _granule(start, column, columns), column.astype(np.uint16), scaled
     )
+    return SparseMatrix(rows, values, columns)
 
 
 def _check_finite(data: NDArray[Any], start: NDArray[np.int64], name: str) -> None:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from fastnn.regularizers import Regularizer
 
 
+CHANGES = [0]
+"""How often an attribute of a layer was set, whichever: who has seen the same number before need
+not look at the layers again."""
+
+
 class Layer:
     """Base of all layers.
 
@@ -52,6 +57,11 @@ class Layer:
         self._untrained: list[Variable] = []
         self._first_node: Node | None = None
         self.built = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        # After it, so that of two threads at once none is lost to who looks then.
+        CHANGES[0] += 1
 
     # Graph
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
+from fastnn.losses import CallableLoss
+from fastnn.lowering.objective import Objective
 from fastnn.models import arguments
 from fastnn.models.feeding import feed
+from fastnn.models.learner import Learner
 from fastnn.models.passes import ROWS_AT_A_TIME, Progress
 from fastnn.models.totals import Logs
 
-if TYPE_CHECKING:
-    from fastnn.models.trainer import Trainer
-
 
 def evaluate(
-    model: Trainer,
+    model: Learner,
     x: Any,
     y: Any,
     batch_size: int | None,
@@ -56,7 +57,7 @@ def evaluate(
 
 
 def evaluate_checked(
-    model: Trainer,
+    model: Learner,
     data: Dataset | Batches,
     batch_size: int,
     steps: int | None,
@@ -68,7 +69,7 @@ def evaluate_checked(
     if isinstance(data, Dataset):
         rows = _rows(data, batch_size, steps)
         # Where nobody hears of a batch and no loss depends on them, batches are the cache's affair.
-        if not progress.hears_batches and not model._losses_need_batches():
+        if not progress.hears_batches and not _depends_on_batches(model._objectives()):
             batch_size = min(rows, ROWS_AT_A_TIME)
         progress.run(data, np.arange(rows), batch_size)
     else:
@@ -80,6 +81,12 @@ def evaluate_checked(
     logs = progress.logs()
     callbacks.on_test_end(logs)
     return logs
+
+
+def _depends_on_batches(objectives: Sequence[Objective]) -> bool:
+    """Whether a loss is the sum over its batch, or what a function makes of it."""
+    losses = [o.loss for o in objectives if o.loss is not None]
+    return any(loss.reduction == "sum" or isinstance(loss, CallableLoss) for loss in losses)
 
 
 def _rows(data: Dataset, batch_size: int, steps: int | None) -> int:

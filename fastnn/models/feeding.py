@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data.arrays import as_rows, check_same_length
 from fastnn.data.dataset import Dataset
-from fastnn.data.sparse import as_sparse_rows, is_sparse
+from fastnn.data.sparse import SparseMatrix, as_sparse_matrix, is_sparse
 from fastnn.data.targets import are_labels, as_labels, as_targets, as_weights, class_weights
 from fastnn.engine.sources import SparseRows
+from fastnn.graph import SymbolicTensor
+from fastnn.lowering.objective import Objective
+from fastnn.models.learner import Learner
+from fastnn.models.network import Network, extents
 
-if TYPE_CHECKING:
-    from fastnn.graph import SymbolicTensor
-    from fastnn.lowering.objective import Objective
-    from fastnn.models.trainer import Trainer
 
-
-def feed_inputs(model: Trainer, x: Any) -> Dataset:
+def feed_inputs(model: Learner, x: Any) -> Dataset:
     """The inputs alone; builds the model if need be.
 
     Raises:
@@ -32,7 +31,7 @@ def feed_inputs(model: Trainer, x: Any) -> Dataset:
 
 
 def feed(
-    model: Trainer,
+    model: Learner,
     x: Any,
     y: Any,
     sample_weight: Any = None,
@@ -76,20 +75,17 @@ def feed(
     return dataset
 
 
-def as_array(model: Trainer, number: int, rows: NDArray[Any] | SparseRows) -> NDArray[Any]:
-    """Rows of an input in the shape that the model takes."""
-    extents = _extents(model.inputs[number])
-    if not isinstance(rows, SparseRows):
-        return rows.reshape(len(rows), *extents)
-    scale = np.float32(model._executables.scales_of_sparse_inputs()[number])
-    dense = np.zeros((len(rows), *extents), np.float32)
-    for row, start, count in zip(dense, rows.start, rows.granule[:, -1], strict=True):
-        nonzeros = slice(start, start + int(count))
-        row[rows.column[nonzeros]] = rows.value[nonzeros] / scale
-    return dense
+def as_array(
+    model: Network, number: int, rows: NDArray[Any] | SparseMatrix | SparseRows
+) -> NDArray[Any]:
+    """Rows of an input as they came, in the shape that the model takes."""
+    # Of an array's nonzeros only what the program reads is kept.
+    assert not isinstance(rows, SparseRows)
+    array = rows.toarray() if isinstance(rows, SparseMatrix) else rows
+    return array.reshape(len(rows), *extents(model.inputs[number]))
 
 
-def _inputs(model: Trainer, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
+def _inputs(model: Learner, x: Any) -> dict[str, NDArray[Any] | SparseMatrix]:
     """The model's inputs by a name for messages."""
     if not model.built:
         shape = tuple(x.shape) if is_sparse(x) else np.shape(x)
@@ -102,7 +98,7 @@ def _inputs(model: Trainer, x: Any) -> dict[str, NDArray[Any] | SparseRows]:
     }
 
 
-def by_input(model: Trainer, x: Any) -> dict[str, Any]:
+def by_input(model: Learner, x: Any) -> dict[str, Any]:
     """``x`` for each input of the built model, by a name for messages.
 
     Raises:
@@ -114,8 +110,8 @@ def by_input(model: Trainer, x: Any) -> dict[str, Any]:
     return _each(x, "x", "input", names)
 
 
-def _input(model: Trainer, number: int, value: Any, name: str) -> NDArray[Any] | SparseRows:
-    shape = _extents(model.inputs[number])
+def _input(model: Learner, number: int, value: Any, name: str) -> NDArray[Any] | SparseMatrix:
+    shape = extents(model.inputs[number])
     if not is_sparse(value):
         return as_rows(value, name, shape)
     scale = model._executables.scales_of_sparse_inputs().get(number)
@@ -124,13 +120,13 @@ def _input(model: Trainer, number: int, value: Any, name: str) -> NDArray[Any] |
             f"{name} must not be a sparse matrix, since other layers than Dense read it, or "
             "Rescaling adds an offset to it: give its toarray()"
         )
-    return as_sparse_rows(value, name, shape, scale)
+    return as_sparse_matrix(value, name, shape, scale)
 
 
 def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective) -> NDArray[Any]:
     if value is None:
         raise ValueError(f"{name} is missing: output {output.name!r} has a loss or metrics")
-    shape = _extents(output)
+    shape = extents(output)
     takes_labels = objective.takes_labels
     if takes_labels is None:
         takes_labels = shape[-1] > 1 and are_labels(value)
@@ -139,11 +135,7 @@ def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective)
     return as_targets(value, name, shape)
 
 
-def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
-    return tuple(extent for extent in tensor.shape[1:] if extent is not None)
-
-
-def by_output(model: Trainer, value: Any, argument: str) -> dict[str, Any]:
+def by_output(model: Learner, value: Any, argument: str) -> dict[str, Any]:
     """``value`` for each output, by a name for messages; None where there is none.
 
     Raises:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.data.arrays import as_rows
 from fastnn.data.dataset import Dataset
 from fastnn.initializers import LSUV
 from fastnn.layers import Dense, Input, Residual
 from fastnn.layers.base import Layer
+from fastnn.models.executables import Executables
 from fastnn.models.feeding import as_array
-
-if TYPE_CHECKING:
-    from fastnn.models.trainer import Trainer
+from fastnn.models.learner import Learner
+from fastnn.models.network import Graph
+from fastnn.models.predicting import predict_rows
 
 ROWS = 1024
 """So many rows of the data are looked at."""
 
 
-def calibrate(model: Trainer, data: Dataset) -> None:
+def calibrate(model: Learner, data: Dataset) -> None:
     """Scale the kernels that LSUV has made, layer after layer, so that what each layer feeds to its
     activation has variance 1 over the first ``ROWS`` rows of ``data`` (Mishkin & Matas 2016,
     algorithm 1).
@@ -93,11 +95,8 @@ def _scale_kernel(layer: Dense, x: NDArray[Any]) -> None:
 
 def _output(layer: Layer, arguments: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """What a layer of the model makes of some arrays."""
-    # Here, because Model trains with what calls this.
-    from fastnn.models.model import Model
-
     # Named, so that automatic names don't depend on what was trained before.
     inputs = [Input(x.shape[1:], name=f"lsuv {number}") for number, x in enumerate(arguments)]
     output = layer(inputs if layer.takes_list else inputs[0])
-    result: NDArray[np.float32] = Model(inputs, output, name="lsuv").predict(list(arguments))
-    return result
+    rows = Dataset([as_rows(x, layer.name, x.shape[1:]) for x in arguments])
+    return predict_rows(Executables(Graph(inputs, [output])), rows)[0]

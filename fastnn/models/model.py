@@ -21,7 +21,7 @@ from fastnn.graph import (
 )
 from fastnn.layers.base import Layer
 from fastnn.layers.input import Input, InputLayer
-from fastnn.models import saving
+from fastnn.models import recording, saving
 from fastnn.models.summary import summary_text
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
@@ -133,6 +133,8 @@ class Model(Trainer, Layer):
     @property
     def output_names(self) -> list[str]:
         """The layers that make the outputs. The second output of one layer gets a "_1"."""
+        if len(self.outputs) == 1:
+            return [self.outputs[0].name]
         names: list[str] = []
         for tensor in self.outputs:
             name, count = tensor.name, 0
@@ -324,10 +326,7 @@ class Model(Trainer, Layer):
         return saving.restore_backup(self, filepath)
 
     def _save_replay(self, filepath: str, error: NonFiniteGradientError) -> None:
-        # Here, because a replay is loaded by what makes models.
-        from fastnn.models.replay import save_replay
-
-        save_replay(filepath, self, error)
+        recording.save_replay(filepath, self, error)
 
 
 T = TypeVar("T")

@@ -21,28 +21,29 @@ _AVERAGE = "average"
 
 
 class OptimizerState:
-    """The slots of each trainable weight, made when training begins, packed as the weight is."""
+    """The slots of each trainable weight, made when training begins, packed as the weight is.
+
+    Which there are follows the optimizer's settings: a slot that is needed since a setting was
+    changed begins as in a new training, one that is not needed any more is dropped.
+    """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._slots: dict[Variable, list[NDArray[np.float32]]] = {}
+        self._kernels: dict[Variable, str] = {}
+        self._slots: dict[Variable, dict[str, NDArray[np.float32]]] = {}
         self._averages: dict[Variable, NDArray[np.float32]] = {}
 
     def updates(self, weights: Iterable[Variable]) -> Updates:
         """For lowering."""
         optimizer = self._optimizer
         for variable in weights:
-            if variable.trainable and variable not in self._slots:
-                self._slots[variable] = [
-                    self._first(variable, name) for name in optimizer.slots_for(variable)
-                ]
-                if optimizer.use_ema:
-                    # The first step replaces it; but that step may be skipped.
-                    self._averages[variable] = _aligned(variable.storage)
+            if variable.trainable:
+                self._slots.setdefault(variable, {})
+        self._follow_settings()
         return Updates(
-            kernels={variable: optimizer.kernel_for(variable) for variable in self._slots},
-            slots=self._slots,
-            averages=self._averages,
+            kernels=dict(self._kernels),
+            slots={variable: [*slots.values()] for variable, slots in self._slots.items()},
+            averages=dict(self._averages),
             ema_momentum=optimizer.ema_momentum,
             overwrite_every=optimizer.ema_overwrite_frequency or 0,
             halts=optimizer.nonfinite != "propagate",
@@ -53,6 +54,25 @@ class OptimizerState:
             muon=optimizer if isinstance(optimizer, Muon) else None,
         )
 
+    def _follow_settings(self) -> None:
+        optimizer = self._optimizer
+        for variable, slots in self._slots.items():
+            kernel, names = optimizer.kernel_for(variable), optimizer.slots_for(variable)
+            before = self._kernels.get(variable, kernel)
+            # Muon's momentum is no mean, as Adam's is.
+            kept = slots if kernel == before or "muon" not in (kernel, before) else {}
+            if (*kept,) != names:
+                self._slots[variable] = {
+                    name: kept[name] if name in kept else self._first(variable, name)
+                    for name in names
+                }
+            self._kernels[variable] = kernel
+            if optimizer.use_ema and variable not in self._averages:
+                # The first step replaces it; but that step may be skipped.
+                self._averages[variable] = _aligned(variable.storage)
+        if not optimizer.use_ema:
+            self._averages = {}
+
     def _first(self, variable: Variable, name: str) -> NDArray[np.float32]:
         slot: NDArray[np.float32] = aligned_zeros(variable.storage.shape)
         # The padding, too: with a gradient of 0 it takes no step.
@@ -61,6 +81,7 @@ class OptimizerState:
 
     def finalize(self) -> None:
         """Training ends: each average takes its weight's place."""
+        self._follow_settings()
         if self._optimizer.iterations:
             for variable, average in self._averages.items():
                 if variable.trainable:
@@ -68,11 +89,12 @@ class OptimizerState:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By name: "iterations", and each slot as "weight's path/slot's name"."""
+        self._follow_settings()
         state: dict[str, NDArray[Any]] = {
             "iterations": np.array(self._optimizer.iterations, np.int64)
         }
         for variable, slots in self._slots.items():
-            for name, slot in zip(self._optimizer.slots_for(variable), slots, strict=True):
+            for name, slot in slots.items():
                 state[f"{variable.path}/{name}"] = variable.unpacked(slot)
         for variable, average in self._averages.items():
             state[f"{variable.path}/{_AVERAGE}"] = variable.unpacked(average)
@@ -107,15 +129,14 @@ class OptimizerState:
             if name == _AVERAGE:
                 variable.pack(state[path], self._averages[variable])
             else:
-                number = self._optimizer.slots_for(variable).index(name)
-                variable.pack(state[path], self._slots[variable][number])
+                variable.pack(state[path], self._slots[variable][name])
         self._optimizer.iterations = int(iterations.item())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays that copy.deepcopy or pickle made are not aligned.
         self.__dict__.update(state)
         for slots in self._slots.values():
-            slots[:] = map(_aligned, slots)
+            slots |= {name: _aligned(slot) for name, slot in slots.items()}
         self._averages = {v: _aligned(average) for v, average in self._averages.items()}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +13,27 @@ from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
-from fastnn.models.executables import Observing, Training, run_batches, threads_for
+from fastnn.models.executables import Observing, Pool
+from fastnn.models.learner import Learner
+from fastnn.models.runner import Runner, Training
 from fastnn.models.totals import Logs, Totals
-
-if TYPE_CHECKING:
-    from fastnn.models.trainer import Trainer
-    from fastnn.optimizers import Optimizer
 
 ROWS_AT_A_TIME = 256
 """Rows evaluated or predicted at a time where nobody says; results do not depend on it."""
 
-_SCALARS = 8
-"""Numbers of the optimizer that a step has room for."""
-
 
 def run_pass(
-    model: Trainer,
+    model: Learner,
     dataset: Dataset,
     order: NDArray[np.int64],
     batch_size: int,
     totals: Totals,
     updates: Updates | None = None,
     observing: Observing | None = None,
-    **hooks: Any,
+    *,
+    one_by_one: bool = False,
+    before: Callable[[int], None] | None = None,
+    after: Callable[[int, int], bool] | None = None,
 ) -> None:
     """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
 
@@ -44,36 +41,32 @@ def run_pass(
         totals: Its objectives are what the rows are held to.
         updates: To train; each step is counted in the optimizer's ``iterations``.
         observing: To take statistics of its steps.
-        hooks: See ``run_batches``.
+        one_by_one, before, after: See ``Runner.run``.
     """
+    executables = model._executables
     objectives, weighted = objectives_for(totals.objectives, dataset)
-    training = None
     window = observing.window if observing is not None else 0
+
+    def pool(store: bool = False) -> Pool:
+        return executables.pool(
+            batch_size, objectives, updates, dataset.longest_rows, store, window
+        )
+
+    training = None
     if updates is not None:
-        training = Training(
-            model.optimizer, _scalars(model.optimizer),
-            lambda: model._executables.lend(
-                batch_size, objectives, updates, dataset.longest_rows, store=True, window=window
-            ),
-            observing,
-        )  # fmt: skip
-    signature = model._executables.signature
+        training = Training(model.optimizer, lambda: pool(store=True), observing)
+    signature = executables.signature
     predictions = totals.collector.room(len(order), signature.outputs)
     rows_before = totals.rows
-    after: Callable[[int, int], bool] | None = hooks.pop("after", None)
 
     def count(batches: int, rows: int) -> bool:
         totals.rows = rows_before + rows
         return after is not None and after(batches, rows)
 
-    with model._executables.lend(
-        batch_size, objectives, updates, dataset.longest_rows, window=window
-    ) as executable:
-        reached = run_batches(
-            executable, dataset.sources(weighted), order, batch_size, totals.sums, predictions,
-            threads_for(min(batch_size, len(order)) * signature.multiply_adds),
-            training=training, after=count, **hooks,
-        )  # fmt: skip
+    reached = Runner(
+        pool(), dataset.sources(weighted), order, batch_size, totals.sums, predictions,
+        signature.multiply_adds, training,
+    ).run(one_by_one, before, count)  # fmt: skip
     totals.collector.keep(dataset, order[:reached], predictions)
 
 
@@ -95,17 +88,6 @@ def objectives_for(
     return found, weighted
 
 
-def _scalars(optimizer: Optimizer) -> Callable[[int], NDArray[np.float32]]:
-    def scalars(steps: int) -> NDArray[np.float32]:
-        iterations = optimizer.iterations + np.arange(steps, dtype=np.int64)
-        rows = optimizer.scalars(iterations, optimizer.learning_rates(iterations))
-        padded = np.zeros((steps, _SCALARS), np.float32)
-        padded[:, : rows.shape[1]] = rows
-        return padded
-
-    return scalars
-
-
 class Progress:
     """An epoch of training, or an evaluation, which may take several passes: its totals, and the
     callbacks that hear of them.
@@ -117,7 +99,7 @@ class Progress:
 
     def __init__(
         self,
-        model: Trainer,
+        model: Learner,
         callbacks: CallbackList,
         phase: str,
         observing: Observing | None = None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +13,20 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches
 from fastnn.data.dataset import Dataset
 from fastnn.engine.sources import Rows
+from fastnn.layers.base import CHANGES
 from fastnn.models import arguments
-from fastnn.models.executables import INTERVAL, Few, run_batches, threads_for
+from fastnn.models.executables import INTERVAL, Executables, Few, threads_for
 from fastnn.models.feeding import feed_inputs
+from fastnn.models.learner import Learner
 from fastnn.models.passes import ROWS_AT_A_TIME
-
-if TYPE_CHECKING:
-    from fastnn.models.trainer import Trainer
+from fastnn.models.runner import Runner
 
 _FLOAT32 = np.dtype(np.float32)
 _NO_SUMS = np.zeros(0)
 
 
 def predict(
-    model: Trainer,
+    model: Learner,
     x: Any,
     batch_size: int | None,
     verbose: str | int,
@@ -47,10 +48,10 @@ def predict(
     )  # fmt: skip
     hooks.on_predict_begin()
     if isinstance(data, Dataset):
-        outputs = _predict_rows(model, data, size, hooks)
+        outputs = predict_rows(model._executables, data, size, hooks)
     else:
         parts = [
-            _predict_rows(model, feed_inputs(model, batch), size, hooks)
+            predict_rows(model._executables, feed_inputs(model, batch), size, hooks)
             for batch, _, _ in data.epoch()
         ]
         if not parts:
@@ -60,7 +61,7 @@ def predict(
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def predict_few(model: Trainer, x: Any) -> Any:
+def predict_few(model: Learner, x: Any) -> Any:
     """Of a few rows of plain float32, what ``predict`` returns, without its ceremony; None if ``x``
     is anything else, or wrong.
 
@@ -68,33 +69,35 @@ def predict_few(model: Trainer, x: Any) -> Any:
     """
     if type(x) is not np.ndarray or x.dtype is not _FLOAT32:
         return None
-    known = model._executables.few
-    few = known.get(x.shape)
+    executables = model._executables
+    if executables.seen != CHANGES[0]:
+        executables.look_at_layers()
+    few = executables.few.get(x.shape)
     if few is None:
         few = _few(model, x.shape)
         if few is None:
             return None
-        known[x.shape] = few
+        # Now: it may be another dict, since the layers were looked at.
+        executables.few[x.shape] = few
     flags = x.flags
     # Squares can't cancel: their sum is finite only if all numbers are. (It may be infinite without
     # that; then the thorough check decides.)
     if not (flags.c_contiguous and flags.aligned and math.isfinite(np.vdot(x, x))):
         return None
     outputs = [np.empty(shape, np.float32) for shape in few.output_shapes]
+    pool, n_rows = few.pool, len(x)
+    executable = pool.take()
     try:
-        executable = few.pool.pop()
-    except IndexError:
-        executable = model._executables.make_predictor(few.capacity)
-    n_rows = len(x)
-    executable.run(
-        [Rows(x)], few.order, 0, n_rows, n_rows, None, _NO_SUMS, outputs, threads_for(few.work),
-        INTERVAL,
-    )  # fmt: skip
-    few.pool.append(executable)
+        executable.run(
+            [Rows(x)], few.order, 0, n_rows, n_rows, None, _NO_SUMS, outputs,
+            threads_for(few.work), INTERVAL,
+        )  # fmt: skip
+    finally:
+        pool.give(executable)
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _few(model: Trainer, shape: tuple[int, ...]) -> Few | None:
+def _few(model: Learner, shape: tuple[int, ...]) -> Few | None:
     if not (model.built and shape and 0 < shape[0] <= ROWS_AT_A_TIME):
         return None
     executables = model._executables
@@ -103,7 +106,6 @@ def _few(model: Trainer, shape: tuple[int, ...]) -> Few | None:
         return None
     n_rows = shape[0]
     return Few(
-        _capacity(n_rows),
         executables.predictors(_capacity(n_rows)),
         np.arange(n_rows),
         [(n_rows, *output) for output in signature.outputs],
@@ -111,40 +113,40 @@ def _few(model: Trainer, shape: tuple[int, ...]) -> Few | None:
     )
 
 
-def _predict_rows(
-    model: Trainer, dataset: Dataset, batch_size: int | None, hooks: CallbackList
+def predict_rows(
+    executables: Executables,
+    dataset: Dataset,
+    batch_size: int | None = None,
+    callbacks: CallbackList | None = None,
 ) -> list[NDArray[np.float32]]:
-    executables = model._executables
+    """The outputs (rows, ...) of a network for checked inputs.
+
+    Args:
+        batch_size: Rows between two calls of ``callbacks``, where one of them hears of batches.
+    """
     signature = executables.signature
     n_rows = len(dataset)
-    called = hooks.has_predict_batch_hooks
-    size = (batch_size or arguments.BATCH_SIZE) if called else _capacity(n_rows)
+    size = _capacity(n_rows)
+    before, after = None, None
+    if callbacks is not None and callbacks.has_predict_batch_hooks:
+        size = batch_size or arguments.BATCH_SIZE
+        before, after = callbacks.on_predict_batch_begin, _told(callbacks)
     if n_rows >= ROWS_AT_A_TIME:
         dataset.find_nonzeros(executables.scales_of_sparse_inputs())
     outputs = [np.empty((n_rows, *shape), np.float32) for shape in signature.outputs]
+    Runner(
+        executables.predictors(size, dataset.longest_rows), dataset.sources(False),
+        np.arange(n_rows), size, _NO_SUMS, outputs, signature.multiply_adds,
+    ).run(before is not None, before, after)  # fmt: skip
+    return outputs
 
-    def before(batches: int) -> None:
-        if called:
-            hooks.on_predict_batch_begin(batches)
 
+def _told(callbacks: CallbackList) -> Callable[[int, int], bool]:
     def after(batches: int, rows: int) -> bool:
-        if called:
-            hooks.on_predict_batch_end(batches - 1)
+        callbacks.on_predict_batch_end(batches - 1)
         return False
 
-    sparse = tuple(dataset.longest_rows)
-    pool = executables.predictors(size, sparse)
-    try:
-        executable = pool.pop()
-    except IndexError:
-        executable = executables.make_predictor(size, sparse)
-    run_batches(
-        executable, dataset.sources(False), np.arange(n_rows), size, _NO_SUMS, outputs,
-        threads_for(min(n_rows, size) * signature.multiply_adds), one_by_one=called,
-        before=before, after=after,
-    )  # fmt: skip
-    pool.append(executable)
-    return outputs
+    return after
 
 
 def _capacity(n_rows: int) -> int:

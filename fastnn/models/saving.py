@@ -3,27 +3,60 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
-from fastnn._registry import serialize
+from fastnn._registry import Configurable, serialize
 from fastnn.models import container
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from fastnn.models.model import Model
+from fastnn.optimizers import Optimizer
+from fastnn.variables import Variable
 
 
-def save_model(model: Model, filepath: str | os.PathLike[str]) -> None:
+class Saved(Configurable, Protocol):
+    """What a file takes from a model. ``Model`` is the class that has it."""
+
+    built: bool
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights of all layers."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether ``compile`` was called."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer given to ``compile``."""
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Overwrite all weights, in the order of ``weights``."""
+
+    def _compile_config(self) -> dict[str, Any]:
+        """The arguments of ``compile``, as JSON values."""
+
+    def _training_state(self) -> dict[str, NDArray[Any]]:
+        """The optimizer's, by name."""
+
+    def _restore_training_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take it back."""
+
+
+def save_model(model: Saved, filepath: str | os.PathLike[str]) -> None:
     """Architecture, weights and, if compiled, how training goes on. See ``Model.save``."""
     container.write(filepath, content_of(model))
 
 
-def content_of(model: Model) -> container.Container:
+def content_of(model: Saved) -> container.Container:
     """What ``save_model`` writes.
 
     Raises:
@@ -37,12 +70,12 @@ def content_of(model: Model) -> container.Container:
     return container.Container(weights_of(model), training_state, configs)
 
 
-def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+def save_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     """Weights alone. See ``Model.save_weights``."""
     container.write(filepath, container.Container(weights_of(model), {}, {}))
 
 
-def save_backup(model: Model, filepath: str | os.PathLike[str], epoch: int) -> None:
+def save_backup(model: Saved, filepath: str | os.PathLike[str], epoch: int) -> None:
     """What it takes to go on with a training before ``epoch``: weights, the optimizer's state and
     learning rate, and the state of the random numbers."""
     rate = model.optimizer._learning_rate
@@ -56,7 +89,7 @@ def save_backup(model: Model, filepath: str | os.PathLike[str], epoch: int) -> N
     container.write(filepath, content)
 
 
-def restore_backup(model: Model, filepath: str | os.PathLike[str]) -> int:
+def restore_backup(model: Saved, filepath: str | os.PathLike[str]) -> int:
     """Put ``model`` where it was when ``save_backup`` wrote the file; returns its epoch.
 
     Raises:
@@ -86,7 +119,7 @@ def restore_backup(model: Model, filepath: str | os.PathLike[str]) -> int:
     return epoch
 
 
-def restore(model: Model, content: container.Container) -> None:
+def restore(model: Saved, content: container.Container) -> None:
     """Give ``model`` the weights and the optimizer's state of a file.
 
     Raises:
@@ -97,7 +130,7 @@ def restore(model: Model, content: container.Container) -> None:
     model.set_weights(list(content.weights.values()))
 
 
-def _state_by_order(model: Model, content: container.Container) -> dict[str, NDArray[Any]]:
+def _state_by_order(model: Saved, content: container.Container) -> dict[str, NDArray[Any]]:
     """The optimizer's state under the names of the model's own weights. A model that was made again
     in one process has other automatic names."""
     paths = {old: new.path for old, new in zip(content.weights, model.weights, strict=True)}
@@ -108,14 +141,14 @@ def _state_by_order(model: Model, content: container.Container) -> dict[str, NDA
     return state
 
 
-def _check_fit(model: Model, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def _check_fit(model: Saved, weights: Mapping[str, NDArray[np.float32]]) -> None:
     wanted = [variable.shape for variable in model.weights]
     found = [value.shape for value in weights.values()]
     if found != wanted:
         raise ValueError(f"the model has weights of shapes {wanted}, the file {found}")
 
 
-def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+def load_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     """Weights from a file into ``model``, by their order. See ``Model.load_weights``."""
     _check_built(model)
     weights = container.read(filepath).weights
@@ -125,7 +158,7 @@ def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
         raise ValueError(f"{os.fspath(filepath)} doesn't fit: {error}") from error
 
 
-def weights_of(model: Model) -> dict[str, NDArray[np.float32]]:
+def weights_of(model: Saved) -> dict[str, NDArray[np.float32]]:
     """By path. ValueError if the model isn't built."""
     _check_built(model)
     weights = {variable.path: variable.numpy() for variable in model.weights}
@@ -136,7 +169,7 @@ def weights_of(model: Model) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
-def _check_built(model: Model) -> None:
+def _check_built(model: Saved) -> None:
     if not model.built:
         raise ValueError(
             f"model {model.name!r} is not built, it has no weights yet: call "

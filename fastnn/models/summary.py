@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from fastnn._checks import check_integer
+from fastnn.graph import Shape
+from fastnn.layers.base import Layer
 from fastnn.layers.input import InputLayer
+from fastnn.models.network import Network
+from fastnn.variables import Variable
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from fastnn.graph import Shape
-    from fastnn.layers.base import Layer
-    from fastnn.models.model import Model
-    from fastnn.variables import Variable
+class Summarized(Network, Protocol):
+    """What the table shows of a model. ``Model`` is the class that has it."""
+
+    built: bool
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Every layer once, inputs included."""
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights of all layers."""
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Those that training changes."""
+
 
 MIN_LINE_LENGTH = 40
 
@@ -23,7 +43,7 @@ _HEADER = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 _MIN_WIDTHS = (28, 25, 12, 20)
 
 
-def summary_text(model: Model, line_length: int | None = None) -> str:
+def summary_text(model: Summarized, line_length: int | None = None) -> str:
     """The table of ``model``, in Keras's columns; "Connected to" only if it isn't a plain chain.
 
     Plain ASCII: box-drawing characters can't be printed everywhere.
@@ -55,7 +75,7 @@ def summary_text(model: Model, line_length: int | None = None) -> str:
     )
 
 
-def _connections(model: Model) -> tuple[dict[Layer, list[Shape]], dict[Layer, list[str]]]:
+def _connections(model: Summarized) -> tuple[dict[Layer, list[Shape]], dict[Layer, list[str]]]:
     """For each layer, the shapes that its calls make and the layers that they read."""
     shapes: dict[Layer, list[Shape]] = {}
     sources: dict[Layer, list[str]] = {}
@@ -70,7 +90,7 @@ def _connections(model: Model) -> tuple[dict[Layer, list[Shape]], dict[Layer, li
     return shapes, sources
 
 
-def _is_chain(model: Model) -> bool:
+def _is_chain(model: Summarized) -> bool:
     # The rows of a Sequential are a chain, whatever the graph is inside a model among them.
     if not any(isinstance(layer, InputLayer) for layer in model.layers):
         return True

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
-from fastnn.losses import CallableLoss
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
+from fastnn.models.arguments import check_verbose
 from fastnn.models.compiled import Compiled
 from fastnn.models.evaluating import evaluate
 from fastnn.models.executables import Executables
 from fastnn.models.feeding import feed
-from fastnn.models.fitting import Fit
+from fastnn.models.fitting import Fit, FitData, Plan
 from fastnn.models.optimizer_state import OptimizerState
 from fastnn.models.passes import run_pass
 from fastnn.models.predicting import predict, predict_few
@@ -165,12 +165,6 @@ class Trainer(ABC):
             self._bound = self._check_compiled().objectives(self.outputs, self.output_names)
         return self._bound
 
-    def _losses_need_batches(self) -> bool:
-        """Whether a loss is the sum over its batch, or what a function makes of it, so that it
-        depends on the batches."""
-        losses = [o.loss for o in self._objectives() if o.loss is not None]
-        return any(loss.reduction == "sum" or isinstance(loss, CallableLoss) for loss in losses)
-
     def _totals(self, objectives: Sequence[Objective] | None = None) -> Totals:
         """For the model's own objectives, or for others with its losses."""
         penalized = self._executables.signature.penalized
@@ -268,11 +262,19 @@ class Trainer(ABC):
             TypeError, ValueError: Something in the data or arguments is wrong; nothing has changed.
             KeyboardInterrupt: The model keeps what it has learned, ``history`` what was noted.
         """
-        return Fit(
-            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
-            shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps,
-            validation_batch_size, validation_freq,
-        ).run()  # fmt: skip
+        plan = Plan(
+            batch_size=batch_size, epochs=epochs, shuffle=bool(shuffle),
+            initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )  # fmt: skip
+        check_verbose("fit", verbose)
+        self._check_compiled()
+        data = FitData(
+            self, plan, x=x, y=y, sample_weight=sample_weight, class_weight=class_weight,
+            validation_split=validation_split, validation_data=validation_data,
+        )  # fmt: skip
+        return Fit(self, plan, data, callbacks, verbose).run()
 
     def train_on_batch(
         self,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, real
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Adagrad(Optimizer):
@@ -31,40 +35,21 @@ class Adagrad(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    initial_accumulator_value = real(at_least=0)
+    epsilon = real(at_least=0)
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.initial_accumulator_value = self._check(
-            "initial_accumulator_value", initial_accumulator_value, at_least=0
-        )
-        self.epsilon = self._check("epsilon", epsilon, at_least=0)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.initial_accumulator_value = initial_accumulator_value
+        self.epsilon = epsilon
 
     @property
     def kernel(self) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import check_flag
+from fastnn._checks import check_real
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, flag, real
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Adam(Optimizer):
@@ -34,6 +38,11 @@ class Adam(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    beta_1 = real(at_least=0, below=1)
+    beta_2 = real(at_least=0, below=1)
+    epsilon = real(at_least=0)
+    amsgrad = flag()
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -42,34 +51,14 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.beta_1 = self._check("beta_1", beta_1, at_least=0, below=1)
-        self.beta_2 = self._check("beta_2", beta_2, at_least=0, below=1)
-        self.epsilon = self._check("epsilon", epsilon, at_least=0)
-        self.amsgrad = check_flag(type(self).__name__, "amsgrad", amsgrad)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.amsgrad = amsgrad
 
     @property
     def kernel(self) -> str:
@@ -124,33 +113,11 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
         # Adam allows None; here it would silently be Adam.
-        self._check("weight_decay", weight_decay, at_least=0)
+        check_real(type(self).__name__, "weight_decay", weight_decay, at_least=0)
         super().__init__(
-            learning_rate,
-            beta_1,
-            beta_2,
-            epsilon,
-            amsgrad,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, *shared, **options
         )

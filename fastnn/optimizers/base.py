@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastnn._checks import check_choice, check_flag, check_integer, check_real
+from fastnn._checks import check_real
 from fastnn.optimizers import schedules
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import (
+    Clip,
+    choice,
+    flag,
+    full_signature,
+    optional_count,
+    optional_real,
+    real,
+)
 from fastnn.variables import Variable
-
-NONFINITE = ("raise", "skip", "propagate")
-"""What can be done about a gradient that is not finite."""
 
 
 class Optimizer(ABC):
@@ -52,7 +59,8 @@ class Optimizer(ABC):
 
     Attributes:
         iterations (int): steps done so far.
-        weight_decay (float | None): see above, as all that follow.
+        weight_decay (float | None): see above, as all that follow. Each of them, and what a
+            subclass adds, can be set at any time; it takes effect with the next epoch or call.
         clipnorm (float | None)
         clipvalue (float | None)
         global_clipnorm (float | None)
@@ -65,6 +73,16 @@ class Optimizer(ABC):
     Raises:
         TypeError, ValueError: an argument is not what it must be, or several clip.
     """
+
+    weight_decay = optional_real(at_least=0)
+    clipnorm = Clip()
+    clipvalue = Clip()
+    global_clipnorm = Clip()
+    adaptive_clip = Clip()
+    use_ema = flag()
+    ema_momentum = real(at_least=0, at_most=1)
+    ema_overwrite_frequency = optional_count(at_least=1)
+    nonfinite = choice("raise", "skip", "propagate")
 
     def __init__(
         self,
@@ -80,32 +98,28 @@ class Optimizer(ABC):
         name: str | None = None,
         adaptive_clip: float | None = None,
         nonfinite: str = "raise",
+        **unknown: Any,
     ) -> None:
-        owner = type(self).__name__
-        self.name = owner.lower() if name is None else name
+        if unknown:
+            raise TypeError(f"{type(self).__name__} takes no argument {next(iter(unknown))!r}")
+        self.name = type(self).__name__.lower() if name is None else name
         self.iterations = 0
         self._learning_rate = self._checked_learning_rate(learning_rate)
-        self.weight_decay = self._check_optional("weight_decay", weight_decay, at_least=0)
-        self.clipnorm = self._check_optional("clipnorm", clipnorm, above=0)
-        self.clipvalue = self._check_optional("clipvalue", clipvalue, above=0)
-        self.global_clipnorm = self._check_optional("global_clipnorm", global_clipnorm, above=0)
-        self.adaptive_clip = self._check_optional("adaptive_clip", adaptive_clip, above=0)
-        clips = ("clipnorm", "clipvalue", "global_clipnorm", "adaptive_clip")
-        given = [f"{clip}={getattr(self, clip):g}" for clip in clips if getattr(self, clip)]
-        if len(given) > 1:
-            raise ValueError(
-                f"{owner}: at most one of {', '.join(clips)} may be given, got {', '.join(given)}"
-            )
-        self.use_ema = check_flag(owner, "use_ema", use_ema)
-        self.ema_momentum = self._check("ema_momentum", ema_momentum, at_least=0, at_most=1)
-        self.ema_overwrite_frequency = (
-            None
-            if ema_overwrite_frequency is None
-            else check_integer(
-                owner, "ema_overwrite_frequency", ema_overwrite_frequency, at_least=1
-            )
-        )
-        self.nonfinite = check_choice(owner, "nonfinite", nonfinite, NONFINITE)
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.adaptive_clip = adaptive_clip
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.nonfinite = nonfinite
+
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__signature__ = full_signature(cls.__init__, Optimizer.__init__)
 
     @property
     @abstractmethod
@@ -216,24 +230,23 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self._learning_rate!r})"
 
-    def _check(self, argument: str, value: object, **limits: float) -> float:
-        return check_real(type(self).__name__, argument, value, **limits)
-
-    def _check_optional(self, argument: str, value: object, **limits: float) -> float | None:
-        return None if value is None else self._check(argument, value, **limits)
-
     def _checked_learning_rate(
         self, learning_rate: float | LearningRateSchedule
     ) -> float | LearningRateSchedule:
         if isinstance(learning_rate, LearningRateSchedule):
             return learning_rate
-        return self._check("learning_rate", learning_rate, at_least=0)
+        return check_real(type(self).__name__, "learning_rate", learning_rate, at_least=0)
 
     def _decay(self, learning_rate: NDArray[np.float64]) -> NDArray[np.float64]:
         """The share of itself that a weight loses before each step."""
         return learning_rate * (self.weight_decay or 0.0)
 
 
-def rows(*columns: ArrayLike) -> NDArray[np.float64]:
-    """The columns, arrays of shape (n,) or numbers, side by side: shape (n, len(columns))."""
-    return np.stack(np.broadcast_arrays(*columns), axis=1).astype(np.float64, copy=False)
+def rows(*columns: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The columns side by side, (n, len(columns)): arrays (n,), one at least, or numbers."""
+    n = next(len(column) for column in columns if isinstance(column, np.ndarray))
+    # Quicker than np.stack: this is called for each batch where a callback hears of batches.
+    table = np.empty((n, len(columns)))
+    for number, column in enumerate(columns):
+        table[:, number] = column
+    return table

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, real
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Lion(Optimizer):
@@ -31,38 +35,21 @@ class Lion(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    beta_1 = real(above=0, at_most=1)
+    beta_2 = real(at_least=0, at_most=1)
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.99,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.beta_1 = self._check("beta_1", beta_1, above=0, at_most=1)
-        self.beta_2 = self._check("beta_2", beta_2, at_least=0, at_most=1)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
 
     @property
     def kernel(self) -> str:

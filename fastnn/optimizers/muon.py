@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import check_flag, check_integer
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Setting, Shared, count, flag, optional_real, real
 from fastnn.variables import Variable
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def _checked_patterns(owner: str, name: str, value: object) -> Sequence[str]:
+    patterns = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else None
+    if patterns is None or not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(f"{owner}: {name} must be a list of strings, got {value!r}")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(
+                f"{owner}: {name} must hold regular expressions, got {pattern!r}: {error}"
+            ) from error
+    return patterns
 
 
 class Muon(Optimizer):
@@ -51,6 +68,21 @@ class Muon(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    adam_beta_1 = real(at_least=0, below=1)
+    adam_beta_2 = real(at_least=0, below=1)
+    adam_weight_decay = optional_real(at_least=0)
+    epsilon = real(at_least=0)
+    exclude_layers = Setting(_checked_patterns)
+    exclude_embeddings = flag()
+    muon_a = real()
+    muon_b = real()
+    muon_c = real()
+    adam_lr_ratio = real(at_least=0)
+    momentum = real(at_least=0, at_most=1)
+    ns_steps = count(at_least=0)
+    nesterov = flag()
+    rms_rate = optional_real(above=0)
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -59,14 +91,7 @@ class Muon(Optimizer):
         adam_weight_decay: float | None = 0.004,
         epsilon: float = 1e-7,
         weight_decay: float | None = 0.004,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
+        *shared: Any,
         exclude_layers: Sequence[str] | None = None,
         exclude_embeddings: bool = True,
         muon_a: float = 3.4445,
@@ -77,38 +102,23 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.adam_beta_1 = self._check("adam_beta_1", adam_beta_1, at_least=0, below=1)
-        self.adam_beta_2 = self._check("adam_beta_2", adam_beta_2, at_least=0, below=1)
-        self.adam_weight_decay = self._check_optional(
-            "adam_weight_decay", adam_weight_decay, at_least=0
-        )
-        self.epsilon = self._check("epsilon", epsilon, at_least=0)
-        self.exclude_layers = self._checked_patterns(exclude_layers)
-        self.exclude_embeddings = check_flag("Muon", "exclude_embeddings", exclude_embeddings)
-        self.muon_a = self._check("muon_a", muon_a)
-        self.muon_b = self._check("muon_b", muon_b)
-        self.muon_c = self._check("muon_c", muon_c)
-        self.adam_lr_ratio = self._check("adam_lr_ratio", adam_lr_ratio, at_least=0)
-        self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
-        self.ns_steps = check_integer("Muon", "ns_steps", ns_steps, at_least=0)
-        self.nesterov = check_flag("Muon", "nesterov", nesterov)
-        self.rms_rate = self._check_optional("rms_rate", rms_rate, above=0)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.adam_beta_1 = adam_beta_1
+        self.adam_beta_2 = adam_beta_2
+        self.adam_weight_decay = adam_weight_decay
+        self.epsilon = epsilon
+        self.exclude_layers = () if exclude_layers is None else exclude_layers
+        self.exclude_embeddings = exclude_embeddings
+        self.muon_a = muon_a
+        self.muon_b = muon_b
+        self.muon_c = muon_c
+        self.adam_lr_ratio = adam_lr_ratio
+        self.momentum = momentum
+        self.ns_steps = ns_steps
+        self.nesterov = nesterov
+        self.rms_rate = rms_rate
 
     @property
     def kernel(self) -> str:
@@ -171,17 +181,3 @@ class Muon(Optimizer):
             "nesterov": self.nesterov,
             "rms_rate": self.rms_rate,
         }
-
-    def _checked_patterns(self, patterns: Sequence[str] | None) -> tuple[str, ...]:
-        if patterns is None:
-            return ()
-        if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
-            raise TypeError(f"Muon: exclude_layers must be a list of strings, got {patterns!r}")
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(
-                    f"Muon: exclude_layers must hold regular expressions, got {pattern!r}: {error}"
-                ) from error
-        return tuple(patterns)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, real
 
 # 0.96^900 / 2 is less than half a unit of float64: from there on the factors are 1.
 _WARM = 1000
 _PRODUCTS = np.cumprod(1 - 0.5 * 0.96 ** np.arange(1.0, _WARM + 1))
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Nadam(Optimizer):
@@ -39,6 +43,10 @@ class Nadam(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    beta_1 = real(at_least=0, below=1)
+    beta_2 = real(at_least=0, below=1)
+    epsilon = real(at_least=0)
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -46,33 +54,13 @@ class Nadam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.beta_1 = self._check("beta_1", beta_1, at_least=0, below=1)
-        self.beta_2 = self._check("beta_2", beta_2, at_least=0, below=1)
-        self.epsilon = self._check("epsilon", epsilon, at_least=0)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
 
     @property
     def kernel(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import check_flag
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, flag, real
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class RMSprop(Optimizer):
@@ -35,6 +38,11 @@ class RMSprop(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    rho = real(at_least=0, below=1)
+    momentum = real(at_least=0, at_most=1)
+    epsilon = real(at_least=0)
+    centered = flag()
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.001,
@@ -43,34 +51,14 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.rho = self._check("rho", rho, at_least=0, below=1)
-        self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
-        self.epsilon = self._check("epsilon", epsilon, at_least=0)
-        self.centered = check_flag(type(self).__name__, "centered", centered)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.rho = rho
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.centered = centered
 
     @property
     def kernel(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import check_flag
 from fastnn.optimizers.base import Optimizer, rows
 from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.optimizers.settings import Shared, flag, real
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SGD(Optimizer):
@@ -27,38 +30,21 @@ class SGD(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
+    momentum = real(at_least=0, at_most=1)
+    nesterov = flag()
+
     def __init__(
         self,
         learning_rate: float | LearningRateSchedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        *,
-        name: str | None = None,
-        adaptive_clip: float | None = None,
-        nonfinite: str = "raise",
+        *shared: Any,
+        **options: Unpack[Shared],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            name=name,
-            adaptive_clip=adaptive_clip,
-            nonfinite=nonfinite,
-        )
-        self.momentum = self._check("momentum", momentum, at_least=0, at_most=1)
-        self.nesterov = check_flag(type(self).__name__, "nesterov", nesterov)
+        super().__init__(learning_rate, weight_decay, *shared, **options)
+        self.momentum = momentum
+        self.nesterov = nesterov
 
     @property
     def kernel(self) -> str:
