@@ -154,7 +154,7 @@ NOISY: dict[str, tuple[tuple[int, ...], Body]] = {
     "dropout in a rectifier": (
         (7, 5), stack(dense(18, "relu"), lambda: layers.Dropout(0.4, seed=5), dense(4, None)),
     ),
-    "dropout in a frozen norm": (
+    "dropout after a norm": (
         (7, 5),
         stack(
             dense(18, None), layers.LayerNormalization, layers.ReLU,
@@ -173,13 +173,35 @@ NOISY: dict[str, tuple[tuple[int, ...], Body]] = {
 
 def made(name: str, optimizer: Any = None) -> tuple[Any, Any, Any]:
     """The model with its data; SGD with a step of 1, so that a step is the gradient."""
-    shape, body = (NETS | NOISY)[name]
+    shape, body = (NETS | NOISY | ONLY_BITS)[name]
     fnn.utils.set_random_seed(1)
     x = layers.Input(shape)
     model = set_seeded_weights(fnn.Model(x, body(x)))
     model.compile(optimizer or fnn.optimizers.SGD(1.0), "mse")
     data = RNG.standard_normal((ROWS, *shape)).astype(np.float32)
     return model, data, RNG.standard_normal((ROWS, *model.output_shape[1:])).astype(np.float32)
+
+
+ONLY_BITS: dict[str, tuple[tuple[int, ...], Body]] = {
+    "dropout in a frozen norm": (
+        (7, 5),
+        stack(
+            dense(18, None), lambda: layers.BatchNormalization(trainable=False), layers.ReLU,
+            lambda: layers.Dropout(0.4, seed=5), dense(4, None),
+        ),
+    ),
+    **{
+        f"dropout in a group norm, {positions} positions": (
+            (positions, 5),
+            stack(
+                dense(18, None), lambda: layers.GroupNormalization(3), layers.ReLU,
+                lambda: layers.Dropout(0.4, seed=5), lambda: layers.GaussianNoise(0.1, seed=6),
+                dense(4, None),
+            ),
+        )
+        for positions in (1, 7)
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETS | NOISY)
@@ -200,7 +222,7 @@ def test_gradients_and_outputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("level", levels.levels())
-@pytest.mark.parametrize("name", NETS | NOISY)
+@pytest.mark.parametrize("name", NETS | NOISY | ONLY_BITS)
 def test_any_team_gives_the_same_bits(name: str, level: str) -> None:
     before = levels.level()
     levels.use(level)
@@ -218,3 +240,104 @@ def test_any_team_gives_the_same_bits(name: str, level: str) -> None:
         levels.use(before)
     assert_same_bits(found[0], found[1])
     assert_same_bits(found[0], found[2])
+
+
+def net(shape: tuple[int, ...], *inner: Any, loss: Any = "mse", **compiled: Any) -> Any:
+    fnn.utils.set_random_seed(1)
+    model = set_seeded_weights(fnn.Sequential([layers.Input(shape), *inner]))
+    model.compile(**{"optimizer": fnn.optimizers.SGD(1.0), "loss": loss, **compiled})
+    return model
+
+
+def data(shape: tuple[int, ...], rows: int = ROWS) -> Any:
+    return np.random.default_rng(4).standard_normal((rows, *shape)).astype(np.float32)
+
+
+class Softplus(layers.NumPyLayer):
+    """log(1 + exp(w x)), w of the extents of the input."""
+
+    def create_weights(self, input_shape: Any) -> None:
+        self.add_weight(input_shape[1:], "ones", "factor")
+
+    def forward(self, x: Any, /, *weights: Any) -> Any:
+        assert x.shape[1:] == weights[0].shape == self.input_shape[1:]
+        return np.logaddexp(0, weights[0] * x)
+
+    def backward(self, x: Any, y: Any, dy: Any, /, *weights: Any) -> Any:
+        dz = dy * (1 - np.exp(-y))
+        return dz * weights[0], (dz * x).sum(axis=0)
+
+
+def test_a_numpy_layer_sees_the_axes() -> None:
+    """Against the built-in layer, with a weight that is 1."""
+    x, y = data((3, 4, 5)), data((3, 4, 2))
+    weights = net((3, 4, 5), layers.Dense(6), layers.Dense(2)).get_weights()
+    found = []
+    for middle in (Softplus(), layers.Activation("softplus")):
+        model = net((3, 4, 5), layers.Dense(6, "tanh"), middle, layers.Dense(2))
+        factor = [np.ones((3, 4, 6), np.float32)] if middle.weights else []
+        model.set_weights([*weights[:2], *factor, *weights[2:]])
+        model.fit(x, y, batch_size=ROWS, epochs=1, shuffle=False, verbose=0)
+        found.append([*model.get_weights()[:2], *model.get_weights()[-2:]])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=CLOSE)
+
+
+def test_clipping_takes_the_norm_over_all_positions() -> None:
+    """Also of a product whose norm would be taken without its gradient, had it one position."""
+    x, y = data((2, 512), 8), data((2, 512), 8)
+    inner = [layers.Dense(512, "tanh"), layers.Dense(512)]
+    model = net((2, 512), *inner, optimizer=fnn.optimizers.SGD(1.0, global_clipnorm=1e-3))
+    before = {v.path: v.numpy() for v in model.weights}
+    step = Tape(before).run(model, [x], [y])
+    norm = np.sqrt(sum(np.sum(g**2) for g in step.gradients.values()))
+    assert norm > 1e-2
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    moved = sum(np.sum((before[v.path].astype(np.float64) - v.numpy()) ** 2) for v in model.weights)
+    # a step of 1e-3 over half a million weights of 0.05 is rounded at each of them
+    assert np.sqrt(moved) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_activity_regularizer_and_statistics() -> None:
+    """A penalty is divided by the rows, a unit is a channel, whatever positions there are."""
+
+    class Watch(fnn.callbacks.Callback):
+        statistics_every, statistics_window = 1, 1
+
+        def on_statistics(self, statistics: Any) -> None:
+            self.seen = [*getattr(self, "seen", []), *statistics]
+
+    x, y = data((7, 5)), data((7, 3))
+    hidden = layers.Dense(
+        20, "relu", activity_regularizer=fnn.regularizers.L1L2(0.01, 0.02), name="hidden"
+    )
+    model = net((7, 5), hidden, layers.Dense(3, name="last"))
+    kernel, bias, *others = model.get_weights()
+    bias[3], kernel[:, 3] = -5, 0  # a dead channel
+    model.set_weights([kernel, bias, *others])
+    a = np.maximum(x.astype(np.float64) @ kernel + bias, 0)
+    penalty = (0.01 * np.abs(a) + 0.02 * a**2).sum() / ROWS
+    mse = np.mean((model.predict(x).astype(np.float64) - y) ** 2)
+    watch = Watch()
+    history = model.fit(x, y, batch_size=ROWS, epochs=2, verbose=0, callbacks=[watch])
+    assert history.history["loss"][0] == pytest.approx(mse + penalty, rel=CLOSE)
+    first, second = (step.layers["hidden"] for step in watch.seen)
+    assert first.mean == pytest.approx(a.mean(), rel=CLOSE)
+    assert first.deviation == pytest.approx(a.std(), rel=CLOSE)
+    assert first.zeros == pytest.approx(np.mean(a == 0), rel=CLOSE)
+    assert second.dead == pytest.approx(1 / 20)
+
+
+def test_health_looks_at_any_rank() -> None:
+    model = net(
+        (7, 5), layers.Dense(12, "relu"), layers.GroupNormalization(3), layers.Permute((2, 1)),
+        layers.Dense(4, "tanh"), layers.Flatten(), layers.Dense(3, "softmax"),
+        optimizer="adam", loss="sparse_categorical_crossentropy",
+    )  # fmt: skip
+    x = data((7, 5), 120)
+    labels = x.reshape(120, -1)[:, :3].argmax(axis=1)
+    history = model.fit(x, labels, epochs=2, verbose=0, callbacks=[fnn.callbacks.GradientHealth()])
+    assert all(np.isfinite(values).all() for values in history.history.values())
+    x[5, 3, 2] = np.inf
+    found = fnn.health.locate_nonfinite(model, x, labels)
+    assert found is not None
