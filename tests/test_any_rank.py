@@ -341,3 +341,135 @@ def test_health_looks_at_any_rank() -> None:
     x[5, 3, 2] = np.inf
     found = fnn.health.locate_nonfinite(model, x, labels)
     assert found is not None
+
+
+# An output (batch, ..., classes): a class at each place, as of the pixels in segmentation.
+
+
+def segmentation(loss: Any = "sparse_categorical_crossentropy", **compiled: Any) -> Any:
+    return net(
+        (4, 6, 5), layers.Dense(8, "tanh"), layers.Dense(3, "softmax"), loss=loss,
+        metrics=["accuracy"], **compiled,
+    )  # fmt: skip
+
+
+def crossentropies(model: Any, x: Any, labels: Any) -> Any:
+    """(rows, 4, 6) in float64."""
+    weights = [w.astype(np.float64) for w in model.get_weights()]
+    z = np.tanh(x @ weights[0] + weights[1]) @ weights[2] + weights[3]
+    z -= z.max(axis=-1, keepdims=True)
+    logs = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(logs, labels[..., None], -1)[..., 0]
+
+
+LABELS = np.random.default_rng(8).integers(0, 3, (ROWS, 4, 6))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_class_at_each_place(one_hot: bool, weighted: bool) -> None:
+    kind = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+    x, y = data((4, 6, 5)), np.eye(3)[LABELS] if one_hot else LABELS[..., None]
+    weights = np.linspace(0, 2, ROWS) if weighted else None
+    w = np.ones(ROWS) if weights is None else weights
+    model = segmentation(kind, weighted_metrics=["accuracy"])
+    before = model.get_weights()
+    wanted = np.mean(crossentropies(model, x, LABELS).mean(axis=(1, 2)) * w)
+    right = (model.predict(x).argmax(axis=-1) == LABELS).mean(axis=(1, 2))
+    found = model.evaluate(x, y, sample_weight=weights, batch_size=8, verbose=0)
+    assert found[0] == pytest.approx(wanted, rel=CLOSE)
+    assert found[1] == pytest.approx(right.mean())
+    assert found[2] == pytest.approx(np.sum(right * w) / w.sum())
+    # the last bias: d(loss) / d(logits), summed
+    model.fit(x, y, sample_weight=weights, batch_size=ROWS, epochs=1, verbose=0)
+    slope = before[-1] - model.get_weights()[-1]
+    for index in range(3):
+        sides = []
+        for h in (1e-3, -1e-3):
+            moved = [each.astype(np.float64) for each in before]
+            moved[-1][index] += h
+            model.set_weights(moved)
+            sides.append(np.mean(crossentropies(model, x, LABELS).mean(axis=(1, 2)) * w))
+        # 1e-3 rounded to float32 beside a bias of 0.1: 4e-6 of it; its square: 1e-6
+        assert slope[index] == pytest.approx((sides[0] - sides[1]) / 2e-3, abs=2e-5)
+
+
+def test_a_sum_goes_over_all_places() -> None:
+    x, y = data((4, 6, 5)), data((4, 6, 3))
+    loss = fnn.losses.SparseCategoricalCrossentropy(reduction="sum")
+    model = segmentation(loss)
+    wanted = crossentropies(model, x, LABELS).sum()
+    assert model.evaluate(x, LABELS, batch_size=ROWS, verbose=0)[0] == pytest.approx(
+        wanted, rel=CLOSE
+    )
+    model = net((4, 6, 5), layers.Dense(3), loss=fnn.losses.MeanSquaredError(reduction="sum"))
+    wanted = ((model.predict(x).astype(np.float64) - y) ** 2).mean(axis=-1).sum()
+    assert model.evaluate(x, y, batch_size=ROWS, verbose=0) == pytest.approx(wanted, rel=CLOSE)
+
+
+def test_metrics_of_all_examples_take_places() -> None:
+    seen = []
+
+    def metric(y_true: Any, y_pred: Any) -> float:
+        seen.append((y_true.shape, y_pred.shape))
+        return float(np.mean(y_pred.argmax(axis=1) == y_true))
+
+    x = data((4, 6, 5))
+    model = segmentation()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=[metric, "accuracy"])
+    _, ours, accuracy = model.evaluate(x, LABELS, verbose=0)
+    assert seen == [((ROWS * 24,), (ROWS * 24, 3))]
+    assert ours == pytest.approx(accuracy)
+
+
+def test_a_function_gets_the_shape_of_the_output() -> None:
+    """And the same gradients as the built-in twin, weights of rows included."""
+
+    def squares(y_true: Any, y_pred: Any) -> Any:
+        assert y_true.shape == y_pred.shape == (ROWS, 7, 3)
+        error = y_pred - y_true
+        return (error**2).mean(axis=(1, 2)), 2 * error / error.size
+
+    x, y = data((7, 5)), data((7, 3))
+    found = []
+    for loss in (squares, "mse"):
+        model = net((7, 5), layers.Dense(3), loss=loss)
+        weights = np.linspace(0, 2, ROWS)
+        model.fit(x, y, sample_weight=weights, batch_size=ROWS, epochs=1, verbose=0)
+        found.append(model.get_weights())
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=CLOSE)
+
+
+def test_the_sigmoid_is_part_of_the_loss_at_each_place() -> None:
+    """A probability of 1 - 1e-9, which float32 rounds to 1, still has its slope."""
+    x = np.ones((ROWS, 7, 1), np.float32)
+    model = net((7, 1), layers.Dense(2, "sigmoid"), loss="binary_crossentropy")
+    model.set_weights([np.full((1, 2), 20.0, np.float32), np.zeros(2, np.float32)])
+    y = np.zeros((ROWS, 7, 2), np.float32)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(20.0, rel=CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (LABELS[:, 0], r"y must have shape \(N, 4, 6\) of integer labels, got \(21, 6\)"),
+        (LABELS + 1, r"y must hold labels within 0..2"),
+        (LABELS[:, :, :, None] * np.ones(2), r"y must have shape \(N, 4, 6\) of integer labels"),
+    ],
+)
+def test_labels_that_do_not_fit(y: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        segmentation().fit(data((4, 6, 5)), y, verbose=0)
+
+
+def test_class_weight_is_for_one_class_a_row() -> None:
+    with pytest.raises(ValueError, match="class_weight is for models whose output has one axis"):
+        segmentation().fit(data((4, 6, 5)), LABELS, class_weight={0: 2.0}, verbose=0)
+
+
+def test_diagnose_segmentation() -> None:
+    x = data((4, 6, 5), 200)
+    model = segmentation(optimizer="adam")
+    report = fnn.health.diagnose(model, x, x[..., :3].argmax(axis=-1))
+    assert report.verdict == "healthy"
