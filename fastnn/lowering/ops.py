@@ -140,7 +140,9 @@ OPS: dict[str, OpSpec] = {
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
-    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows", "lines"), shared=TASKS, closing=True),
+    "sum_rows": OpSpec(
+        {"values": READ}, ("sum", "times_rows", "lines"), shared=TASKS, closing=True
+    ),
     # backward
     "softmax_backward": OpSpec(
         {"y": READ, "dy": READ, "dz": BOTH}, ("features", "accumulate")
