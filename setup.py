@@ -100,6 +100,7 @@ def extension(name: str) -> Extension:
 NAMES = [
     "fastnn.kernels.levels",
     "fastnn.kernels.codes",
+    "fastnn.kernels.convolution",
     "fastnn.kernels.dense",
     "fastnn.kernels.elementwise",
     "fastnn.kernels.group_norms",
@@ -108,6 +109,7 @@ NAMES = [
     "fastnn.kernels.noise",
     "fastnn.kernels.norms",
     "fastnn.kernels.objective",
+    "fastnn.kernels.pooling",
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
     "fastnn.kernels.python",

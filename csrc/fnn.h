@@ -150,6 +150,23 @@ typedef struct {
                                       int accumulate);
     void (*transpose)(int64_t rows, const float *x, float *y); /* (rows <= 16, 16) -> (16, 16), zero-filled */
 
+    /* windows: csrc/convolution.inc.c, csrc/pooling.inc.c */
+    void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K, const float *const *lines,
+                           int64_t row_taps, int64_t a_block, const float *b, int64_t b_block, float *c,
+                           int64_t c_block, int accumulate);
+    void (*pairs_product)(int64_t rows, int64_t blocks, int64_t examples, int64_t K, const float *a,
+                          int64_t a_example, const int32_t *from, const float *b, int64_t b_example,
+                          const int32_t *to, int64_t b_block, float *c, int64_t c_block);
+    void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps, int64_t channels,
+                           const int32_t *starts, const int32_t *windows, const float *x, int64_t patch,
+                           float *patches);
+    void (*window_max[2])(int64_t windows, int64_t taps, const int32_t *table, const float *x, float *y,
+                          void *found); /* with numbers of taps of 1 byte, of 4 */
+    void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,
+                                   const void *found, float *dx);
+    void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
+                       const float *of_taps, const float *x, float *y);
+
     /* vector loops */
     void (*add_bias)(int64_t rows, const float *bias, float *x);
     void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums);

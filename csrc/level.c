@@ -8,6 +8,8 @@
 
 #include "tiles.inc.c"
 #include "sparse.inc.c"
+#include "convolution.inc.c"
+#include "pooling.inc.c"
 #include "activations.inc.c"
 #include "gradients.inc.c"
 #include "updates.inc.c"
@@ -31,6 +33,12 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .sparse_columns = sparse_columns,
     .sparse_product_transposed = sparse_product_transposed,
     .transpose = transpose,
+    .window_product = window_product,
+    .pairs_product = pairs_product,
+    .gather_patches = gather_patches,
+    .window_max = {window_max_8, window_max_32},
+    .window_max_backward = {window_max_backward_8, window_max_backward_32},
+    .window_sum = window_sum,
     .add_bias = add_bias,
     .add_rows = add_rows,
     .add = add,

@@ -96,6 +96,18 @@ def logits_and_probabilities() -> Any:
     return fnn.Model(x, [logits, layers.Softmax()(logits)])
 
 
+def pictures() -> Any:
+    """Few channels and many, normalization over the batch between convolutions, noise, a sum."""
+    x = layers.Input((9, 8, 3))
+    h = layers.Conv2D(20, 3, padding="same", activation="relu")(layers.Rescaling(0.1)(x))
+    h = layers.MaxPooling2D()(h)
+    h = layers.Dropout(0.5)(h)
+    h = layers.BatchNormalization()(layers.Conv2D(18, 3, padding="same")(h))
+    h = layers.Add()([h, layers.Conv2D(18, 1, activation="gelu")(h)])
+    h = layers.AveragePooling2D(2, 1)(h)
+    return fnn.Model(x, layers.Dense(4, activation="softmax")(layers.Flatten()(h)))
+
+
 def functions() -> Any:
     """A layer and a loss in Python."""
     x = layers.Input((5,))
@@ -131,6 +143,10 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         losses.MeanSquaredError(),
         capacity=21,
     ),
+    "pictures": lambda: training_program(pictures(), CROSSENTROPY, capacity=7),
+    "pictures-stored": lambda: training_program(pictures(), CROSSENTROPY, capacity=20, store=True),
+    "pictures-observed": lambda: training_program(pictures(), CROSSENTROPY, window=9),
+    "pictures-predict": lambda: lower(traced(pictures()), 5, predict=True),
     "example-clipped": clipped_program,
     "example-clipped-sparse": lambda: clipped_program(sparse={0: 400}),
     "example-clipped-observed": lambda: clipped_program(window=9),
@@ -276,7 +292,7 @@ def test_every_missing_wait_is_noticed(name: str) -> None:
     for op in program.ops:
         if op.wait:
             op.wait = False
-            with pytest.raises(InvalidProgram, match="no wait between"):
+            with pytest.raises(InvalidProgram, match="no wait before"):
                 verify(program)
             op.wait = True
     verify(program)
@@ -392,7 +408,7 @@ def assert_refused(*ops: Op) -> None:
     buffers = {buffer: None for op in ops for buffer, _ in op.accesses() if buffer.array is None}
     for number, buffer in enumerate(buffers):
         buffer.offset = 256 * number
-    with pytest.raises(InvalidProgram, match="no wait between"):
+    with pytest.raises(InvalidProgram, match="no wait before"):
         verify(Program(list(ops), 8, arena_bytes=256 * len(buffers)))
 
 
@@ -428,7 +444,7 @@ def test_memory_does_not_change_its_owner_at_the_wait_of_an_op_that_looks() -> N
     assert waits_of(*ops) == [False, False, True, False]
     assert len({buffer.offset for buffer in (a, b, c, s)}) == 4
     c.offset = a.offset
-    with pytest.raises(InvalidProgram, match="no wait between"):
+    with pytest.raises(InvalidProgram, match="no wait before"):
         verify(Program(ops, 8, arena_bytes=2048))
     # Two waits later that stand in every step:
     w, a, b, c, d, s = several("wabcds")

@@ -53,15 +53,15 @@ def _first_odd(array: NDArray[Any]) -> str:
 def as_rows(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """``value`` of shape (N, *shape) as a matrix (N, features) whose rows are contiguous.
 
-    Where ``shape`` is (1,), a vector (N,) will do.
+    A last axis of extent 1 may be missing: gray pictures (N, height, width), as in Keras.
 
     Raises:
         TypeError: Not real numbers.
         ValueError: Another shape, no rows, or numbers that are not finite.
     """
     array = as_numbers(value, name)
-    if shape == (1,) and array.ndim == 1:
-        array = array[:, None]
+    if shape[-1:] == (1,) and array.ndim == len(shape):
+        array = array[..., None]
     if array.shape[1:] != shape or array.ndim == 0:
         wanted = ", ".join(["N", *map(str, shape)])
         raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")

@@ -69,6 +69,11 @@ cdef extern from "fnn.h" nogil:
                                 float *y) noexcept nogil
     ctypedef void (*fnn_rows)(const fnn_target *t) noexcept nogil
 
+    ctypedef void (*fnn_window_max)(int64_t windows, int64_t taps, const int32_t *table, const float *x,
+                                    float *y, void *found) noexcept nogil
+    ctypedef void (*fnn_window_max_backward)(int64_t positions, int64_t most, const int32_t *readers,
+                                             const float *dy, const void *found, float *dx) noexcept nogil
+
     ctypedef struct fnn_kernels:
         const char *name
         void (*product)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
@@ -86,6 +91,19 @@ cdef extern from "fnn.h" nogil:
                                           const float *b, int64_t b_block, float *c, int64_t c_block,
                                           int accumulate) noexcept nogil
         void (*transpose)(int64_t rows, const float *x, float *y) noexcept nogil
+        void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K,
+                               const float *const *lines, int64_t row_taps, int64_t a_block, const float *b,
+                               int64_t b_block, float *c, int64_t c_block, int accumulate) noexcept nogil
+        void (*pairs_product)(int64_t rows, int64_t blocks, int64_t examples, int64_t K, const float *a,
+                              int64_t a_example, const int32_t *from_, const float *b, int64_t b_example,
+                              const int32_t *to, int64_t b_block, float *c, int64_t c_block) noexcept nogil
+        void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps,
+                               int64_t channels, const int32_t *starts, const int32_t *windows, const float *x,
+                               int64_t patch, float *patches) noexcept nogil
+        fnn_window_max *window_max
+        fnn_window_max_backward *window_max_backward
+        void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
+                           const float *of_taps, const float *x, float *y) noexcept nogil
         void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil

@@ -13,14 +13,11 @@ Design
 from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_MAX_SLOTS, fnn_columns, fnn_sparse, fnn_summary
-from fastnn.kernels.gradients cimport finish
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_columns, fnn_sparse
+from fastnn.kernels.handover cimport OF_WEIGHT, hand_over, hand_over_bias
 from fastnn.kernels.op cimport (
-    ROW_UNIT, SCRATCH, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, rows_of, share, smaller, take
+    ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, rows_of, share, smaller, take
 )
-
-cdef extern from "math.h" nogil:
-    double INFINITY
 
 cdef enum:
     # A chunk of W of this many rows stays in the first-level cache while the rows of A pass by,
@@ -153,7 +150,8 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     """dx [+]= dz W', times the derivative of the activation that made x.
 
     The vectors run over the batch: a block of dz' (units, 16 rows) meets single weights, which so can
-    be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache.
+    be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache. Where a layer below
+    goes on from dx likewise, it is handed on both ways.
     """
     cdef int64_t inputs = op.d[0]
     cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(rows_of(op, step), ROW_PANEL)
@@ -183,6 +181,7 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
     cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
     cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
     cdef int32_t *magnitudes = <int32_t *> op.t[5]       # OUT (panels, op.d[6] units of rows) or NULL
+    cdef float *dx_t = <float *> op.t[6]                 # OUT dx, transposed, or NULL
     cdef int32_t most, found
     cdef int64_t units = op.d[1], kernel_block = op.d[2]
     cdef int activation = <int> op.d[3]
@@ -210,6 +209,9 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
                 step.k.add(rows * FNN_BLOCK, turned, dx + at)
             else:
                 memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+            if dx_t != NULL:
+                step.k.transpose(rows, turned, dx_t + (r // ROW_UNIT * blocks_of(op.d[0]) + (i0 + b) // FNN_BLOCK)
+                                 * FNN_BLOCK * FNN_BLOCK)
             if magnitudes != NULL:
                 found = step.k.magnitude(rows * FNN_BLOCK, turned)
                 if found > most:
@@ -220,69 +222,12 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
         r += ROW_UNIT
 
 
-cdef enum:
-    # Tensors of a weight: itself, its slots, where its gradient goes, where its squares and statistics.
-    OF_WEIGHT = 7
-    GRADIENT = 4
-    SQUARES = 5
-    SUMMARIES = 6
-
-
-cdef inline void hand_over(const Op *op, const Step *step, int64_t first, int role, int64_t at, int64_t rows,
-                           int64_t panel, float *gradient) noexcept nogil:
-    """Give a rectangle (rows, 16) of a gradient to the optimizer, or store it.
-
-    first: the weight's first tensor. role: 0 the kernel, 1 the bias. at: of the rectangle in the weight.
-    """
-    cdef int64_t slot, n = rows * FNN_BLOCK
-    cdef float *slots[FNN_MAX_SLOTS]
-    cdef float *w = <float *> op.t[first] + at
-    cdef float *stored = <float *> op.t[first + GRADIENT]
-    cdef float *squares = <float *> op.t[first + SQUARES]
-    cdef fnn_summary *summaries = <fnn_summary *> op.t[first + SUMMARIES]
-    if not op.d[5]:
-        finish(step, rows, op.f[2 * role], op.f[2 * role + 1], op.f[4], w, gradient,
-               squares + panel * FNN_BLOCK if squares != NULL else NULL)
-    if summaries != NULL and step.record != NULL:
-        step.k.summarize(n, gradient, summaries + panel)
-    if stored != NULL:
-        if op.d[4]:
-            step.k.add(n, gradient, stored + at)
-        else:
-            memcpy(stored + at, gradient, n * sizeof(float))
-        return
-    for slot in range(FNN_MAX_SLOTS):
-        slots[slot] = <float *> op.t[first + 1 + slot]
-        if slots[slot] != NULL:
-            slots[slot] += at
-    if step.verdict.scale != 1.0:
-        # Clipped by the global norm, which was found without this gradient.
-        for slot in range(FNN_BLOCK):
-            step.scratch[SCRATCH - FNN_BLOCK + slot] = step.verdict.scale
-        step.k.scale_columns(rows, step.scratch + SCRATCH - FNN_BLOCK, gradient, gradient)
-    step.k.update[op.d[3]](n, step.scalars, gradient, w, slots[0], slots[1], slots[2])
-    if op.d[6 + role]:
-        step.k.clip(n, 0.0, <float> INFINITY, w)
-
-
 cdef inline void drop_tile(const Op *op, const Step *step, int64_t first, int64_t at, int64_t rows,
                            float *gradient) noexcept nogil:
     """Of a kernel with what was dropped in the forward pass: the gradient of W from that of the copy."""
     cdef const float *dropped = <const float *> op.t[first + 2 * OF_WEIGHT]
     if dropped != NULL:
         step.k.drop_gradient(rows * FNN_BLOCK, op.f[5], dropped + at, gradient)
-
-
-cdef void hand_over_bias(const Op *op, const Step *step, int64_t first, const float *dz, int64_t stride,
-                         int64_t j0, int64_t j1) noexcept nogil:
-    cdef int64_t j, r
-    for j in range(j0, j1):
-        r = 0
-        while r < rows_of(op, step):
-            step.k.add_rows(smaller(FNN_CHUNK, rows_of(op, step) - r), r > 0,
-                            dz + j * stride + r * FNN_BLOCK, step.scratch)
-            r += FNN_CHUNK
-        hand_over(op, step, first, 1, j * FNN_BLOCK, 1, j, step.scratch)
 
 
 cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:

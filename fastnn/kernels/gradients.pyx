@@ -52,20 +52,30 @@ cdef inline float number_of(int32_t magnitude) noexcept nogil:
     return x
 
 
+cdef inline int32_t largest_of_lines(const Op *op, const Step *step, const float *x, int64_t begin,
+                                     int64_t lines) noexcept nogil:
+    cdef int32_t most = 0, found
+    cdef int64_t j
+    for j in range(blocks_of(op.d[0])):
+        found = step.k.magnitude(lines * FNN_BLOCK, x + j * op.stride[0] + begin * FNN_BLOCK)
+        if found > most:
+            most = found
+    return most
+
+
 cdef void magnitude(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The largest |x| of each unit of rows, as its bits."""
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
     cdef int32_t *out = <int32_t *> op.t[1]              # OUT (units,)
-    cdef int32_t most, found
-    cdef int64_t unit = unit_of(op), r0, r1, r, j
+    cdef int32_t most
+    cdef int64_t unit = unit_of(op), r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
     r = r0
     while r < r1:
-        most = 0
-        for j in range(blocks_of(op.d[0])):
-            found = step.k.magnitude(smaller(unit, r1 - r) * FNN_BLOCK, x + j * op.stride[0] + r * FNN_BLOCK)
-            if found > most:
-                most = found
+        if op.d[1]:  # pixels, as they lie: so many floats from row to row
+            most = step.k.magnitude(smaller(unit, r1 - r) // op.positions * op.d[1], x + r // op.positions * op.d[1])
+        else:
+            most = largest_of_lines(op, step, x, r, smaller(unit, r1 - r))
         out[r // unit] = most
         r += unit
 

@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_noise, fnn_sparse
 
 cdef enum:
-    MAX_TENSORS = 20
-    MAX_INTEGERS = 12
+    MAX_TENSORS = 24
+    MAX_INTEGERS = 16
     MAX_NUMBERS = 12
     # Floats of scratch for each member of the team: gradient tiles between product and update.
     SCRATCH = 32768
@@ -69,6 +69,8 @@ cdef struct Op:
     Kernel run
     int wait               # for the whole team, before this op
     int observing          # only done in a step whose statistics are taken
+    int band               # ops from this one on that are gone through together, ...
+    int64_t band_rows      # ... so many rows of the batch at a time
     int closing            # also done by a step that stops at a gradient that is not finite
     int64_t positions      # lines that each row of the batch has in the op's tensors: H * W of a picture
     void *t[MAX_TENSORS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -57,18 +58,38 @@ class Gradient:
     through: bool = False
 
 
+Operands = dict[str, "Buffer | float | None"]
+"""Of an op, by name."""
+
+
 @dataclass(eq=False)
-class WeightProduct:
-    """A Dense layer's weight gradient, which is still to be computed: x' dz."""
+class WeightProduct(ABC):
+    """The gradient of a kernel, and of the bias that goes with it, still to be computed.
+
+    x, dz: What it is the product of.
+    """
 
     kernel: Variable
     bias: Variable | None
     x: Value
     dz: Buffer
-    dropped: Buffer | None = None
-    """The kernel with what was dropped in the forward pass, if that is so."""
-    scale: float = 1.0
-    """Of the rest."""
+
+    @property
+    def is_of_factors(self) -> bool:
+        """Whether it is the matrix product x' dz and nothing else."""
+        return False
+
+    @abstractmethod
+    def tiles(self, builder: Builder, role: str) -> int:
+        """How many tiles the gradient of the kernel or the bias comes in."""
+
+    def produce(self, builder: Builder) -> None:  # noqa: B027 -- a product may need none
+        """Add the ops that must be done before ``finish``, for which the team waits once for all
+        products."""
+
+    @abstractmethod
+    def finish(self, builder: Builder, operands: Operands) -> None:
+        """Add the op that gives the gradients to the optimizer, or stores them: ``operands``."""
 
 
 @dataclass
@@ -80,6 +101,8 @@ class Builder:
         sparse: Inputs that come as nonzeros: input number -> nonzeros of the longest row.
         values: Where each value lies, once its node has been lowered.
         nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
+        pixels: Pictures of few channels whose numbers lie as the data set has them: floats from
+            row to row.
         gradients: Of values, as far as they have been summed up.
         transposed: Gradients that also lie in blocks of 16 rows, and where.
         products: Weight gradients to be computed when all input gradients are there.
@@ -101,6 +124,7 @@ class Builder:
     sums: list[str] = field(default_factory=list)
     values: dict[Value, Buffer] = field(default_factory=dict)
     nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
+    pixels: dict[Value, int] = field(default_factory=dict)
     gradients: dict[Value, Gradient] = field(default_factory=dict)
     transposed: dict[Buffer, Buffer] = field(default_factory=dict)
     products: list[WeightProduct] = field(default_factory=list)
@@ -223,7 +247,10 @@ class Builder:
             if x in self.nonzeros:
                 self.emit("magnitude_sparse", magnitudes=room, source=self.nonzeros[x][0])
             else:
-                self.emit("magnitude", x=self.values[x], magnitudes=room, features=x.features)
+                self.emit(
+                    "magnitude", x=self.values[x], magnitudes=room, features=x.features,
+                    row=self.pixels.get(x, 0),
+                )  # fmt: skip
             of_x = self.proof.entry(x)
         if self.proof.entry(dz) is None:
             room = self.proof.room(dz, dz.positions)

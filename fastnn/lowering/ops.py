@@ -21,10 +21,11 @@ class OpSpec:
 
     tensors: name -> what the op does with it. integers, numbers: names of the settings.
     shared: how the team shares the op. Ops that give each row of the batch to the same member need
-    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared so
-    only where that is set.
+    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared
+    so only where that is set.
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
+    decides: it may stop the step.
     """
 
     tensors: dict[str, str]
@@ -33,6 +34,7 @@ class OpSpec:
     shared: str = ROWS
     observing: bool = False
     closing: bool = False
+    decides: bool = False
 
 
 _PARAMS = ("param_0", "param_1", "param_2")
@@ -67,7 +69,7 @@ _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
 
 OPS: dict[str, OpSpec] = {
     # from the data set
-    "gather": OpSpec({"y": WRITE}, ("features", "source"), ("scale", "offset")),
+    "gather": OpSpec({"y": WRITE}, ("features", "source", "row"), ("scale", "offset")),
     "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
     "gather_values": OpSpec({"y": WRITE}, ("source", "lines", "same")),
     "sparse_columns": OpSpec(
@@ -83,6 +85,25 @@ OPS: dict[str, OpSpec] = {
     "dense_forward_sparse": OpSpec(
         {"kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
         (*_DENSE, *_NOISE, "source"), _PARAMS, shared=LINES,
+    ),
+    "conv_forward": OpSpec(
+        {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "starts": READ, "y": WRITE,
+         "z": WRITE},
+        ("channels", "filters", "kernel_block", "activation", "taps", "windows_of_row", "row",
+         "window_rows"),
+        _PARAMS, shared=EXAMPLES,
+    ),
+    "turn_kernel": OpSpec(
+        {"kernel": READ, "turned": WRITE},
+        ("channels", "filters", "kernel_block", "turned_block", "taps"), shared=TASKS,
+    ),
+    "max_pool": OpSpec(
+        {"x": READ, "windows": READ, "y": WRITE, "found": WRITE},
+        ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
+    ),
+    "sum_windows": OpSpec(
+        {"x": READ, "windows": READ, "of_windows": READ, "of_taps": READ, "y": BOTH},
+        ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
     "softmax_forward": OpSpec({"z": READ, "y": WRITE}, ("features",)),
@@ -152,7 +173,8 @@ OPS: dict[str, OpSpec] = {
     ),
     "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",), shared=LINES),
     "dense_backward_input": OpSpec(
-        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
+        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE,
+         "dx_t": WRITE},
         (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
@@ -193,10 +215,32 @@ OPS: dict[str, OpSpec] = {
         {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
         (*_GRADIENT, "capacity"), _OF_GRADIENT, shared=TASKS,
     ),
+    "conv_backward_input": OpSpec(
+        {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate"),
+        _PARAMS, shared=EXAMPLES,
+    ),
+    "conv_backward_weights": OpSpec(
+        {"x": READ, "dz": READ, "pairs": READ, "counts": READ, "starts": READ, "windows": READ,
+         "partials": WRITE},
+        ("channels", "filters", "kernel_block", "slice", "taps", "windows_of_row", "row",
+         "window_rows"),
+        shared=TASKS,
+    ),
+    "max_pool_backward": OpSpec(
+        {"dy": READ, "found": READ, "readers": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,
+        shared=EXAMPLES,
+    ),
+    "sum_slices": OpSpec(
+        {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _OF_GRADIENT, shared=TASKS
+    ),
     # are gradients finite, how long are they
-    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features",)),
+    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
-    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS),
+    "guard_factors": OpSpec(
+        {"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True
+    ),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
         ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,
@@ -217,7 +261,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "guard": OpSpec(
         {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
-        shared=TASKS,
+        shared=TASKS, decides=True,
     ),
     # update
     "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, shared=TASKS),
@@ -287,7 +331,7 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
     ),
     "call": OpSpec({"failed": WRITE}, shared=TASKS),
-    "guard_calls": OpSpec({"failed": READ}, shared=TASKS),
+    "guard_calls": OpSpec({"failed": READ}, shared=TASKS, decides=True),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

@@ -46,7 +46,7 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     found without the gradient."""
     return (
         pay(builder, product.x, _units(product))
-        and product.dropped is None
+        and product.is_of_factors
         and product.kernel.regularizer is None
         and (product.bias is None or product.bias.regularizer is None)
     )

@@ -67,6 +67,10 @@ class Op:
     """Lines that each row of the batch has in the tensors."""
     wait: bool = False
     """The whole team waits for its last member before this op."""
+    band: int = 0
+    """Ops from this one on that are gone through together, ..."""
+    band_rows: int = 1
+    """... so many rows of the batch at a time."""
     function: Callable[..., None] | None = None
     arguments: Sequence[Argument] = ()
 
@@ -169,6 +173,13 @@ class Buffers:
         stride = activation_rows(self.capacity * positions) * BLOCK
         buffer = self.raw(name, 4 * n_blocks(features) * stride)
         buffer.positions, buffer.stride = positions, stride
+        return buffer
+
+    def pixels(self, name: str, row: int, positions: int) -> Buffer:
+        """(rows, row) as they lie, a whole block from row to row; a vector beyond the end may be
+        read."""
+        buffer = self.raw(name, 4 * (self.capacity * row + BLOCK))
+        buffer.positions, buffer.stride = positions, BLOCK
         return buffer
 
     def of_value(self, name: str, value: Value) -> Buffer:

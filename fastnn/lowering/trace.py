@@ -1,32 +1,34 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
 A layer that looks at positions and features asks for them (``extents.py``), so Reshape leaves no
-trace.
+trace. The rules for pictures and signals are in ``picture_rules.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
 from math import prod
 from typing import Any
 
 import numpy as np
 
+import fastnn.lowering.picture_rules  # noqa: F401 -- which registers its rules
 from fastnn import layers
 from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
+from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.noise import SpatialDropout
 from fastnn.layers.normalization import Normalization
+from fastnn.layers.pooling import AveragePooling, MaxPooling
 from fastnn.lowering.extents import Extents, alike, as_matrix, permuted, placed, with_extent
 from fastnn.lowering.graph import Extent, Node, Trace, Value
 from fastnn.lowering.nodes import (
-    ActivationNode,
     AffineNode,
     BatchNormalizationNode,
     ConcatenateNode,
+    ConvolutionNode,
     DenseNode,
     DropChannelsNode,
     DropConnectNode,
@@ -36,18 +38,19 @@ from fastnn.lowering.nodes import (
     GroupNormalizationNode,
     InputNode,
     LayerNormalizationNode,
+    MaxPoolingNode,
     MultiplyNode,
     NumPyNode,
     SoftmaxNode,
     SumNode,
+    WindowSumNode,
 )
+from fastnn.lowering.nodes.pooling import average_factors
 from fastnn.lowering.randomness import Mask
+from fastnn.lowering.rule import activate, end, lower_layer, without_batch
+from fastnn.lowering.windows import window_table
 
 Kind = Callable[..., Node]
-
-
-def _extents(shape: Shape) -> Extents:
-    return tuple(extent for extent in shape[1:] if extent is not None)
 
 
 def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: list[Any]) -> Trace:
@@ -55,30 +58,17 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
     result = Trace()
     values: dict[SymbolicTensor, Value] = {}
     for source, tensor in enumerate(inputs):
-        extent = as_matrix(_extents(tensor.shape))
+        extent = as_matrix(without_batch(tensor.shape))
         values[tensor] = result.add(InputNode, tensor.node.layer, [], extent, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
-        shapes = [_extents(tensor.shape) for tensor in node.inputs]
-        shape = _extents(node.output.shape)
+        shapes = [without_batch(tensor.shape) for tensor in node.inputs]
+        shape = without_batch(node.output.shape)
         values[node.output] = lower_layer(node.layer, result, arguments, shapes, shape)
     for tensor in outputs:
         values[tensor].is_output = True
         result.outputs.append(values[tensor])
     return result
-
-
-@singledispatch
-def lower_layer(
-    layer: Layer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
-) -> Value:
-    """Add the layer's nodes to the trace; one rule a layer class.
-
-    Args:
-        shapes: Of the inputs, in the graph: without the batch.
-        shape: Of the output, likewise.
-    """
-    raise TypeError(f"layer {layer.name!r}: no lowering for {type(layer).__name__}")
 
 
 @lower_layer.register
@@ -108,10 +98,7 @@ def _(
         )
     else:
         value = trace.add(DenseNode, layer, inputs, placed(shape), **settings)
-    value = _activate(layer, trace, value, layer.activation)
-    if layer.activity_regularizer is not None:
-        value.penalty = (layer.activity_regularizer.l1, layer.activity_regularizer.l2)
-    return value
+    return end(layer, trace, value)
 
 
 @lower_layer.register
@@ -119,7 +106,7 @@ def _(
     layer: ActivationLayer, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
 ) -> Value:
     if layer.activation.kind != "softmax":
-        return _activate(layer, trace, inputs[0], layer.activation)
+        return activate(layer, trace, inputs[0], layer.activation)
     axis = layer.axis if isinstance(layer, layers.Softmax) else -1
     return _along(layer, trace, inputs[0], shape, axis % (len(shape) + 1) - 1, SoftmaxNode)
 
@@ -198,8 +185,8 @@ def _(
     y = x
     inner_shape: Shape = (None, *shapes[0])
     for inner in layer.layers:
-        before, inner_shape = _extents(inner_shape), inner.compute_output_shape(inner_shape)
-        y = lower_layer(inner, trace, [y], [before], _extents(inner_shape))
+        before, inner_shape = without_batch(inner_shape), inner.compute_output_shape(inner_shape)
+        y = lower_layer(inner, trace, [y], [before], without_batch(inner_shape))
     if layer.projection is not None:
         x = lower_layer(layer.projection, trace, [x], shapes, shape)
     return _sum(layer, trace, [x, y], shape, [1.0, 1.0])
@@ -306,6 +293,47 @@ def _(
     return trace.add(NumPyNode, layer, inputs, placed(shape), numpy_layer=layer)
 
 
+@lower_layer.register
+def _(
+    layer: FullConvolution,
+    trace: Trace,
+    inputs: list[Value],
+    shapes: list[Extents],
+    shape: Extents,
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    value = trace.add(
+        ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
+        activation=Activation("linear"), axes=layer.axes((None, *shapes[0])),
+    )  # fmt: skip
+    return end(layer, trace, value)
+
+
+@lower_layer.register
+def _(
+    layer: MaxPooling, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    windows = window_table(layer.axes((None, *shapes[0])))
+    return trace.add(MaxPoolingNode, layer, [x], placed(shape), windows=windows)
+
+
+@lower_layer.register
+def _(
+    layer: AveragePooling, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    windows = window_table(layer.axes((None, *shapes[0])))
+    return trace.add(
+        WindowSumNode,
+        layer,
+        [x],
+        placed(shape),
+        windows=windows,
+        of_windows=average_factors(windows),
+    )
+
+
 def _sum(
     layer: Layer, trace: Trace, inputs: list[Value], shape: Extents, scales: list[float]
 ) -> Value:
@@ -344,11 +372,3 @@ def _affine_settings(layer: Normalization) -> dict[str, Any]:
         "gamma": layer.gamma, "beta": layer.beta, "epsilon": layer.epsilon,
         "activation": Activation("linear"),
     }  # fmt: skip
-
-
-def _activate(layer: Layer, trace: Trace, value: Value, activation: Activation) -> Value:
-    if activation.kind == "linear":
-        return value
-    if activation.kind == "softmax":
-        return trace.add(SoftmaxNode, layer, [value], value.extent)
-    return trace.add(ActivationNode, layer, [value], value.extent, activation=activation)

@@ -13,16 +13,13 @@ from collections import Counter
 import numpy as np
 
 from fastnn.kernels.codes import CHUNK, CONSTRAINTS, OPTIMIZERS
-from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering import product_norms
-from fastnn.lowering.builder import Builder, Updates, WeightProduct
+from fastnn.lowering.builder import Builder, Operands, Updates, WeightProduct
 from fastnn.lowering.muon import MuonStep, emit_muon
 from fastnn.lowering.product_norms import ProductNorm
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.variables import Variable
-
-_Operands = dict[str, Buffer | float | None]
 
 
 def must_store(updates: Updates, variables: list[Variable]) -> bool:
@@ -42,23 +39,29 @@ def update(builder: Builder) -> None:
     updates = builder.updates
     assert updates is not None
     uses = Counter(product.kernel for product in builder.products)
-    fused = []
+    fused, stored = [], []
     squares: dict[Variable, Buffer] = {}
     unstored = []
     for product in builder.products:
         if uses[product.kernel] == 1 and product_norms.suffice(builder, product):
             unstored.append(product)
         elif builder.stores or uses[product.kernel] > 1:
-            _store(builder, product, uses[product.kernel] == 1, squares)
+            stored.append(product)
         else:
             fused.append(product)
+    for product in stored:
+        product.produce(builder)
+    for product in stored:
+        _store(builder, product, uses[product.kernel] == 1, squares)
     _guard(builder, squares, product_norms.emit(builder, unstored))
     if builder.observation is not None:
         builder.observation.stored_gradients()
     if not updates.apply:
         return
+    for product in fused:
+        product.produce(builder)
     for product in [*fused, *unstored]:
-        _emit_product(builder, product, _updated_at_once(builder, product))
+        product.finish(builder, _updated_at_once(builder, product))
     _orthogonal_steps(builder)
     for number, variable in enumerate(builder.stored):
         _update_stored(builder, number, variable)
@@ -69,9 +72,9 @@ def update(builder: Builder) -> None:
 def _store(
     builder: Builder, product: WeightProduct, finished: bool, squares: dict[Variable, Buffer]
 ) -> None:
-    """A Dense layer's gradients to memory, with the squares of each column of each panel."""
+    """A product's gradients to memory, with the squares of each column of each panel."""
     assert builder.updates is not None
-    operands: _Operands = {
+    operands: Operands = {
         "optimizer": -1, "unfinished": not finished, "clipvalue": builder.updates.clipvalue,
     }  # fmt: skip
     for role, variable in (("kernel", product.kernel), ("bias", product.bias)):
@@ -80,17 +83,10 @@ def _store(
         operands[f"{role}_gradient"], operands["accumulate"] = builder.store_gradient(variable)
         operands[role] = builder.weight(variable)
         if finished:
-            squares[variable] = _squares(builder, variable, _tiles(builder, product, role))
+            squares[variable] = _squares(builder, variable, product.tiles(builder, role))
             operands[f"{role}_squares"] = squares[variable]
             operands |= _penalties(role, variable)
-    _emit_product(builder, product, operands)
-
-
-def _tiles(builder: Builder, product: WeightProduct, role: str) -> int:
-    """How many tiles the gradient of a product's kernel or bias comes in."""
-    blocks: int = product.kernel.storage.shape[0]
-    panel: int = PANEL_SPARSE if product.x in builder.nonzeros else PANEL
-    return blocks * (-(-product.x.features // panel) if role == "kernel" else 1)
+    product.finish(builder, operands)
 
 
 def _squares(builder: Builder, variable: Variable, tiles: int) -> Buffer:
@@ -169,9 +165,9 @@ def _norm(builder: Builder, number: int) -> Buffer:
     return Buffers.of_array(f"norm_{number}", builder.norms[number : number + 1])
 
 
-def _updated_at_once(builder: Builder, product: WeightProduct) -> _Operands:
+def _updated_at_once(builder: Builder, product: WeightProduct) -> Operands:
     assert builder.updates is not None
-    operands: _Operands = {
+    operands: Operands = {
         "optimizer": OPTIMIZERS[builder.updates.kernels[product.kernel]],
         "clipvalue": builder.updates.clipvalue,
     }
@@ -180,21 +176,21 @@ def _updated_at_once(builder: Builder, product: WeightProduct) -> _Operands:
             operands[role] = builder.weight(variable)
             if builder.observation is not None:
                 operands[f"{role}_summaries"] = builder.observation.gradient(
-                    variable, _tiles(builder, product, role)
+                    variable, product.tiles(builder, role)
                 )
             operands |= _slots(builder, f"{role}_slot", variable) | _penalties(role, variable)
             operands[f"{role}_non_negative"] = variable.constraint is not None
     return operands
 
 
-def _penalties(role: str, variable: Variable) -> _Operands:
+def _penalties(role: str, variable: Variable) -> Operands:
     regularizer = variable.regularizer
     if regularizer is None:
         return {}
     return {f"{role}_l1": regularizer.l1, f"{role}_l2": regularizer.l2}
 
 
-def _slots(builder: Builder, name: str, variable: Variable) -> _Operands:
+def _slots(builder: Builder, name: str, variable: Variable) -> Operands:
     assert builder.updates is not None
     return {
         f"{name}_{i}": Buffers.of_array(f"{variable.path}/slot_{i}", slot)
@@ -202,26 +198,7 @@ def _slots(builder: Builder, name: str, variable: Variable) -> _Operands:
     }
 
 
-def _emit_product(builder: Builder, product: WeightProduct, operands: _Operands) -> None:
-    operands |= {
-        "inputs": product.x.features,
-        "units": product.kernel.shape[1],
-        "kernel_block": product.kernel.storage.shape[1] * BLOCK,
-        "dz": product.dz,
-        "dropped": product.dropped,
-        "kept_scale": product.scale,
-    }
-    if product.x in builder.nonzeros:
-        source, (column_start, row, value) = builder.nonzeros[product.x]
-        builder.emit(
-            "dense_backward_weights_sparse", column_start=column_start, row=row, value=value,
-            capacity=min(CHUNK, builder.capacity) * builder.sparse[source], **operands,
-        )  # fmt: skip
-    else:
-        builder.emit("dense_backward_weights", x=builder.values[product.x], **operands)
-
-
-def _clip(builder: Builder, number: int, variable: Variable) -> _Operands:
+def _clip(builder: Builder, number: int, variable: Variable) -> Operands:
     updates = builder.updates
     assert updates is not None
     return {
@@ -267,7 +244,7 @@ def _update_stored(builder: Builder, number: int, variable: Variable) -> None:
     constraint = variable.constraint
     # A constraint by columns, or of a vector as a whole, is part of the update.
     by_columns = constraint is not None and (
-        constraint.kind == "non_neg" or is_vector or constraint.axis == 0
+        constraint.kind == "non_neg" or is_vector or variable.constraint_axis == 0
     )
     kind = CONSTRAINTS[constraint.kind] if constraint is not None else 0
     value = constraint.params[0] if constraint is not None and constraint.params else 0.0
@@ -291,7 +268,7 @@ def _update_stored(builder: Builder, number: int, variable: Variable) -> None:
         )  # fmt: skip
     if constraint is not None and not by_columns:
         builder.emit(
-            "constrain_rows", w=builder.weight(variable), blocks=blocks, rows=variable.shape[0],
-            stored_rows=rows, constraint=kind, whole=constraint.axis != 1,
+            "constrain_rows", w=builder.weight(variable), blocks=blocks,
+            rows=variable.matrix_shape[0], stored_rows=rows, constraint=kind, whole=variable.constraint_axis != 1,
             constraint_value=value,
         )  # fmt: skip

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from fastnn.kernels.layout import ALIGNMENT
-from fastnn.lowering.program import Buffer, Program
-from fastnn.lowering.waits import Meetings
+from fastnn.lowering.program import Buffer, Op, Program
 
 
 class InvalidProgram(Exception):
@@ -42,14 +46,63 @@ def verify(program: Program) -> None:
                 raise InvalidProgram(
                     f"{a.name} and {b.name} live at the same time in the same place"
                 )
-    meetings = Meetings(program.ops)
-    last = last_of_any = 0
-    for number, op in enumerate(program.ops):
+    check_waits([op for op in program.ops if not op.observing])
+    check_waits(program.ops)
+
+
+def check_waits(ops: Sequence[Op]) -> None:
+    """Raise InvalidProgram if a member of the team may touch what another one is writing, or write
+    what it is reading.
+
+    Goes through the ops as they run, and keeps for each stretch of memory who has written and who
+    has read it since the last wait. ``waits.py`` finds the waits in another way.
+    """
+    spans, borders = _memory(ops)
+    writer = np.zeros(len(borders), np.int64)
+    reader = np.zeros(len(borders), np.int64)
+    owners: dict[tuple[Buffer, int, int], int] = {}
+    band = left = 0
+    for number, op in enumerate(ops):
+        if op.wait and left:
+            raise InvalidProgram(f"a wait in the middle of a band, before op {number}: {op}")
         if op.wait:
-            last_of_any = number
-            if not op.observing:
-                last = number
-        begin = last_of_any if op.observing else last
-        if meetings.any(begin, number, number):
-            pairs = (i for i in range(begin, number) if meetings.any(i, i + 1, number))
-            raise InvalidProgram(f"no wait between\n{program.ops[next(pairs)]}\n{op}")
+            writer[:] = reader[:] = _NOBODY
+        if op.band:
+            band, left = number, op.band
+        # A band gives the examples to whoever comes first.
+        share = band + 1 if left else 0
+        left = max(0, left - 1)
+        touched = []
+        for buffer, writes in op.accesses():
+            # Who takes other shares than the others is a stranger to all.
+            owner = -1 - number
+            if op.unit:
+                owner = owners.setdefault((buffer, op.unit, share), len(owners) + 1)
+            touched.append((slice(*np.searchsorted(borders, spans[buffer])), owner, writes))
+        for stretch, owner, writes in touched:
+            for seen in (writer, reader) if writes else (writer,):
+                others = (seen[stretch] != _NOBODY) & (seen[stretch] != owner)
+                if others.any():
+                    raise InvalidProgram(f"no wait before op {number}, which needs one: {op}")
+        for stretch, owner, writes in touched:
+            if writes:
+                writer[stretch] = owner
+            else:
+                known = reader[stretch]
+                known[(known != _NOBODY) & (known != owner)] = _SEVERAL
+                known[known == _NOBODY] = owner
+
+
+_NOBODY, _SEVERAL = 0, -(2**62)
+
+
+def _memory(ops: Sequence[Op]) -> tuple[dict[Buffer, tuple[int, int]], NDArray[np.int64]]:
+    """Where each buffer begins and ends, and all these places in order. The arena lies below all
+    arrays."""
+    spans = {}
+    for op in ops:
+        for buffer, _ in op.accesses():
+            in_arena, first, end = buffer.span()
+            shift = -(2**61) if in_arena else 0
+            spans[buffer] = first + shift, end + shift
+    return spans, np.unique(np.array([*spans.values()], np.int64))

@@ -14,11 +14,13 @@ def place_waits(program: Program) -> None:
     """Set ``wait`` on the ops that need it. The engine itself waits between batches.
 
     A wait of an op that is left out in most steps is left out, too: no other op may count on it.
+    The ops of a band are gone through together: what one of them needs stands before the first.
     """
     meetings = Meetings(program.ops)
     last = last_of_any = 0
     for number, op in enumerate(program.ops):
-        op.wait = meetings.any(last_of_any if op.observing else last, number, number)
+        begin = last_of_any if op.observing else last
+        op.wait = meetings.any(begin, number, number, number + max(1, op.band))
         if op.wait:
             last_of_any = number
             if not op.observing:
@@ -36,18 +38,19 @@ class Meetings:
         rows: list[tuple[int, int, bool, int, int]] = []
         numbers: dict[Buffer, int] = {}
         self._starts = [0]
-        for op in ops:
+        for op, share in zip(ops, shares(ops), strict=True):
             for buffer, writes in op.accesses():
                 number = numbers.setdefault(buffer, len(numbers))
-                rows.append((*_span(buffer, number), writes, op.unit, number))
+                rows.append((*_span(buffer, number), writes, share, number))
             self._starts.append(len(rows))
         columns = np.array(rows, np.int64).reshape(-1, 5).T
         self._first, self._end, self._writes, self._unit, self._buffer = columns
 
-    def any(self, begin: int, end: int, op: int) -> bool:
-        """Whether op number ``op`` meets one of those from ``begin`` to before ``end``."""
+    def any(self, begin: int, end: int, first: int, stop: int) -> bool:
+        """Whether an op from ``first`` to before ``stop`` meets one from ``begin`` to before
+        ``end``."""
         a = slice(self._starts[begin], self._starts[end])
-        b = slice(self._starts[op], self._starts[op + 1])
+        b = slice(self._starts[first], self._starts[stop])
 
         def pairs(column: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             return column[a, None], column[None, b]
@@ -59,6 +62,19 @@ class Meetings:
         # A member meets only what it did itself.
         own = (buffer_a == buffer_b) & (unit_a == unit_b) & (unit_a != 0)
         return bool((meet & ~own).any())
+
+
+def shares(ops: Sequence[Op]) -> list[int]:
+    """For each op in which way the team shares the rows of the batch: the same for ops of which a
+    member does the same rows, 0 where it does others. A band gives them to whoever comes first."""
+    found = []
+    left = share = 0
+    for number, op in enumerate(ops):
+        if op.band:
+            left, share = op.band, -1 - number
+        found.append(share if left else op.unit)
+        left = max(0, left - 1)
+    return found
 
 
 _UNPLACED, _ARENA = -(2**62), -(2**61)

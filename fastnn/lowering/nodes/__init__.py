@@ -1,6 +1,7 @@
 """The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
 
 from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
@@ -23,6 +24,7 @@ from fastnn.lowering.nodes.normalization import (
     GroupNormalizationNode,
     LayerNormalizationNode,
 )
+from fastnn.lowering.nodes.pooling import MaxPoolingNode, WindowSumNode
 from fastnn.lowering.nodes.python import NumPyNode
 from fastnn.lowering.nodes.regrouping import ArrangingNode, PermuteNode, RegroupNode
 
@@ -33,6 +35,7 @@ __all__ = [
     "ArrangingNode",
     "BatchNormalizationNode",
     "ConcatenateNode",
+    "ConvolutionNode",
     "DenseNode",
     "DropChannelsNode",
     "DropConnectNode",
@@ -43,6 +46,7 @@ __all__ = [
     "GroupNormalizationNode",
     "InputNode",
     "LayerNormalizationNode",
+    "MaxPoolingNode",
     "MultiplyNode",
     "NoiseNode",
     "NumPyNode",
@@ -50,4 +54,5 @@ __all__ = [
     "RegroupNode",
     "SoftmaxNode",
     "SumNode",
+    "WindowSumNode",
 ]

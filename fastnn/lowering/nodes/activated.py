@@ -49,3 +49,17 @@ class ActivatedNode(Node):
             **activation_params(self.activation),
         )  # fmt: skip
         return dz
+
+
+def take_through(
+    builder: Builder, node: Node, accumulate: bool
+) -> tuple[Activation, Buffer | None]:
+    """The activation that made the input of ``node``, and where its z lies, if the node makes the
+    whole gradient of the input: it passes the activation at once. Else "linear"."""
+    x = node.inputs[0]
+    maker = x.maker
+    whole = x.readers == [node] and not (x.is_output or accumulate)
+    if not (isinstance(maker, ActivatedNode) and whole):
+        return Activation("linear"), None
+    builder.gradients[x].through = True
+    return maker.activation, maker.z

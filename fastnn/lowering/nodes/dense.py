@@ -4,15 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastnn.activations import Activation
-from fastnn.kernels.codes import ACTIVATIONS
-from fastnn.kernels.dense import PANEL
+from fastnn.kernels.codes import ACTIVATIONS, CHUNK
+from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
-from fastnn.lowering.builder import Builder, Gradient, WeightProduct
-from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering import product_norms
+from fastnn.lowering.builder import Builder, Gradient, Operands, WeightProduct
+from fastnn.lowering.graph import Node
+from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
 from fastnn.variables import Variable
+
+
+@dataclass(eq=False)
+class DenseProduct(WeightProduct):
+    """x' dz"""
+
+    dropped: Buffer | None = None
+    """The kernel with what was dropped in the forward pass, if that is so."""
+    scale: float = 1.0
+    """Of the rest."""
+
+    @property
+    def is_of_factors(self) -> bool:
+        return self.dropped is None and self.x.positions == 1
+
+    def tiles(self, builder: Builder, role: str) -> int:
+        blocks: int = self.kernel.storage.shape[0]
+        panel: int = PANEL_SPARSE if self.x in builder.nonzeros else PANEL
+        return blocks * (-(-self.x.features // panel) if role == "kernel" else 1)
+
+    def finish(self, builder: Builder, operands: Operands) -> None:
+        operands = {
+            **operands,
+            "inputs": self.x.features,
+            "units": self.kernel.shape[1],
+            "kernel_block": self.kernel.storage.shape[1] * BLOCK,
+            "dz": self.dz,
+            "dropped": self.dropped,
+            "kept_scale": self.scale,
+        }
+        if self.x in builder.nonzeros:
+            source, (column_start, row, value) = builder.nonzeros[self.x]
+            builder.emit(
+                "dense_backward_weights_sparse", column_start=column_start, row=row, value=value,
+                capacity=min(CHUNK, builder.capacity) * builder.sparse[source], **operands,
+            )  # fmt: skip
+        else:
+            builder.emit("dense_backward_weights", x=builder.values[self.x], **operands)
 
 
 @dataclass(eq=False)
@@ -58,22 +97,14 @@ class DenseNode(ActivatedNode):
             builder.emit("transpose", x=dz, y=dz_t, features=features)
             builder.transposed[dz] = dz_t
         dx, accumulate = builder.contribution(x)
-        # Where this is the whole gradient of x, it passes the activation that made x at once.
-        maker = x.maker
-        through, x_z = Activation("linear"), None
-        if (
-            isinstance(maker, ActivatedNode)
-            and x.readers == [self]
-            and not (x.is_output or accumulate)
-        ):
-            through, x_z = maker.activation, maker.z
-            builder.gradients[x].through = True
+        through, x_z = take_through(builder, self, accumulate)
         magnitudes = None
         if builder.proof is not None and not accumulate:
             magnitudes = builder.proof.room(dx, x.positions, -(-x.features // PANEL))
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
+            dx_t=room_for_turned(builder, self, dx) if builder.gradients[x].through else None,
             **self.product_settings(builder),
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
             units_of_rows=builder.proof.stride(dx) if builder.proof and magnitudes else 0,
@@ -84,9 +115,9 @@ class DenseNode(ActivatedNode):
         """What x is multiplied by."""
         return builder.weight(self.kernel)
 
-    def weight_product(self, dz: Buffer) -> WeightProduct:
+    def weight_product(self, dz: Buffer) -> DenseProduct:
         """The gradient of the weights."""
-        return WeightProduct(self.kernel, self.bias, self.inputs[0], dz)
+        return DenseProduct(self.kernel, self.bias, self.inputs[0], dz)
 
     def product_settings(self, builder: Builder) -> dict[str, int]:
         """Integers of the ops of products."""
@@ -99,3 +130,17 @@ class DenseNode(ActivatedNode):
             # the loss without waiting.
             "by_rows": int(units <= BLOCK and lines >= 2 * BLOCK),
         }
+
+
+def room_for_turned(builder: Builder, node: Node, dz: Buffer) -> Buffer | None:
+    """Where a node whose input a Dense layer makes writes that layer's ``dz`` once more, in blocks
+    of rows: for its input's gradient, or for a norm. None if nobody will read it."""
+    x = node.inputs[0]
+    maker = x.maker
+    if not (isinstance(maker, DenseNode) and builder.trace.only_for(x, node)):
+        return None
+    below = maker.inputs[0]
+    if not (below in builder.needs_gradient or product_norms.pay(builder, below, x.features)):
+        return None
+    builder.transposed[dz] = builder.buffers.transposed(f"d_{x.name}/transposed", x)
+    return builder.transposed[dz]

@@ -9,9 +9,9 @@ import numpy as np
 
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
-from fastnn.lowering.builder import Builder, Gradient, WeightProduct
+from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.graph import Node, Value
-from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.dense import DenseNode, DenseProduct
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.randomness import Mask, Stream
@@ -98,7 +98,7 @@ class DropConnectNode(DenseNode):
     def factor(self, builder: Builder) -> Buffer | None:
         return self.dropped
 
-    def weight_product(self, dz: Buffer) -> WeightProduct:
+    def weight_product(self, dz: Buffer) -> DenseProduct:
         product = super().weight_product(dz)
         product.dropped, product.scale = self.dropped, self.weight_mask.scale
         return product

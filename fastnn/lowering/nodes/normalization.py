@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from fastnn.kernels.codes import ACTIVATIONS, ROW_STATISTICS, STATISTICS
 from fastnn.kernels.group_norms import GROUP_MEANS, GROUP_STATISTICS
 from fastnn.kernels.layout import BLOCK, n_blocks
-from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import ActivatedNode
-from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.dense import DenseNode, room_for_turned
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
 from fastnn.variables import Variable
@@ -95,21 +94,10 @@ class BatchNormalizationNode(NormalizationNode):
         accumulate = False
         if x in builder.needs_gradient:
             dx, accumulate = builder.contribution(x)
-            # A Dense layer that made x goes on from here: it wants its dz in blocks of rows, too,
-            # for its input's gradient or for a norm.
             maker = x.maker
-            if (
-                isinstance(maker, DenseNode)
-                and maker.activation.kind == "linear"
-                and (
-                    maker.inputs[0] in builder.needs_gradient
-                    or product_norms.pay(builder, maker.inputs[0], features)
-                )
-                and builder.trace.only_for(x, self)
-                and not accumulate
-            ):
-                dx_t = builder.buffers.transposed(f"d_{x.name}/transposed", x)
-                builder.transposed[dx] = dx_t
+            is_dz = isinstance(maker, DenseNode) and maker.activation.kind == "linear"
+            if is_dz and not accumulate:
+                dx_t = room_for_turned(builder, self, dx)
         activation = self.activation.kind if not dy.through else "linear"
         builder.emit(
             "batchnorm_backward", dy=dy.buffer, x=builder.values[x],

@@ -1,0 +1,301 @@
+"""Convolutions: y = f(sum over taps of x_t W_t + b), and their gradients.
+
+Design
+- Pictures lie in blocks of 16 channels like all activations, their positions one after another: a tap of a window
+  is a line of each block. Tables say where (lowering/windows.py); so the kernels know nothing of strides, padding,
+  dilation, or how many axes there are.
+- The kernel (taps * channels, filters) is a weight like any other. The gradient of the input is the same product with
+  the kernel turned round, tap by tap, once a step, over the windows that a position is in.
+- A picture of few channels would be mostly padding: it stays as its pixels lie, and a patch for each window is gathered
+  into scratch.
+- A member takes examples, and the ops that follow likewise: see `bands` in engine/executable.pyx.
+- The gradient of the weights is summed over slices of the examples, each by whoever comes first, and then
+  over the slices, in order: how long a slice is belongs to the program, not to the team.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
+from fastnn.kernels.handover cimport OF_WEIGHT, hand_over
+from fastnn.kernels.op cimport SCRATCH, Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.windows cimport LINES, WINDOW_PANEL, WINDOW_TAPS, find_lines
+
+cdef enum:
+    # Rows of the kernel, and blocks of filters, whose gradient a member sums at a time.
+    PANEL = 96
+    GROUP = 2
+    # Where patches begin in scratch, and room for them, in floats.
+    PATCHES = PANEL * GROUP * FNN_BLOCK
+    ROOM = SCRATCH - PATCHES - 1024
+
+# Rows of the kernel in each of the panels whose squares are summed by themselves.
+PANEL_ROWS = PANEL
+GROUP_BLOCKS = GROUP
+# Numbers of a patch up to which pictures of few channels are read patch by patch.
+LARGEST_PATCH = 1024
+
+
+cdef inline int64_t patch_of(int64_t numbers) noexcept nogil:
+    """Floats from patch to patch: whole vectors are written, one of them beyond the end."""
+    return parts(numbers, FNN_BLOCK) * FNN_BLOCK + FNN_BLOCK
+
+
+cdef void conv_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, channels); or pixels
+    cdef const float *kernel = <const float *> op.t[1]   # IN (taps * channels, filters), packed
+    cdef const float *bias = <const float *> op.t[2]     # IN (filters,) or NULL
+    cdef const int32_t *windows = <const int32_t *> op.t[3]  # IN (windows of a row, taps)
+    cdef const int32_t *starts = <const int32_t *> op.t[4]   # IN (windows of a row, rows of a window) or NULL
+    cdef float *y = <float *> op.t[5]                    # OUT (rows * windows, filters)
+    cdef float *z = <float *> op.t[6]                    # OUT likewise, or NULL
+    cdef float *sums = y if z == NULL else z
+    cdef int64_t channels = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2], activation = op.d[3]
+    cdef int64_t taps = op.d[4], windows_of_row = op.d[5], y_block = op.stride[5]
+    cdef int64_t e0, e1, q, end, m, j, at
+    share(step.rows, 1, i, n, &e0, &e1)
+    q, end = e0 * windows_of_row, e1 * windows_of_row
+    while q < end:
+        if starts == NULL:
+            m = smaller(WINDOW_PANEL, end - q)
+            sum_windows(step, x, op.stride[0], op.positions, windows, windows_of_row, taps, channels,
+                        kernel, kernel_block, 0, blocks, q, m, sums + q * FNN_BLOCK, y_block)
+        else:
+            m = sum_patches(op, step, x, kernel, windows, starts, q, end, sums + q * FNN_BLOCK, y_block)
+        for j in range(blocks):
+            at = j * y_block + q * FNN_BLOCK
+            if bias != NULL:
+                step.k.add_bias(m, bias + j * FNN_BLOCK, sums + at)
+            if activation != 0 or z != NULL:
+                step.k.activation[activation](m * FNN_BLOCK, op.f, sums + at, y + at)
+        q += m
+
+
+cdef void sum_windows(const Step *step, const float *x, int64_t x_block, int64_t positions, const int32_t *windows,
+                      int64_t windows_of_row, int64_t taps, int64_t channels, const float *kernel,
+                      int64_t kernel_block, int64_t j0, int64_t j1, int64_t q, int64_t m, float *sums,
+                      int64_t sums_block) noexcept nogil:
+    """sums (m, blocks j0 to j1) = the sum over taps of x W, for windows q to q + m of the batch; m is at most a panel."""
+    cdef const float **lines = <const float **> step.scratch
+    cdef int64_t t = 0, t1
+    while t < taps:
+        t1 = smaller(t + WINDOW_TAPS, taps)
+        find_lines(x, positions, windows, windows_of_row, taps, t, t1, q, q + m, lines)
+        step.k.window_product(m, j1 - j0, t1 - t, channels, lines, t1 - t, x_block,
+                              kernel + j0 * kernel_block + t * channels * FNN_BLOCK, kernel_block,
+                              sums, sums_block, t > 0)
+        t = t1
+
+
+cdef int64_t sum_patches(const Op *op, const Step *step, const float *x, const float *kernel, const int32_t *windows,
+                         const int32_t *starts, int64_t q, int64_t end, float *sums, int64_t sums_block) noexcept nogil:
+    """`sum_windows` of a picture of few channels; returns how many windows were done, all of one example."""
+    cdef int64_t channels = op.d[0], taps = op.d[4], windows_of_row = op.d[5], row = op.d[6]
+    cdef int64_t patch = patch_of(taps * channels), position = q % windows_of_row
+    cdef int64_t m = smaller(smaller(WINDOW_PANEL, ROOM // patch), smaller(end - q, windows_of_row - position))
+    cdef const float **lines = <const float **> step.scratch
+    cdef float *patches = step.scratch + PATCHES
+    cdef int64_t r
+    step.k.gather_patches(m, position, op.d[7], taps, channels, starts, windows, x + q // windows_of_row * row,
+                          patch, patches)
+    for r in range(m):
+        lines[r] = patches + r * patch
+    step.k.window_product(m, blocks_of(op.d[1]), 1, taps * channels, lines, 1, FNN_BLOCK, kernel, op.d[2], sums,
+                          sums_block, 0)
+    return m
+
+
+cdef void turn_kernel(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The kernel of each tap, transposed: (taps * channels, filters) -> (taps * filters, channels)."""
+    cdef const float *kernel = <const float *> op.t[0]   # IN packed
+    cdef float *turned = <float *> op.t[1]               # OUT packed
+    cdef int64_t channels = op.d[0], filters = op.d[1], kernel_block = op.d[2], turned_block = op.d[3]
+    cdef int64_t taps = op.d[4], blocks = blocks_of(channels), task, t, b, j
+    cdef int turn = 0
+    while True:
+        task = take(step, taps * blocks, i, n, &turn)
+        if task < 0:
+            break
+        b, t = task // taps, task % taps
+        for j in range(blocks_of(filters)):
+            # by way of scratch: the last tile may have more lines than there are filters
+            step.k.transpose(smaller(FNN_BLOCK, channels - b * FNN_BLOCK),
+                             kernel + j * kernel_block + (t * channels + b * FNN_BLOCK) * FNN_BLOCK, step.scratch)
+            memcpy(turned + b * turned_block + (t * filters + j * FNN_BLOCK) * FNN_BLOCK, step.scratch,
+                   smaller(FNN_BLOCK, filters - j * FNN_BLOCK) * FNN_BLOCK * sizeof(float))
+
+
+cdef void conv_backward_input(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dx [+]= the sum over taps of dz W', times the derivative of the activation that made x."""
+    cdef const float *dz = <const float *> op.t[0]       # IN (rows * windows, filters)
+    cdef const float *turned = <const float *> op.t[1]   # IN (taps * filters, channels), packed
+    cdef const int32_t *windows = <const int32_t *> op.t[2]  # IN (positions, taps): the window that a position is in
+    cdef float *dx = <float *> op.t[3]                   # OUT (rows * positions, channels)
+    cdef const float *x_z = <const float *> op.t[4]      # IN likewise or NULL: x = f(x_z)
+    cdef const float *x = <const float *> op.t[5]        # IN likewise or NULL
+    cdef int64_t filters = op.d[0], blocks = blocks_of(op.d[1]), activation = op.d[3], taps = op.d[4]
+    cdef int64_t positions = op.d[5], dx_block = op.stride[3]
+    # beyond the lines
+    cdef float *tile = step.scratch + LINES // sizeof(float)
+    cdef int64_t e0, e1, q, end, m, j, at
+    share(step.rows, 1, i, n, &e0, &e1)
+    q, end = e0 * positions, e1 * positions
+    while q < end:
+        m = smaller(WINDOW_PANEL, end - q)
+        if op.d[6]:  # added to what is there
+            for j in range(blocks):
+                sum_windows(step, dz, op.stride[0], op.positions, windows, positions, taps, filters,
+                            turned, op.d[2], j, j + 1, q, m, tile, 0)
+                step.k.add(m * FNN_BLOCK, tile, dx + j * dx_block + q * FNN_BLOCK)
+        else:
+            sum_windows(step, dz, op.stride[0], op.positions, windows, positions, taps, filters,
+                        turned, op.d[2], 0, blocks, q, m, dx + q * FNN_BLOCK, dx_block)
+        if activation != 0:
+            for j in range(blocks):
+                at = j * dx_block + q * FNN_BLOCK
+                step.k.activation_backward[activation](m * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL,
+                                                       x + at, dx + at, dx + at)
+        q += m
+
+
+cdef void conv_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The sums over each slice of the examples: of x' dz for each tap, then of dz.
+
+    A task is a panel of the kernel's rows, a few blocks of filters, and a slice.
+    """
+    cdef float *partials = <float *> op.t[6]             # OUT (slices, blocks, taps * channels + 1, 16)
+    cdef int64_t inputs = op.d[0] * op.d[4], blocks = blocks_of(op.d[1]), slice = op.d[3]
+    cdef int64_t panels = parts(inputs, PANEL), groups = parts(blocks, GROUP)
+    cdef int64_t task, s, k0, m, j0, j1, j, e0, e1
+    cdef float *tile = step.scratch
+    cdef float *out
+    cdef int turn = 0
+    while True:
+        task = take(step, parts(step.rows, slice) * groups * panels, i, n, &turn)
+        if task < 0:
+            break
+        # What reads the same dz comes one after another.
+        k0 = task % panels * PANEL
+        j0 = task // panels % groups * GROUP
+        s = task // panels // groups
+        m = smaller(PANEL, inputs - k0)
+        j1 = smaller(j0 + GROUP, blocks)
+        e0, e1 = s * slice, smaller((s + 1) * slice, step.rows)
+        memset(tile, 0, (j1 - j0) * PANEL * FNN_BLOCK * sizeof(float))
+        if op.t[4] == NULL:
+            sum_pairs(op, step, k0, k0 + m, j0, j1, e0, e1, tile)
+        else:
+            sum_patch_pairs(op, step, k0, m, j0, j1, e0, e1, tile)
+        for j in range(j0, j1):
+            out = partials + ((s * blocks + j) * (inputs + 1) + k0) * FNN_BLOCK
+            memcpy(out, tile + (j - j0) * PANEL * FNN_BLOCK, m * FNN_BLOCK * sizeof(float))
+            if k0 == 0:
+                sum_lines(op, step, j, e0, e1, partials + ((s * blocks + j) * (inputs + 1) + inputs) * FNN_BLOCK)
+
+
+cdef void sum_pairs(const Op *op, const Step *step, int64_t k0, int64_t k1, int64_t j0, int64_t j1,
+                    int64_t e0, int64_t e1, float *tile) noexcept nogil:
+    """tile (k1 - k0, blocks) += x' dz over the examples e0 to e1, by so many lines at a time as the cache holds."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, channels)
+    cdef const float *dz = <const float *> op.t[1]       # IN (rows * windows, filters)
+    cdef const int32_t *pairs = <const int32_t *> op.t[2]    # IN (taps, 2, windows of a row): floats from x to dz
+    cdef const int32_t *counts = <const int32_t *> op.t[3]   # IN (taps,)
+    cdef int64_t channels = op.d[0], windows_of_row = op.d[5], x_block = op.stride[0], dz_block = op.stride[1]
+    cdef int64_t x_row = op.positions * FNN_BLOCK, dz_row = windows_of_row * FNN_BLOCK
+    # Small pictures go several at a time.
+    cdef int64_t together = 1 if windows_of_row >= FNN_CHUNK else FNN_CHUNK // windows_of_row
+    cdef int64_t e = e0, first, k, t, c, c1, count
+    cdef const int32_t *of_tap
+    while e < e1:
+        first = 0
+        while first < windows_of_row:
+            k = k0
+            while k < k1:
+                t, c = k // channels, k % channels
+                # to the end of the block, of the tap, or of the panel
+                c1 = smaller(smaller((c // FNN_BLOCK + 1) * FNN_BLOCK, channels), c + k1 - k)
+                count = smaller(FNN_CHUNK, counts[t] - first)
+                if count > 0:
+                    of_tap = pairs + 2 * t * windows_of_row + first
+                    step.k.pairs_product(
+                        c1 - c, j1 - j0, smaller(together, e1 - e), count,
+                        x + e * x_row + c // FNN_BLOCK * x_block + c % FNN_BLOCK, x_row, of_tap,
+                        dz + e * dz_row + j0 * dz_block, dz_row, of_tap + windows_of_row, dz_block,
+                        tile + (k - k0) * FNN_BLOCK, PANEL * FNN_BLOCK)
+                k += c1 - c
+            first += FNN_CHUNK
+        e += together
+
+
+cdef void sum_patch_pairs(const Op *op, const Step *step, int64_t k0, int64_t m, int64_t j0, int64_t j1,
+                          int64_t e0, int64_t e1, float *tile) noexcept nogil:
+    """`sum_pairs` of a picture of few channels."""
+    cdef const float *x = <const float *> op.t[0]        # IN pixels
+    cdef const float *dz = <const float *> op.t[1]       # IN (rows * windows, filters)
+    cdef const int32_t *starts = <const int32_t *> op.t[4]   # IN (windows of a row, rows of a window)
+    cdef const int32_t *windows = <const int32_t *> op.t[5]  # IN (windows of a row, taps)
+    cdef int64_t channels = op.d[0], taps = op.d[4], windows_of_row = op.d[5], row = op.d[6]
+    cdef int64_t patch = patch_of(taps * channels), most = smaller(FNN_CHUNK, ROOM // patch)
+    cdef float *patches = step.scratch + PATCHES
+    cdef int32_t *from_ = <int32_t *> (step.scratch + SCRATCH - 512)
+    cdef int32_t *to = <int32_t *> (step.scratch + SCRATCH - 256)
+    cdef int64_t e, p, count
+    for p in range(most):
+        from_[p] = <int32_t> (p * patch)
+        to[p] = <int32_t> (p * FNN_BLOCK)
+    for e in range(e0, e1):
+        p = 0
+        while p < windows_of_row:
+            count = smaller(most, windows_of_row - p)
+            step.k.gather_patches(count, p, op.d[7], taps, channels, starts, windows, x + e * row, patch, patches)
+            step.k.pairs_product(m, j1 - j0, 1, count, patches + k0, 0, from_,
+                                 dz + j0 * op.stride[1] + (e * windows_of_row + p) * FNN_BLOCK, 0, to, op.stride[1],
+                                 tile, PANEL * FNN_BLOCK)
+            p += count
+
+
+cdef void sum_lines(const Op *op, const Step *step, int64_t j, int64_t e0, int64_t e1, float *sums) noexcept nogil:
+    """sums (16,) = the sum of dz over the examples e0 to e1"""
+    cdef const float *dz = <const float *> op.t[1] + j * op.stride[1]
+    cdef int64_t q = e0 * op.d[5], end = e1 * op.d[5], begin = q
+    while q < end:
+        step.k.add_rows(smaller(FNN_CHUNK, end - q), q > begin, dz + q * FNN_BLOCK, sums)
+        q += FNN_CHUNK
+
+
+cdef void sum_slices(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The gradients of kernel and bias from their sums over slices, by which they take their step; or stored."""
+    cdef const float *partials = <const float *> op.t[0]  # IN (slices, blocks, inputs + 1, 16)
+    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
+    cdef int64_t slices = parts(step.rows, op.d[8]), panels = parts(inputs, PANEL)
+    cdef int64_t block = (inputs + 1) * FNN_BLOCK, task, j, k0, m
+    cdef int turn = 0
+    while True:
+        task = take(step, blocks * panels, i, n, &turn)
+        if task < 0:
+            break
+        j, k0 = task // panels, task % panels * PANEL
+        m = smaller(PANEL, inputs - k0)
+        add_slices(step, slices, blocks * block, m, partials + j * block + k0 * FNN_BLOCK)
+        hand_over(op, step, 1, 0, j * kernel_block + k0 * FNN_BLOCK, m, task, step.scratch)
+        if k0 == 0 and op.t[1 + OF_WEIGHT] != NULL:
+            add_slices(step, slices, blocks * block, 1, partials + j * block + inputs * FNN_BLOCK)
+            hand_over(op, step, 1 + OF_WEIGHT, 1, j * FNN_BLOCK, 1, j, step.scratch)
+
+
+cdef void add_slices(const Step *step, int64_t slices, int64_t slice, int64_t rows,
+                     const float *partials) noexcept nogil:
+    """scratch (rows, 16) = the sum of the slices, in order"""
+    cdef int64_t s
+    memcpy(step.scratch, partials, rows * FNN_BLOCK * sizeof(float))
+    for s in range(1, slices):
+        step.k.add(rows * FNN_BLOCK, partials + s * slice, step.scratch)
+
+
+KERNELS = {
+    "conv_forward": <size_t> &conv_forward,
+    "turn_kernel": <size_t> &turn_kernel,
+    "conv_backward_input": <size_t> &conv_backward_input,
+    "conv_backward_weights": <size_t> &conv_backward_weights,
+    "sum_slices": <size_t> &sum_slices,
+}

@@ -1,0 +1,95 @@
+"""Pooling, and other ways of making lines of positions from lines of positions: a member takes examples.
+
+Design
+- Tables made by lowering/windows.py say which lines a window reads, and which windows read a line: so the gradient
+  of a line is gathered by one member, in an order that does not depend on the team.
+- The largest of a window leaves the number of its tap: a byte, unless windows have more taps than that.
+- What is summed with factors is an average, padding with zeros, a crop, or an enlarged picture.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from fastnn.kernels.csrc cimport FNN_BLOCK
+from fastnn.kernels.op cimport Op, Step, blocks_of, share, smaller
+
+cdef enum:
+    # Lines that are made at a time, where they are not yet what the op wants.
+    PANEL = 128
+
+
+cdef void max_pool(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, features)
+    cdef const int32_t *windows = <const int32_t *> op.t[1]  # IN (windows of a row, taps)
+    cdef float *y = <float *> op.t[2]                    # OUT (rows * windows, features)
+    cdef uint8_t *found = <uint8_t *> op.t[3]            # OUT likewise, numbers of taps; or NULL
+    cdef int64_t taps = op.d[1], windows_of_row = op.d[2], index_bytes = op.d[3]
+    cdef int64_t e0, e1, e, j, at
+    share(step.rows, 1, i, n, &e0, &e1)
+    for e in range(e0, e1):
+        for j in range(blocks_of(op.d[0])):
+            at = j * op.stride[2] + e * windows_of_row * FNN_BLOCK
+            step.k.window_max[0 if index_bytes == 1 else 1](
+                windows_of_row, taps, windows, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, y + at,
+                found + at * index_bytes if found != NULL else NULL)
+
+
+cdef void max_pool_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """dx [+]= dy where x was the largest, times the derivative of the activation that made x."""
+    cdef const float *dy = <const float *> op.t[0]       # IN (rows * windows, features)
+    cdef const uint8_t *found = <const uint8_t *> op.t[1]    # IN likewise
+    cdef const int32_t *readers = <const int32_t *> op.t[2]  # IN (positions, most, 2)
+    cdef float *dx = <float *> op.t[3]                   # OUT (rows * positions, features)
+    cdef const float *x_z = <const float *> op.t[4]      # IN likewise or NULL: x = f(x_z)
+    cdef const float *x = <const float *> op.t[5]        # IN likewise or NULL
+    cdef int64_t most = op.d[1], positions = op.d[2], index_bytes = op.d[3], activation = op.d[4]
+    cdef int64_t e0, e1, e, j, at, to, p, m
+    cdef float *out
+    share(step.rows, 1, i, n, &e0, &e1)
+    for e in range(e0, e1):
+        for j in range(blocks_of(op.d[0])):
+            at = j * op.stride[0] + e * op.positions * FNN_BLOCK
+            p = 0
+            while p < positions:
+                m = smaller(PANEL, positions - p)
+                to = j * op.stride[3] + (e * positions + p) * FNN_BLOCK
+                out = step.scratch if op.d[5] else dx + to
+                step.k.window_max_backward[0 if index_bytes == 1 else 1](
+                    m, most, readers + 2 * most * p, dy + at, found + at * index_bytes, out)
+                if activation != 0:
+                    step.k.activation_backward[activation](
+                        m * FNN_BLOCK, op.f, x_z + to if x_z != NULL else NULL, x + to, out, out)
+                if op.d[5]:
+                    step.k.add(m * FNN_BLOCK, out, dx + to)
+                p += m
+
+
+cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= a factor for each window times the sum of its lines, each times its own factor."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, features)
+    cdef const int32_t *windows = <const int32_t *> op.t[1]  # IN (windows of a row, taps)
+    cdef const float *of_windows = <const float *> op.t[2]   # IN (windows of a row,) or NULL
+    cdef const float *of_taps = <const float *> op.t[3]      # IN (windows of a row, taps) or NULL
+    cdef float *y = <float *> op.t[4]                    # OUT (rows * windows, features)
+    cdef int64_t taps = op.d[1], windows_of_row = op.d[2]
+    cdef int64_t e0, e1, e, j, q, m, to
+    cdef float *out
+    share(step.rows, 1, i, n, &e0, &e1)
+    for e in range(e0, e1):
+        for j in range(blocks_of(op.d[0])):
+            q = 0
+            while q < windows_of_row:
+                m = smaller(PANEL, windows_of_row - q)
+                to = j * op.stride[4] + (e * windows_of_row + q) * FNN_BLOCK
+                out = step.scratch if op.d[3] else y + to
+                step.k.window_sum(m, taps, windows + q * taps, of_windows + q if of_windows != NULL else NULL,
+                                  of_taps + q * taps if of_taps != NULL else NULL, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, out)
+                if op.d[3]:
+                    step.k.add(m * FNN_BLOCK, out, y + to)
+                q += m
+
+
+KERNELS = {
+    "max_pool": <size_t> &max_pool,
+    "max_pool_backward": <size_t> &max_pool_backward,
+    "sum_windows": <size_t> &sum_windows,
+}
