@@ -300,8 +300,9 @@ class CallableLoss(Loss):
     """Any ``function(y_true, y_pred) -> (loss, d_loss/d_y_pred)``, called for each batch.
 
     The function gets NumPy arrays that it can't write to and must not keep: ``y_pred``, float32 of
-    shape (batch, outputs), and ``y_true``, labels (batch,) int32 where integers of shape (N,) or
-    (N, 1) came for an output with several columns, else float32 of ``y_pred``'s shape.
+    the output's shape, (batch, outputs) say, and ``y_true``, labels (batch,) int32 where integers
+    of shape (N,) or (N, 1) came for an output with several columns, else float32 of ``y_pred``'s
+    shape. Of an output (batch, ..., classes) labels are (batch, ...).
 
     It returns the loss, either one number, the mean over the batch's rows, or (batch,), one number
     a row; and the gradient of the batch's mean loss, of ``y_pred``'s shape. ``sample_weight`` and
@@ -360,7 +361,8 @@ class CallableLoss(Loss):
                     f"loss {self.name!r} returned one number for the batch: with sample_weight or "
                     f"class_weight it must return one for each row, shape {y_pred.shape[:1]}"
                 )
-            loss, gradient = loss * weights, gradient * weights[:, None]
+            of_rows = weights.reshape(-1, *[1] * (gradient.ndim - 1))
+            loss, gradient = loss * weights, gradient * of_rows
         return loss, gradient
 
     def get_config(self) -> dict[str, Any]:

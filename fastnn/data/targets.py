@@ -12,25 +12,30 @@ from fastnn._checks import check_real
 from fastnn.data.arrays import as_numbers, as_rows, check_finite
 
 
-def are_labels(value: Any) -> bool:
-    """Whether ``value`` is an integer a row, for an output that has several columns."""
+def are_labels(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether ``value`` is an integer for each place of an output (N, *shape) with several
+    columns."""
     array = np.asarray(value)
-    return array.dtype.kind in "iub" and (array.ndim == 1 or array.shape[1:] == (1,))
+    places = shape[:-1]
+    return array.dtype.kind in "iub" and array.shape[1:] in (places, (*places, 1))
 
 
-def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
-    """Integer labels (N,) or (N, 1) within 0 .. classes - 1, as int32 of shape (N,).
+def as_labels(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Integer labels for an output (N, ..., classes): (N, ...), (N,) say, or (N, ..., 1), within
+    0 .. classes - 1, as int32 of shape (N,), or (N, places).
 
     Raises:
         TypeError: Not real numbers.
         ValueError: Another shape, no rows, fractions, or a label out of range.
     """
     array = as_numbers(value, name)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
+    *places, classes = shape
+    if array.shape[1:] == (*places, 1):
+        array = array[..., 0]
+    if not array.ndim or array.shape[1:] != (*places,):
+        wanted = f"(N, {', '.join(map(str, places))})" if places else "(N,)"
         raise ValueError(
-            f"{name} must have shape (N,) of integer labels, got {array.shape}; for one-hot "
+            f"{name} must have shape {wanted} of integer labels, got {array.shape}; for one-hot "
             "targets use categorical_crossentropy"
         )
     if not len(array):
@@ -45,7 +50,7 @@ def as_labels(value: Any, name: str, classes: int) -> NDArray[np.int32]:
     labels = array.astype(np.int32)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         raise ValueError(f"{name} must hold integer labels, got {array[labels != array][0]}")
-    return np.ascontiguousarray(labels)
+    return np.ascontiguousarray(labels if not places else labels.reshape(len(labels), -1))
 
 
 def as_targets(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

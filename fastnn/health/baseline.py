@@ -30,6 +30,9 @@ def baseline_loss(model: Model, dataset: Dataset) -> float | None:
         weight = next(weights, None) if objective.takes_weights else None
         if target is None or objective.loss is None:
             continue
+        if objective.loss.kind in _CATEGORICAL:
+            target = objective.by_place(target)
+            weight = None if weight is None else objective.by_place(weight)
         loss = _of_output(objective.loss, target, weight)
         if loss is None:
             return None

@@ -78,6 +78,10 @@ class Passage:
             for place, node in enumerate(traced.nodes)
         ]  # fmt: skip
         self.heads = [_head(value, places) for value in traced.outputs]
+        heads = [traced.nodes[place].output for place, _ in self.heads]
+        self._extents_of_heads = [
+            (v.features,) if v.positions == 1 else (v.positions, v.features) for v in heads
+        ]
 
     def values(self) -> Iterator[tuple[Made, NDArray[Any]]]:
         """Every tensor with its values, (rows, features); one that is only scaled as the data set
@@ -100,7 +104,9 @@ class Passage:
         from fastnn.models import Model
 
         matrices = [values[place] for place, _ in self.heads]
-        inputs = [Input(x.shape[1:], name=f"head {i}") for i, x in enumerate(matrices)]
+        inputs = [
+            Input(extents, name=f"head {i}") for i, extents in enumerate(self._extents_of_heads)
+        ]
         outputs = [
             Activation(kind, name=f"loss {i}")(inputs[i]) for i, (_, kind) in enumerate(self.heads)
         ]

@@ -146,7 +146,11 @@ class Course:
         loss = totals.logs()["loss"]
         outputs = [each for each in totals.collector.examples if each is not None]
         rights = [each.compute(_RIGHT, weighted=False) for each in outputs]
-        accuracies = zip(rights, map(chance, self._held_out.targets), strict=True)
+        objectives = [o for o in self._model._objectives() if o.has_target]
+        targets = [
+            o.by_place(target) for o, target in zip(objectives, self._held_out.targets, strict=True)
+        ]
+        accuracies = zip(rights, map(chance, targets), strict=True)
         known = [pair for pair in accuracies if isfinite(pair[0])]
         accuracy = float(np.mean([right for right, _ in known])) if known else nan
         return loss, accuracy, share_learned(loss, self._baseline, known)

@@ -140,13 +140,20 @@ cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept
 
 
 cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """One 4-byte value a row: labels (int32) or sample weights (float32)."""
-    cdef char *y = <char *> op.t[0]                      # OUT (rows,)
+    """A 4-byte value for each line of a row: labels (int32) or sample weights (float32).
+
+    d[1]: the lines of a row. d[2]: they all have one value, the row's.
+    """
+    cdef char *y = <char *> op.t[0]                      # OUT (rows, lines)
     cdef const char *data = step.sources[op.d[0]].data
-    cdef int64_t r0, r1, r
+    cdef int64_t lines = op.d[1], r0, r1, r, p
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        memcpy(y + 4 * r, data + 4 * step.order[r], 4)
+        if op.d[2]:
+            for p in range(r * lines, (r + 1) * lines):
+                memcpy(y + 4 * p, data + 4 * step.order[r], 4)
+        else:
+            memcpy(y + 4 * r * lines, data + 4 * step.order[r] * lines, 4 * lines)
 
 
 cdef void scatter(const Op *op, const Step *step, int i, int n) noexcept nogil:

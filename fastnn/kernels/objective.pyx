@@ -40,15 +40,16 @@ cdef void metric(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 
 cdef void sum_rows(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """sums[d[0]] += the rows' values, in their order and in float64; by one member. d[1]: that sum is
-    the batch's value, of which the mean over rows is wanted: each row counts it once."""
-    cdef const float *values = <const float *> op.t[0]   # IN (rows,)
+    """sums[d[0]] += the means over their lines of the rows' values, in their order and in float64; by one
+    member. d[1]: the sum over all lines is the batch's value, of which the mean over rows is wanted: each
+    row counts it once. d[2]: lines of a row."""
+    cdef const float *values = <const float *> op.t[0]   # IN (rows, lines)
     cdef double total = 0.0
     cdef int64_t r
     if i == 0:
-        for r in range(step.rows):
+        for r in range(step.rows * op.d[2]):
             total += values[r]
-        step.sums[op.d[0]] += total * step.rows if op.d[1] else total
+        step.sums[op.d[0]] += total * step.rows if op.d[1] else total / op.d[2]
 
 
 KERNELS = {

@@ -130,9 +130,8 @@ class Builder:
     products: list[WeightProduct] = field(default_factory=list)
     stored: dict[Variable, Buffer] = field(default_factory=dict)
     after_guard: list[Callable[[], None]] = field(default_factory=list)
-    row_values: list[tuple[Buffer, int, bool]] = field(default_factory=list)
-    """What to sum over rows, into which sum, and whether it is the batch's value that each row
-    counts once."""
+    row_values: list[dict[str, Buffer | float | None]] = field(default_factory=list)
+    """What to sum over rows: the operands of ``sum_rows``."""
     unpacked: dict[Value | Variable, Buffer] = field(default_factory=dict)
     """Copies in C order, for functions in Python."""
     failed: Buffer | None = None
@@ -260,11 +259,18 @@ class Builder:
         assert of_x is not None and of_dz is not None
         self.proof.product(of_x, of_dz)
 
-    def add_sum(self, name: str, rows: Buffer, times_rows: bool = False) -> None:
-        """Have the rows' values summed when the step ends; several may go by one name."""
+    def add_sum(self, name: str, rows: Buffer, lines: int = 1, times_rows: bool = False) -> None:
+        """Have the rows' values, the mean over so many lines, summed when the step ends; several
+        may go by one name.
+
+        times_rows: The sum is the batch's value, which each row counts once.
+        """
         if name not in self.sums:
             self.sums.append(name)
-        self.row_values.append((rows, self.sums.index(name), times_rows))
+        number = self.sums.index(name)
+        self.row_values.append(
+            {"values": rows, "sum": number, "times_rows": times_rows, "lines": lines}
+        )
 
     # Functions in Python
 

@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from fastnn.layers.base import Layer
-from fastnn.lowering.graph import Extent, Trace, Value
+from fastnn.lowering.graph import Extent, Node, Trace, Value
 from fastnn.lowering.nodes import PermuteNode, RegroupNode
 
 Extents = tuple[int, ...]
@@ -30,7 +30,7 @@ def placed(shape: Extents) -> Extent:
     return Extent(prod(positions), features)
 
 
-def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
+def with_extent(trace: Trace, layer: Layer | Node, value: Value, extent: Extent) -> Value:
     """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
     if value.extent == extent:
         return value

@@ -80,13 +80,14 @@ class Trace:
     def add(
         self,
         kind: Callable[..., Node],
-        layer: Layer,
+        named: Layer | Node,
         inputs: list[Value],
         extent: Extent,
         **settings: Any,
     ) -> Value:
-        output = Value(layer.name, extent.features, extent.positions)
-        node = kind(layer.name, inputs, output, **settings)
+        """A node for the layer, or one that goes with another node; returns its output."""
+        output = Value(named.name, extent.features, extent.positions)
+        node = kind(named.name, inputs, output, **settings)
         output.maker = node
         for value in inputs:
             value.readers.append(node)

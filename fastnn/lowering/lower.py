@@ -19,7 +19,7 @@ from fastnn.lowering.fuse import fuse
 from fastnn.lowering.graph import Node, Trace
 from fastnn.lowering.inference import for_inference
 from fastnn.lowering.nodes import DenseNode, InputNode
-from fastnn.lowering.objective import Objective, take_logits
+from fastnn.lowering.objective import Objective, arrange_outputs, take_logits
 from fastnn.lowering.observation import Observation
 from fastnn.lowering.penalties import PENALTY, penalize
 from fastnn.lowering.product_norms import MOST_ROWS
@@ -57,6 +57,7 @@ def lower(
     """
     if updates is None:
         for_inference(trace)
+    arrange_outputs(trace, objectives)
     fuse(trace)
     logits = {
         output: take_logits(trace, output, objective.loss)
@@ -90,8 +91,8 @@ def lower(
         if builder.failed is not None:
             builder.emit("guard_calls", failed=builder.failed)
         update(builder)
-    for buffer, number, times_rows in builder.row_values:
-        builder.emit("sum_rows", values=buffer, sum=number, times_rows=times_rows)
+    for operands in builder.row_values:
+        builder.emit("sum_rows", **operands)
     if builder.penalties is not None:
         builder.emit(
             "sum_penalties", penalties=builder.penalties, sum=builder.sums.index(PENALTY),

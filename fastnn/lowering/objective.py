@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fastnn.losses import Loss
-from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.extents import with_extent
+from fastnn.lowering.graph import Extent, Trace, Value
 from fastnn.lowering.nodes import ActivatedNode, ActivationNode, SoftmaxNode
 from fastnn.metrics import EpochMetric, LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}
 _EITHER = {"callable", "epoch"}
+_OF_CLASSES = {
+    "sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+    "sparse_categorical_accuracy", "categorical_accuracy", "sparse_top_k", "top_k",
+}  # fmt: skip
 _CATEGORICAL = {"sparse_categorical_crossentropy", "categorical_crossentropy"}
 
 
@@ -21,7 +30,8 @@ class Objective:
 
     weighted: the loss of each row, and its weighted metrics, are multiplied by a weight that comes
     with the data.
-    labels: whether the target that came is one integer a row, where loss and metrics take both.
+    labels: whether the target that came are integers, where loss and metrics take both.
+    shape: of the output, without the batch; its last axis are the classes, if it has such.
     """
 
     loss: Loss | None
@@ -30,6 +40,32 @@ class Objective:
     loss_weight: float = 1.0
     weighted: bool = False
     labels: bool | None = None
+    shape: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> int:
+        """For how many places of an example the output has numbers, or classes: the pixels of a
+        picture."""
+        return prod(self.shape[:-1])
+
+    def by_place(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Targets or predictions of rows, or their weights, for each place of each of them."""
+        if self.places == 1:
+            return values
+        if values.ndim == 1:
+            return values.repeat(self.places)
+        return values.reshape(-1) if self.are_labels(values) else values.reshape(-1, self.shape[-1])
+
+    @property
+    def looks_at_places(self) -> bool:
+        """Whether loss or metrics take each place by itself, and not all numbers alike."""
+        items = [item for item in (self.loss, *self.all_metrics) if item is not None]
+        adds_up = self.loss is not None and self.loss.reduction == "sum"
+        return adds_up or any(item.kind in _OF_CLASSES for item in items)
+
+    def are_labels(self, target: NDArray[Any]) -> bool:
+        """Whether a target, checked, has one integer a place."""
+        return target.ndim == 1 or (self.shape[-1] > 1 and target.shape[1] == self.places)
 
     @property
     def takes_weights(self) -> bool:
@@ -50,8 +86,8 @@ class Objective:
 
     @property
     def takes_labels(self) -> bool | None:
-        """Whether the target is one integer a row; else it has the output's shape. None where only
-        the target can tell.
+        """Whether the target is one integer a place; else it has the output's shape. None where
+        only the target can tell.
 
         Raises:
             ValueError: One of loss and metrics wants labels and another does not.
@@ -102,6 +138,18 @@ def metric_kernel(metric: Metric) -> tuple[str, tuple[float, ...]]:
     if metric.kind == "binary_accuracy":
         return "binary_accuracy", metric.params
     return "categorical_accuracy", metric.params or (1.0,)
+
+
+def arrange_outputs(trace: Trace, objectives: Sequence[Objective]) -> None:
+    """A place that loss and metrics take by itself is a line of the output."""
+    for number, objective in enumerate(objectives):
+        output = trace.outputs[number]
+        if not objective.looks_at_places or output.maker is None:
+            continue
+        extent = Extent(objective.places, output.positions * output.features // objective.places)
+        trace.outputs[number] = with_extent(trace, output.maker, output, extent)
+        output.is_output = output in trace.outputs
+        trace.outputs[number].is_output = True
 
 
 def take_logits(trace: Trace, output: Value, loss: Loss) -> Value | None:

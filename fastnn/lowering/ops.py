@@ -71,7 +71,7 @@ OPS: dict[str, OpSpec] = {
     # from the data set
     "gather": OpSpec({"y": WRITE}, ("features", "source", "row"), ("scale", "offset")),
     "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
-    "gather_values": OpSpec({"y": WRITE}, ("source",)),
+    "gather_values": OpSpec({"y": WRITE}, ("source", "lines", "same")),
     "sparse_columns": OpSpec(
         {"column_start": WRITE, "row": WRITE, "value": WRITE},
         ("columns", "source", "capacity"),
@@ -161,7 +161,9 @@ OPS: dict[str, OpSpec] = {
         _TARGET, ("features", "kind", "mean"), ("scale", "param_0", "param_1", "param_2", "param_3")
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
-    "sum_rows": OpSpec({"values": READ}, ("sum", "times_rows"), shared=TASKS, closing=True),
+    "sum_rows": OpSpec(
+        {"values": READ}, ("sum", "times_rows", "lines"), shared=TASKS, closing=True
+    ),
     # backward
     "softmax_backward": OpSpec(
         {"y": READ, "dy": READ, "dz": BOTH}, ("features", "accumulate")

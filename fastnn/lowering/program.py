@@ -191,9 +191,9 @@ class Buffers:
         blocks = n_blocks(self.capacity * value.positions) * n_blocks(value.features)
         return self.raw(name, 4 * blocks * BLOCK * BLOCK)
 
-    def values(self, name: str) -> Buffer:
-        """(rows,) of 4 bytes each."""
-        return self.raw(name, 4 * self.capacity)
+    def values(self, name: str, lines: int = 1) -> Buffer:
+        """(rows, lines) of 4 bytes each."""
+        return self.raw(name, 4 * self.capacity * lines)
 
     def rows(self, name: str, value: Value) -> Buffer:
         """Room for the value in C order, for functions in Python."""

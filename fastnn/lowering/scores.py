@@ -38,12 +38,13 @@ def score(
     for number, (output, objective) in enumerate(zip(outputs, objectives, strict=False)):
         weights = None
         if objective.weighted:
-            weights = builder.buffers.values(f"{output.name}/weights")
-            builder.emit("gather_values", y=weights, source=source)
-            source += 1
+            weights = _weights(builder, output, output.positions, source)
         target = targets[number]
         if isinstance(objective.loss, CallableLoss):
-            _callable_loss(builder, number, output, objective, objective.loss, target, weights)
+            of_rows = weights
+            if objective.weighted and output.positions > 1:
+                of_rows = _weights(builder, output, 1, source)
+            _callable_loss(builder, number, output, objective, objective.loss, target, of_rows)
         elif objective.loss is not None:
             _loss(builder, number, output, objective, target, weights, logits.get(output))
         for m, metric in enumerate(objective.metrics):
@@ -52,7 +53,8 @@ def score(
             _metric(builder, f"{number}/weighted_metric_{m}", metric, output, target, weights)
         if objective.weighted_metrics:
             assert weights is not None
-            builder.add_sum(f"{number}/weights", weights)
+            builder.add_sum(f"{number}/weights", weights, output.positions)
+        source += objective.weighted
         if objective.has_epoch_metrics:
             builder.emit("scatter", x=builder.values[output], features=output.features, output=kept)
             kept += 1
@@ -62,12 +64,19 @@ def _target(builder: Builder, output: Value, objective: Objective, source: int) 
     if not objective.has_target:
         return {}
     if objective.takes_labels:
-        labels = builder.buffers.values(f"{output.name}/labels")
-        builder.emit("gather_values", y=labels, source=source)
+        labels = builder.buffers.values(f"{output.name}/labels", objective.places)
+        builder.emit("gather_values", y=labels, source=source, lines=objective.places)
         return {"labels": labels}
     y_true = builder.buffers.of_value(f"{output.name}/y_true", output)
     builder.emit("gather", y=y_true, features=output.features, source=source, scale=1.0)
     return {"y_true": y_true}
+
+
+def _weights(builder: Builder, output: Value, lines: int, source: int) -> Buffer:
+    """The weight of each row, for each of its lines."""
+    weights = builder.buffers.values(f"{output.name}/weights", lines)
+    builder.emit("gather_values", y=weights, source=source, lines=lines, same=True)
+    return weights
 
 
 def _loss(
@@ -91,10 +100,11 @@ def _loss(
     if builder.training and scored in builder.needs_gradient:
         gradient = builder.buffers.of_value(f"d_{scored.name}", scored)
     is_sum = objective.loss.reduction == "sum"
-    rows = _rows(builder, f"{number}/loss", times_rows=is_sum)
+    rows = _rows(builder, f"{number}/loss", output.positions, times_rows=is_sum)
+    lines = 1 if is_sum else output.positions
     _emit_loss(
         builder, kernel, scored, rows, target, probabilities=probabilities, weights=weights,
-        d_y_pred=gradient, scale=objective.loss_weight, mean=not is_sum,
+        d_y_pred=gradient, scale=objective.loss_weight / lines, mean=not is_sum,
     )  # fmt: skip
     if gradient is not None:
         into, accumulate = builder.contribution(scored, gradient)
@@ -112,11 +122,11 @@ def _callable_loss(
     weights: Buffer | None,
 ) -> None:
     scale = objective.loss_weight
-    columns = (output.features,)
+    columns = objective.shape or (output.features,)
     rows = _rows(builder, f"{number}/loss")
     y_pred = Argument(builder.unpack_value(output), columns)
     if "labels" in target:
-        y_true = Argument(target["labels"], (), dtype=np.int32)
+        y_true = Argument(target["labels"], columns[:-1], dtype=np.int32)
     else:
         y_true = Argument(builder.unpack(target["y_true"], output), columns)
     arguments = {"row_values": Argument(rows, (), writes=True), "y_true": y_true, "y_pred": y_pred}
@@ -150,7 +160,7 @@ def _metric(
 ) -> None:
     if isinstance(metric, EpochMetric):
         return
-    rows = _rows(builder, name)
+    rows = _rows(builder, name, output.positions)
     if isinstance(metric, LossMetric):
         kernel = loss_kernel(metric)
         probabilities = None
@@ -183,7 +193,7 @@ def _emit_loss(
     )  # fmt: skip
 
 
-def _rows(builder: Builder, name: str, times_rows: bool = False) -> Buffer:
-    buffer = builder.buffers.values(name)
-    builder.add_sum(name, buffer, times_rows)
+def _rows(builder: Builder, name: str, lines: int = 1, times_rows: bool = False) -> Buffer:
+    buffer = builder.buffers.values(name, lines)
+    builder.add_sum(name, buffer, lines, times_rows)
     return buffer

@@ -66,10 +66,8 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
         shape = without_batch(node.output.shape)
         values[node.output] = lower_layer(node.layer, result, arguments, shapes, shape)
     for tensor in outputs:
-        layer, extent = tensor.node.layer, as_matrix(without_batch(tensor.shape))
-        output = with_extent(result, layer, values[tensor], extent)
-        output.is_output = True
-        result.outputs.append(output)
+        values[tensor].is_output = True
+        result.outputs.append(values[tensor])
     return result
 
 

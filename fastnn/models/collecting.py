@@ -89,7 +89,7 @@ class Collector:
             if examples is not None:
                 assert target is not None
                 examples.add(
-                    target[order],
-                    next(found)[: len(order)],
-                    None if weight is None else weight[order],
+                    objective.by_place(target[order]),
+                    objective.by_place(next(found)[: len(order)]),
+                    None if weight is None else objective.by_place(weight[order]),
                 )

@@ -62,6 +62,11 @@ def feed(
     if class_weight is not None:
         if len(names) > 1:
             raise ValueError("class_weight is only for models with one output")
+        if len(model.outputs[0].shape) > 2:
+            raise ValueError(
+                "class_weight is for models whose output has one axis: give sample_weight, got an "
+                f"output of shape {model.outputs[0].shape}"
+            )
         classes = model.outputs[0].shape[-1] or 1
         dataset.weights.append(class_weights(class_weight, dataset.targets[0], classes))
         return dataset
@@ -129,9 +134,9 @@ def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective)
     shape = extents(output)
     takes_labels = objective.takes_labels
     if takes_labels is None:
-        takes_labels = shape[-1] > 1 and are_labels(value)
+        takes_labels = shape[-1] > 1 and are_labels(value, shape)
     if takes_labels:
-        return as_labels(value, name, shape[-1])
+        return as_labels(value, name, shape)
     return as_targets(value, name, shape)
 
 

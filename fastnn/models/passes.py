@@ -81,7 +81,7 @@ def objectives_for(
         replace(
             o,
             weighted=weighted and o.takes_weights,
-            labels=next(targets).ndim == 1 if o.has_target else None,
+            labels=o.are_labels(next(targets)) if o.has_target else None,
         )
         for o in objectives
     ]

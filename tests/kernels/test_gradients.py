@@ -130,7 +130,7 @@ def test_magnitude_orders_infinities_and_nan_last(lane: int) -> None:
 def goes_on(batch: Batch, op: Op, threads: int) -> bool:
     """Whether the ops after ``op`` are done."""
     y = batch.values()
-    mark = make_op("gather_values", y=y, source=0)
+    mark = make_op("gather_values", y=y, source=0, lines=1)
     batch.run(op, mark, threads=threads, sources=[Rows(np.ones((batch.rows, 1), np.float32))])
     done = np.array(batch.read_values(y) == 1)
     assert done.all() == done.any()

@@ -154,7 +154,7 @@ def test_an_exception_ends_the_run_before_its_batch(threads: int) -> None:
         call_op(first),
         call_op(lambda: calls.append("second")),
         make_op("guard_calls", failed=None),
-        make_op("sum_rows", values=values, sum=0),
+        make_op("sum_rows", values=values, sum=0, lines=1),
     ]
     for op in ops[1:]:
         op.wait = True

@@ -72,7 +72,7 @@ def test_gather_values(rows: int, dtype: type) -> None:
 
     def compute(n: int) -> list[Array]:
         y = batch.values(dtype=dtype)
-        op = make_op("gather_values", y=y, source=0)
+        op = make_op("gather_values", y=y, source=0, lines=1)
         batch.run(op, threads=n, sources=[Rows(data)], order=order)
         return [batch.read_values(y)]
 
@@ -183,7 +183,8 @@ def test_sum_rows_adds_in_float64_and_in_order(rows: int) -> None:
 
     def compute(n: int) -> list[Array]:
         sums = np.array([7.0, 0.5])
-        batch.run(make_op("sum_rows", values=batch.values(values), sum=1), threads=n, sums=sums)
+        op = make_op("sum_rows", values=batch.values(values), sum=1, lines=1)
+        batch.run(op, threads=n, sums=sums)
         return [sums]
 
     (sums,) = by_any_team(compute)
