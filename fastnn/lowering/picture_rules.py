@@ -83,10 +83,10 @@ def _sums(
 def _border_table(layer: Border, shape: Extents, sign: int) -> Table:
     """Windows of one tap: those of padding reach out, those of cropping stay inside."""
     return window_table(
-        [
+        tuple(
             Axis(length, 1, 1, 1, sign * before, sign * after, length + sign * (before + after))
             for length, (before, after) in zip(shape[:-1], layer.amounts, strict=True)
-        ]
+        )
     )
 
 

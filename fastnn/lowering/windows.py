@@ -7,6 +7,7 @@ kernels know nothing of strides, dilation or padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ Table = NDArray[np.int32]
 OUTSIDE = -1
 
 
-def window_table(axes: Sequence[Axis]) -> Table:
+@lru_cache(maxsize=64)
+def window_table(axes: tuple[Axis, ...]) -> Table:
     """(windows, taps): the position that each tap of each window reads, or OUTSIDE."""
     along = []
     for axis in axes:
@@ -70,7 +72,9 @@ def _combined(along: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> Tab
         outside = (table[:, None, :, None] == OUTSIDE) | (of_axis[None, :, None, :] == OUTSIDE)
         combined[outside] = OUTSIDE
         table = combined.reshape(len(table) * len(of_axis), -1)
-    return np.ascontiguousarray(table, np.int32)
+    result = np.ascontiguousarray(table, np.int32)
+    result.flags.writeable = False  # it is kept for others
+    return result
 
 
 def adjoint(table: Table, positions: int) -> Table:

@@ -109,8 +109,9 @@ class _State:
 
 
 def multiply_adds(traced: Trace) -> int:
-    """The work for an example, about: each number of a weight is multiplied once."""
-    return sum(v.size for v in dict.fromkeys(v for node in traced.nodes for v in node.variables()))
+    """The work for an example, about: each number of a weight is multiplied once for each
+    position."""
+    return sum(node.output.positions * v.size for node in traced.nodes for v in node.variables())
 
 
 class Executables:

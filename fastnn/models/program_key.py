@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn.constraints import Constraint
 from fastnn.layers.base import Layer
 from fastnn.losses import Loss
@@ -55,7 +57,7 @@ def network_settings(trace: Trace) -> tuple[Hashable, ...]:
     nodes = [
         (
             type(node), tuple(places[value] for value in node.inputs), node.output.features,
-            node.output.penalty, *_settings(node),
+            node.output.positions, node.output.penalty, *_settings(node),
         )
         for node in trace.nodes
     ]  # fmt: skip
@@ -66,8 +68,14 @@ _EDGES = {field.name for field in fields(Node)}
 
 
 def _settings(node: Node) -> list[Hashable]:
-    own = [getattr(node, name) for name in _names_of_settings(type(node))]
+    own = [_hashable(getattr(node, name)) for name in _names_of_settings(type(node))]
     return [*own, *map(_variable_settings, node.variables())]
+
+
+def _hashable(setting: Any) -> Hashable:
+    if isinstance(setting, np.ndarray):
+        return setting.shape, setting.tobytes()
+    return tuple(setting) if isinstance(setting, list) else setting
 
 
 _names: dict[type[Node], list[str]] = {}
