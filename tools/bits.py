@@ -1,7 +1,7 @@
 """Whether training still gives the same bits: hashes of the weights of many small nets.
 
     python tools/bits.py record before.json     # before a change of the engine
-    python tools/bits.py compare before.json    # after it, with the same compiler on the same machine
+    python tools/bits.py compare before.json    # after it: the same compiler, the same machine
 
 Each net is trained on every CPU level that this machine runs and on 1, 2 and 3 threads; that these
 give the same within a level is checked, too.
