@@ -10,8 +10,10 @@
         for (int64_t w = 0; w < windows; w++, table += taps, y += BLOCK) {                               \
             float most[BLOCK];                                                                           \
             index tap[BLOCK];                                                                            \
-            for (int i = 0; i < BLOCK; i++) most[i] = -INFINITY, tap[i] = 0;                             \
-            for (int64_t t = 0; t < taps; t++) {                                                         \
+            int64_t first = 0; /* that lies inside */                                                    \
+            while (first < taps - 1 && table[first] < 0) first++;                                        \
+            for (int i = 0; i < BLOCK; i++) most[i] = -INFINITY, tap[i] = (index)first;                  \
+            for (int64_t t = first; t < taps; t++) {                                                     \
                 if (table[t] < 0) continue;                                                              \
                 const float *line = x + table[t] * BLOCK;                                                \
                 for (int i = 0; i < BLOCK; i++) {                                                        \

@@ -1,49 +1,22 @@
-"""What a rule is that turns a layer into nodes, and what rules have in common.
-
-A value keeps the extent that its maker gave it; a layer that needs another one, since it looks at
-positions and features, asks for it (``with_extent``). So Reshape leaves no trace.
-"""
+"""What a rule is that turns a layer into nodes, and what rules have in common."""
 
 from __future__ import annotations
 
 from functools import singledispatch
-from math import prod
 
 from fastnn import layers
 from fastnn.activations import Activation
 from fastnn.graph import Shape
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import Convolution
-from fastnn.lowering.graph import Extent, Trace, Value
-from fastnn.lowering.nodes import ActivationNode, RegroupNode, SoftmaxNode
-
-Extents = tuple[int, ...]
-"""A shape without the batch."""
+from fastnn.lowering.extents import Extents
+from fastnn.lowering.graph import Trace, Value
+from fastnn.lowering.nodes import ActivationNode, SoftmaxNode
 
 
 def without_batch(shape: Shape) -> Extents:
     """The shape without the batch."""
     return tuple(extent for extent in shape[1:] if extent is not None)
-
-
-def as_matrix(shape: Extents) -> Extent:
-    """All numbers of a row in one line."""
-    return Extent(1, prod(shape))
-
-
-def placed(shape: Extents) -> Extent:
-    """The last axis are the features, all before it the positions."""
-    return Extent(prod(shape[:-1]), shape[-1])
-
-
-def with_extent(trace: Trace, layer: Layer, value: Value, extent: Extent) -> Value:
-    """The value in lines of this extent, which has as many numbers, for ``layer`` to read."""
-    if value.extent == extent:
-        return value
-    for reader in value.readers:
-        if isinstance(reader, RegroupNode) and reader.output.extent == extent:
-            return reader.output
-    return trace.add(RegroupNode, layer, [value], extent)
 
 
 @singledispatch

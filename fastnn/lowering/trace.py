@@ -1,13 +1,13 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
-The rules for pictures and signals are in ``picture_rules.py``.
+A layer that looks at positions and features asks for them (``extents.py``), so Reshape leaves no
+trace. More rules for pictures and signals are in ``picture_rules.py``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import fastnn.lowering.picture_rules  # noqa: F401 -- which registers its rules
 from fastnn import layers
 from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
@@ -15,6 +15,7 @@ from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.pooling import AveragePooling, MaxPooling
+from fastnn.lowering.extents import Extents, as_matrix, placed, with_extent
 from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.nodes import (
     AddNode,
@@ -33,17 +34,9 @@ from fastnn.lowering.nodes import (
     WindowSumNode,
 )
 from fastnn.lowering.nodes.pooling import average_factors
+from fastnn.lowering.picture_rules import depthwise
 from fastnn.lowering.randomness import Mask
-from fastnn.lowering.rule import (
-    Extents,
-    activate,
-    as_matrix,
-    end,
-    lower_layer,
-    placed,
-    with_extent,
-    without_batch,
-)
+from fastnn.lowering.rule import activate, end, lower_layer, without_batch
 from fastnn.lowering.windows import window_table
 
 
@@ -228,10 +221,14 @@ def _(
     shape: Extents,
 ) -> Value:
     x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
-    value = trace.add(
-        ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
-        activation=Activation("linear"), axes=layer.axes((None, *shapes[0])),
-    )  # fmt: skip
+    axes = layer.axes((None, *shapes[0]))
+    if layer.groups == x.features > 1:
+        value = depthwise(trace, layer, x, axes, layer.kernel, layer.bias, placed(shape))
+    else:
+        value = trace.add(
+            ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
+            activation=Activation("linear"), axes=axes, groups=layer.groups,
+        )  # fmt: skip
     return end(layer, trace, value)
 
 

@@ -49,7 +49,8 @@ def bilinear_table(
     Along an axis, window i lies at (i + 0.5) / factor - 0.5 and reads the positions before and
     after that, at the edges the nearest alone: as ``jax.image.resize`` and ``tf.image.resize``.
     """
-    along, weights = [], np.ones((1, 1))
+    along: list[NDArray[np.int64]] = []
+    weights: NDArray[np.float64] = np.ones((1, 1))
     for length, factor in zip(lengths, factors, strict=True):
         at = (np.arange(length * factor) + 0.5) / factor - 0.5
         at = np.clip(at, 0, length - 1)
@@ -58,7 +59,7 @@ def bilinear_table(
         after = np.where(after_weight > 0, before + 1, OUTSIDE)
         along.append(np.stack([before, after], axis=1))
         of_axis = np.stack([1 - after_weight, after_weight], axis=1)
-        weights = np.kron(weights, of_axis)
+        weights = np.kron(weights, of_axis).astype(np.float64)
     return _combined(along, lengths), weights.astype(np.float32)
 
 
@@ -76,7 +77,7 @@ def _combined(along: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> Tab
 def adjoint(table: Table, positions: int) -> Table:
     """(positions, taps): the window that reads each position by each tap, or OUTSIDE. There is at
     most one, since windows move."""
-    windows, taps = table.shape
+    taps = table.shape[1]
     result = np.full((positions, taps), OUTSIDE, np.int32)
     for tap in range(taps):
         inside = table[:, tap] != OUTSIDE
