@@ -102,6 +102,7 @@ NAMES = [
     "fastnn.kernels.codes",
     "fastnn.kernels.convolution",
     "fastnn.kernels.dense",
+    "fastnn.kernels.depthwise",
     "fastnn.kernels.elementwise",
     "fastnn.kernels.group_norms",
     "fastnn.kernels.matrix",

@@ -150,7 +150,7 @@ typedef struct {
                                       int accumulate);
     void (*transpose)(int64_t rows, const float *x, float *y); /* (rows <= 16, 16) -> (16, 16), zero-filled */
 
-    /* windows: csrc/convolution.inc.c, csrc/pooling.inc.c */
+    /* windows: csrc/convolution.inc.c, csrc/depthwise.inc.c, csrc/pooling.inc.c */
     void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K, const float *const *lines,
                            int64_t row_taps, int64_t a_block, const float *b, int64_t b_block, float *c,
                            int64_t c_block, int accumulate);
@@ -160,6 +160,10 @@ typedef struct {
     void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps, int64_t channels,
                            const int32_t *starts, const int32_t *windows, const float *x, int64_t patch,
                            float *patches);
+    void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
+                      float *y);
+    void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x, const float *dz,
+                            float *sums);
     void (*window_max[2])(int64_t windows, int64_t taps, const int32_t *table, const float *x, float *y,
                           void *found); /* with numbers of taps of 1 byte, of 4 */
     void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,

@@ -9,6 +9,7 @@
 #include "tiles.inc.c"
 #include "sparse.inc.c"
 #include "convolution.inc.c"
+#include "depthwise.inc.c"
 #include "pooling.inc.c"
 #include "activations.inc.c"
 #include "gradients.inc.c"
@@ -36,6 +37,8 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .window_product = window_product,
     .pairs_product = pairs_product,
     .gather_patches = gather_patches,
+    .depthwise = depthwise,
+    .depthwise_pairs = depthwise_pairs,
     .window_max = {window_max_8, window_max_32},
     .window_max_backward = {window_max_backward_8, window_max_backward_32},
     .window_sum = window_sum,

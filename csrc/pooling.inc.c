@@ -13,8 +13,10 @@ typedef int32_t v32 __attribute__((vector_size(4 * VL)));
         for (int64_t w = 0; w < windows; w++, table += taps, y += BLOCK) {                                   \
             vf most[BV];                                                                                     \
             vi tap[BV];                                                                                      \
-            for (int v = 0; v < BV; v++) most[v] = splat(-INFINITY), tap[v] = splat_i(0);                    \
-            for (int64_t t = 0; t < taps; t++) {                                                             \
+            int64_t first = 0; /* that lies inside */                                                        \
+            while (first < taps - 1 && table[first] < 0) first++;                                            \
+            for (int v = 0; v < BV; v++) most[v] = splat(-INFINITY), tap[v] = splat_i((int32_t)first);       \
+            for (int64_t t = first; t < taps; t++) {                                                         \
                 if (table[t] < 0) continue;                                                                  \
                 for (int v = 0; v < BV; v++) {                                                               \
                     const vf line = load(x + table[t] * BLOCK + v * VL);                                     \

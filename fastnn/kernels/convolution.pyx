@@ -11,6 +11,9 @@ Design
 - A member takes examples, and the ops that follow likewise: see `bands` in engine/executable.pyx.
 - The gradient of the weights is summed over slices of the examples, each by whoever comes first, and then
   over the slices, in order: how long a slice is belongs to the program, not to the team.
+- Channels and filters may come in groups, each of whole blocks: `channels` and `filters` of an op are those of one group,
+  of which there are `groups`. Groups that are smaller are put together, `members` of them, with a kernel that is 0
+  between them (`expand_kernel`); the gradient of that is made as of any other, and what is no weight left out of it.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -19,7 +22,7 @@ from libc.string cimport memcpy, memset
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
 from fastnn.kernels.handover cimport OF_WEIGHT, hand_over
 from fastnn.kernels.op cimport SCRATCH, Op, Step, blocks_of, parts, share, smaller, take
-from fastnn.kernels.windows cimport LINES, WINDOW_PANEL, WINDOW_TAPS, find_lines
+from fastnn.kernels.windows cimport LINES, WINDOW_PANEL, WINDOW_TAPS, find_lines, sum_lines
 
 cdef enum:
     # Rows of the kernel, and blocks of filters, whose gradient a member sums at a time.
@@ -51,18 +54,20 @@ cdef void conv_forward(const Op *op, const Step *step, int i, int n) noexcept no
     cdef float *z = <float *> op.t[6]                    # OUT likewise, or NULL
     cdef float *sums = y if z == NULL else z
     cdef int64_t channels = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2], activation = op.d[3]
-    cdef int64_t taps = op.d[4], windows_of_row = op.d[5], y_block = op.stride[5]
-    cdef int64_t e0, e1, q, end, m, j, at
+    cdef int64_t taps = op.d[4], windows_of_row = op.d[5], groups = op.d[8], y_block = op.stride[5]
+    cdef int64_t e0, e1, q, end, m, g, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     q, end = e0 * windows_of_row, e1 * windows_of_row
     while q < end:
         if starts == NULL:
             m = smaller(WINDOW_PANEL, end - q)
-            sum_windows(step, x, op.stride[0], op.positions, windows, windows_of_row, taps, channels,
-                        kernel, kernel_block, 0, blocks, q, m, sums + q * FNN_BLOCK, y_block)
+            for g in range(groups):
+                sum_windows(step, x + g * blocks_of(channels) * op.stride[0], op.stride[0], op.positions, windows,
+                            windows_of_row, taps, channels, kernel, kernel_block, g * blocks, (g + 1) * blocks, q, m,
+                            sums + g * blocks * y_block + q * FNN_BLOCK, y_block)
         else:
             m = sum_patches(op, step, x, kernel, windows, starts, q, end, sums + q * FNN_BLOCK, y_block)
-        for j in range(blocks):
+        for j in range(groups * blocks):
             at = j * y_block + q * FNN_BLOCK
             if bias != NULL:
                 step.k.add_bias(m, bias + j * FNN_BLOCK, sums + at)
@@ -110,18 +115,21 @@ cdef void turn_kernel(const Op *op, const Step *step, int i, int n) noexcept nog
     cdef const float *kernel = <const float *> op.t[0]   # IN packed
     cdef float *turned = <float *> op.t[1]               # OUT packed
     cdef int64_t channels = op.d[0], filters = op.d[1], kernel_block = op.d[2], turned_block = op.d[3]
-    cdef int64_t taps = op.d[4], blocks = blocks_of(channels), task, t, b, j
+    cdef int64_t taps = op.d[4], blocks = blocks_of(channels), task, t, g, b, j
     cdef int turn = 0
     while True:
-        task = take(step, taps * blocks, i, n, &turn)
+        task = take(step, op.d[5] * blocks * taps, i, n, &turn)
         if task < 0:
             break
-        b, t = task // taps, task % taps
+        t = task % taps
+        b = task // taps % blocks
+        g = task // taps // blocks
         for j in range(blocks_of(filters)):
             # by way of scratch: the last tile may have more lines than there are filters
             step.k.transpose(smaller(FNN_BLOCK, channels - b * FNN_BLOCK),
-                             kernel + j * kernel_block + (t * channels + b * FNN_BLOCK) * FNN_BLOCK, step.scratch)
-            memcpy(turned + b * turned_block + (t * filters + j * FNN_BLOCK) * FNN_BLOCK, step.scratch,
+                             kernel + (g * blocks_of(filters) + j) * kernel_block
+                             + (t * channels + b * FNN_BLOCK) * FNN_BLOCK, step.scratch)
+            memcpy(turned + (g * blocks + b) * turned_block + (t * filters + j * FNN_BLOCK) * FNN_BLOCK, step.scratch,
                    smaller(FNN_BLOCK, filters - j * FNN_BLOCK) * FNN_BLOCK * sizeof(float))
 
 
@@ -134,24 +142,27 @@ cdef void conv_backward_input(const Op *op, const Step *step, int i, int n) noex
     cdef const float *x_z = <const float *> op.t[4]      # IN likewise or NULL: x = f(x_z)
     cdef const float *x = <const float *> op.t[5]        # IN likewise or NULL
     cdef int64_t filters = op.d[0], blocks = blocks_of(op.d[1]), activation = op.d[3], taps = op.d[4]
-    cdef int64_t positions = op.d[5], dx_block = op.stride[3]
+    cdef int64_t positions = op.d[5], groups = op.d[7], dx_block = op.stride[3], dz_group, g
     # beyond the lines
     cdef float *tile = step.scratch + LINES // sizeof(float)
     cdef int64_t e0, e1, q, end, m, j, at
     share(step.rows, 1, i, n, &e0, &e1)
+    dz_group = blocks_of(filters) * op.stride[0]
     q, end = e0 * positions, e1 * positions
     while q < end:
         m = smaller(WINDOW_PANEL, end - q)
         if op.d[6]:  # added to what is there
-            for j in range(blocks):
-                sum_windows(step, dz, op.stride[0], op.positions, windows, positions, taps, filters,
-                            turned, op.d[2], j, j + 1, q, m, tile, 0)
+            for j in range(groups * blocks):
+                sum_windows(step, dz + j // blocks * dz_group, op.stride[0], op.positions, windows, positions, taps,
+                            filters, turned, op.d[2], j, j + 1, q, m, tile, 0)
                 step.k.add(m * FNN_BLOCK, tile, dx + j * dx_block + q * FNN_BLOCK)
         else:
-            sum_windows(step, dz, op.stride[0], op.positions, windows, positions, taps, filters,
-                        turned, op.d[2], 0, blocks, q, m, dx + q * FNN_BLOCK, dx_block)
+            for g in range(groups):
+                sum_windows(step, dz + g * dz_group, op.stride[0], op.positions, windows, positions, taps, filters,
+                            turned, op.d[2], g * blocks, (g + 1) * blocks, q, m,
+                            dx + g * blocks * dx_block + q * FNN_BLOCK, dx_block)
         if activation != 0:
-            for j in range(blocks):
+            for j in range(groups * blocks):
                 at = j * dx_block + q * FNN_BLOCK
                 step.k.activation_backward[activation](m * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL,
                                                        x + at, dx + at, dx + at)
@@ -161,25 +172,26 @@ cdef void conv_backward_input(const Op *op, const Step *step, int i, int n) noex
 cdef void conv_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The sums over each slice of the examples: of x' dz for each tap, then of dz.
 
-    A task is a panel of the kernel's rows, a few blocks of filters, and a slice.
+    A task is a panel of the kernel's rows, a few blocks of a group's filters, and a slice.
     """
     cdef float *partials = <float *> op.t[6]             # OUT (slices, blocks, taps * channels + 1, 16)
-    cdef int64_t inputs = op.d[0] * op.d[4], blocks = blocks_of(op.d[1]), slice = op.d[3]
-    cdef int64_t panels = parts(inputs, PANEL), groups = parts(blocks, GROUP)
-    cdef int64_t task, s, k0, m, j0, j1, j, e0, e1
+    cdef int64_t inputs = op.d[0] * op.d[4], of_group = blocks_of(op.d[1]), blocks = op.d[8] * of_group
+    cdef int64_t slice = op.d[3], panels = parts(inputs, PANEL), parts_of_group = parts(of_group, GROUP)
+    cdef int64_t task, s, k0, m, g, j0, j1, j, e0, e1
     cdef float *tile = step.scratch
     cdef float *out
     cdef int turn = 0
     while True:
-        task = take(step, parts(step.rows, slice) * groups * panels, i, n, &turn)
+        task = take(step, parts(step.rows, slice) * op.d[8] * parts_of_group * panels, i, n, &turn)
         if task < 0:
             break
         # What reads the same dz comes one after another.
         k0 = task % panels * PANEL
-        j0 = task // panels % groups * GROUP
-        s = task // panels // groups
+        g = task // panels // parts_of_group % op.d[8]
+        j0 = g * of_group + task // panels % parts_of_group * GROUP
+        s = task // panels // parts_of_group // op.d[8]
         m = smaller(PANEL, inputs - k0)
-        j1 = smaller(j0 + GROUP, blocks)
+        j1 = smaller(j0 + GROUP, (g + 1) * of_group)
         e0, e1 = s * slice, smaller((s + 1) * slice, step.rows)
         memset(tile, 0, (j1 - j0) * PANEL * FNN_BLOCK * sizeof(float))
         if op.t[4] == NULL:
@@ -190,7 +202,8 @@ cdef void conv_backward_weights(const Op *op, const Step *step, int i, int n) no
             out = partials + ((s * blocks + j) * (inputs + 1) + k0) * FNN_BLOCK
             memcpy(out, tile + (j - j0) * PANEL * FNN_BLOCK, m * FNN_BLOCK * sizeof(float))
             if k0 == 0:
-                sum_lines(op, step, j, e0, e1, partials + ((s * blocks + j) * (inputs + 1) + inputs) * FNN_BLOCK)
+                sum_lines(step, <const float *> op.t[1] + j * op.stride[1], e0 * op.d[5], e1 * op.d[5],
+                          partials + ((s * blocks + j) * (inputs + 1) + inputs) * FNN_BLOCK)
 
 
 cdef void sum_pairs(const Op *op, const Step *step, int64_t k0, int64_t k1, int64_t j0, int64_t j1,
@@ -201,6 +214,7 @@ cdef void sum_pairs(const Op *op, const Step *step, int64_t k0, int64_t k1, int6
     cdef const int32_t *pairs = <const int32_t *> op.t[2]    # IN (taps, 2, windows of a row): floats from x to dz
     cdef const int32_t *counts = <const int32_t *> op.t[3]   # IN (taps,)
     cdef int64_t channels = op.d[0], windows_of_row = op.d[5], x_block = op.stride[0], dz_block = op.stride[1]
+    cdef int64_t x_group = j0 // blocks_of(op.d[1]) * blocks_of(channels) * x_block
     cdef int64_t x_row = op.positions * FNN_BLOCK, dz_row = windows_of_row * FNN_BLOCK
     # Small pictures go several at a time.
     cdef int64_t together = 1 if windows_of_row >= FNN_CHUNK else FNN_CHUNK // windows_of_row
@@ -219,7 +233,7 @@ cdef void sum_pairs(const Op *op, const Step *step, int64_t k0, int64_t k1, int6
                     of_tap = pairs + 2 * t * windows_of_row + first
                     step.k.pairs_product(
                         c1 - c, j1 - j0, smaller(together, e1 - e), count,
-                        x + e * x_row + c // FNN_BLOCK * x_block + c % FNN_BLOCK, x_row, of_tap,
+                        x + x_group + e * x_row + c // FNN_BLOCK * x_block + c % FNN_BLOCK, x_row, of_tap,
                         dz + e * dz_row + j0 * dz_block, dz_row, of_tap + windows_of_row, dz_block,
                         tile + (k - k0) * FNN_BLOCK, PANEL * FNN_BLOCK)
                 k += c1 - c
@@ -254,13 +268,61 @@ cdef void sum_patch_pairs(const Op *op, const Step *step, int64_t k0, int64_t m,
             p += count
 
 
-cdef void sum_lines(const Op *op, const Step *step, int64_t j, int64_t e0, int64_t e1, float *sums) noexcept nogil:
-    """sums (16,) = the sum of dz over the examples e0 to e1"""
-    cdef const float *dz = <const float *> op.t[1] + j * op.stride[1]
-    cdef int64_t q = e0 * op.d[5], end = e1 * op.d[5], begin = q
-    while q < end:
-        step.k.add_rows(smaller(FNN_CHUNK, end - q), q > begin, dz + q * FNN_BLOCK, sums)
-        q += FNN_CHUNK
+cdef inline void find_members(const Op *op, int64_t j, int64_t *lanes) noexcept nogil:
+    """Floats from a row of the kernel to where each number of block j stands in the expanded one, less its lane."""
+    cdef int64_t channels = op.d[0], filters = op.d[1], members = op.d[2], l
+    for l in range(FNN_BLOCK):
+        lanes[l] = (j * FNN_BLOCK + l) // filters % members * channels * FNN_BLOCK + l
+
+
+cdef void expand_kernel(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """A kernel for some groups together, 0 where a filter meets the channels of another group."""
+    cdef const float *kernel = <const float *> op.t[0]   # IN (taps * channels, units), packed
+    cdef float *expanded = <float *> op.t[1]             # OUT (taps * members * channels, units), packed
+    cdef int64_t channels = op.d[0], members = op.d[2], taps = op.d[3], row = members * channels * FNN_BLOCK
+    cdef int64_t task, j, t, c, l
+    cdef int64_t lanes[FNN_BLOCK]
+    cdef const float *line
+    cdef float *out
+    cdef int turn = 0
+    while True:
+        task = take(step, blocks_of(op.d[4]) * taps, i, n, &turn)
+        if task < 0:
+            break
+        j, t = task // taps, task % taps
+        find_members(op, j, lanes)
+        out = expanded + j * op.d[6] + t * row
+        memset(out, 0, row * sizeof(float))
+        for c in range(channels):
+            line = kernel + j * op.d[5] + (t * channels + c) * FNN_BLOCK
+            for l in range(FNN_BLOCK):
+                out[c * FNN_BLOCK + lanes[l]] = line[l]
+
+
+cdef void reduce_partials(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """Of the sums for an expanded kernel, those that are for weights; a task is a block of a slice."""
+    cdef const float *expanded = <const float *> op.t[0] # IN (slices, blocks, taps * members * channels + 1, 16)
+    cdef float *partials = <float *> op.t[1]             # OUT (slices, blocks, taps * channels + 1, 16)
+    cdef int64_t channels = op.d[0], members = op.d[2], taps = op.d[3], blocks = blocks_of(op.d[4])
+    cdef int64_t row = members * channels * FNN_BLOCK, task, t, c, l
+    cdef int64_t lanes[FNN_BLOCK]
+    cdef const float *line
+    cdef float *out
+    cdef int turn = 0
+    while True:
+        task = take(step, parts(step.rows, op.d[5]) * blocks, i, n, &turn)
+        if task < 0:
+            break
+        find_members(op, task % blocks, lanes)
+        out = partials + task * (taps * channels + 1) * FNN_BLOCK
+        line = expanded + task * (taps * row + FNN_BLOCK)
+        for t in range(taps):
+            for c in range(channels):
+                for l in range(FNN_BLOCK):
+                    out[l] = line[c * FNN_BLOCK + lanes[l]]
+                out += FNN_BLOCK
+            line += row
+        memcpy(out, line, FNN_BLOCK * sizeof(float))
 
 
 cdef void sum_slices(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -294,8 +356,10 @@ cdef void add_slices(const Step *step, int64_t slices, int64_t slice, int64_t ro
 
 KERNELS = {
     "conv_forward": <size_t> &conv_forward,
+    "expand_kernel": <size_t> &expand_kernel,
     "turn_kernel": <size_t> &turn_kernel,
     "conv_backward_input": <size_t> &conv_backward_input,
     "conv_backward_weights": <size_t> &conv_backward_weights,
+    "reduce_partials": <size_t> &reduce_partials,
     "sum_slices": <size_t> &sum_slices,
 }

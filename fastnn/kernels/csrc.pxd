@@ -100,6 +100,10 @@ cdef extern from "fnn.h" nogil:
         void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps,
                                int64_t channels, const int32_t *starts, const int32_t *windows, const float *x,
                                int64_t patch, float *patches) noexcept nogil
+        void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
+                          float *y) noexcept nogil
+        void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x,
+                                const float *dz, float *sums) noexcept nogil
         fnn_window_max *window_max
         fnn_window_max_backward *window_max_backward
         void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,

@@ -1,9 +1,9 @@
-"""Where the taps of windows lie, for the members of the team that go over some positions."""
+"""Where the taps of windows lie, for the members of the team that go over some positions; and sums of lines."""
 
 from libc.stdint cimport int32_t, int64_t
 
-from fastnn.kernels.csrc cimport FNN_BLOCK
-from fastnn.kernels.op cimport SCRATCH
+from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
+from fastnn.kernels.op cimport Step, smaller
 
 cdef enum:
     # Bytes of scratch for the pointers to the lines of a panel's windows.
@@ -36,3 +36,11 @@ cdef inline void find_lines(const float *x, int64_t positions, const int32_t *wi
         if p == windows_of_row:
             p = 0
             row += positions * FNN_BLOCK
+
+
+cdef inline void sum_lines(const Step *step, const float *x, int64_t begin, int64_t end, float *sums) noexcept nogil:
+    """sums (16,) = the sum of lines `begin` to `end` of x (lines, 16), in chunks"""
+    cdef int64_t r = begin
+    while r < end:
+        step.k.add_rows(smaller(FNN_CHUNK, end - r), r > begin, x + r * FNN_BLOCK, sums)
+        r += FNN_CHUNK

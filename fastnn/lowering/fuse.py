@@ -65,6 +65,7 @@ def _dropout_into_rectifier(trace: Trace, node: DropoutNode) -> None:
     maker = value.maker
     if (
         isinstance(maker, ActivatedNode)
+        and maker.can_drop
         and maker.activation.kind == "relu"
         and trace.only_for(value, node)
     ):

@@ -152,8 +152,8 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
     """Of each layer its kernels; all weights, where it has none. The size of a step is judged by
     these: biases begin at 0."""
     variables = list(variables)
-    with_kernels = {_layer_of(v) for v in variables if len(v.shape) == 2}
-    return [v for v in variables if len(v.shape) == 2 or _layer_of(v) not in with_kernels]
+    with_kernels = {_layer_of(v) for v in variables if len(v.shape) > 1}
+    return [v for v in variables if len(v.shape) > 1 or _layer_of(v) not in with_kernels]
 
 
 def _is_observed(node: Node) -> bool:

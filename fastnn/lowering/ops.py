@@ -90,13 +90,24 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "starts": READ, "y": WRITE,
          "z": WRITE},
         ("channels", "filters", "kernel_block", "activation", "taps", "windows_of_row", "row",
-         "window_rows"),
+         "window_rows", "groups"),
         _PARAMS, shared=EXAMPLES,
+    ),
+    "expand_kernel": OpSpec(
+        {"kernel": READ, "expanded": WRITE},
+        ("channels", "filters", "members", "taps", "units", "kernel_block", "expanded_block"),
+        shared=TASKS,
     ),
     "turn_kernel": OpSpec(
         {"kernel": READ, "turned": WRITE},
-        ("channels", "filters", "kernel_block", "turned_block", "taps"), shared=TASKS,
+        ("channels", "filters", "kernel_block", "turned_block", "taps", "groups"), shared=TASKS,
     ),
+    "depthwise_forward": OpSpec(
+        {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "y": WRITE, "z": WRITE},
+        ("features", "kernel_block", "activation", "taps", "windows_of_row"), _PARAMS,
+        shared=EXAMPLES,
+    ),
+    "repeat_channels": OpSpec({"x": READ, "y": WRITE}, ("channels", "times")),
     "max_pool": OpSpec(
         {"x": READ, "windows": READ, "y": WRITE, "found": WRITE},
         ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
@@ -217,16 +228,31 @@ OPS: dict[str, OpSpec] = {
     ),
     "conv_backward_input": OpSpec(
         {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
-        ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate"),
+        ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate",
+         "groups"),
         _PARAMS, shared=EXAMPLES,
     ),
     "conv_backward_weights": OpSpec(
         {"x": READ, "dz": READ, "pairs": READ, "counts": READ, "starts": READ, "windows": READ,
          "partials": WRITE},
         ("channels", "filters", "kernel_block", "slice", "taps", "windows_of_row", "row",
-         "window_rows"),
+         "window_rows", "groups"),
         shared=TASKS,
     ),
+    "reduce_partials": OpSpec(
+        {"expanded": READ, "partials": WRITE},
+        ("channels", "filters", "members", "taps", "units", "slice"), shared=TASKS,
+    ),
+    "depthwise_backward_input": OpSpec(
+        {"dz": READ, "kernel": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        ("features", "kernel_block", "activation", "taps", "positions", "accumulate"), _PARAMS,
+        shared=EXAMPLES,
+    ),
+    "depthwise_backward_weights": OpSpec(
+        {"x": READ, "dz": READ, "windows": READ, "partials": WRITE},
+        ("features", "slice", "taps", "windows_of_row"), shared=TASKS,
+    ),
+    "sum_repeated": OpSpec({"dy": READ, "dx": BOTH}, ("channels", "times", "accumulate")),
     "max_pool_backward": OpSpec(
         {"dy": READ, "found": READ, "readers": READ, "dx": BOTH, "x_z": READ, "x": READ},
         ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,

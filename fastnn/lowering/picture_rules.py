@@ -1,12 +1,15 @@
-"""The rules of the layers for pictures and signals that move, enlarge or sum up lines."""
+"""Rules of layers for pictures: depthwise convolutions, and what moves or sums lines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnn.activations import Activation
 from fastnn.layers.base import Layer
+from fastnn.layers.depthwise import Depthwise
 from fastnn.layers.geometry import Axis
 from fastnn.layers.global_pooling import (
     GlobalAveragePooling1D,
@@ -15,13 +18,21 @@ from fastnn.layers.global_pooling import (
     GlobalMaxPooling2D,
 )
 from fastnn.layers.padding import Border, Cropping, ZeroPadding
+from fastnn.layers.separable import Separable
 from fastnn.layers.upsampling import UpSampling
 from fastnn.lowering.extents import Extents, placed, with_extent
-from fastnn.lowering.graph import Trace, Value
-from fastnn.lowering.nodes import MaxPoolingNode, WindowSumNode
+from fastnn.lowering.graph import Extent, Trace, Value
+from fastnn.lowering.nodes import (
+    ConvolutionNode,
+    DepthwiseNode,
+    MaxPoolingNode,
+    RepeatNode,
+    WindowSumNode,
+)
 from fastnn.lowering.nodes.pooling import average_factors
-from fastnn.lowering.rule import lower_layer
+from fastnn.lowering.rule import end, lower_layer
 from fastnn.lowering.windows import Table, bilinear_table, nearest_table, window_table
+from fastnn.variables import Variable
 
 
 @lower_layer.register
@@ -65,6 +76,51 @@ def _(
 ) -> Value:
     x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
     return trace.add(MaxPoolingNode, layer, [x], placed(shape), windows=_one_window(shapes[0]))
+
+
+@lower_layer.register
+def _(
+    layer: Depthwise, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    axes = layer.axes((None, *shapes[0]))
+    return end(
+        layer, trace, depthwise(trace, layer, x, axes, layer.kernel, layer.bias, placed(shape))
+    )
+
+
+@lower_layer.register
+def _(
+    layer: Separable, trace: Trace, inputs: list[Value], shapes: list[Extents], shape: Extents
+) -> Value:
+    x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
+    between = Extent(placed(shape).positions, layer.depthwise_kernel.matrix_shape[1])
+    axes = layer.axes((None, *shapes[0]))
+    x = depthwise(trace, layer, x, axes, layer.depthwise_kernel, None, between)
+    value = trace.add(
+        ConvolutionNode, layer, [x], placed(shape), kernel=layer.pointwise_kernel, bias=layer.bias,
+        activation=Activation("linear"), axes=[Axis(x.positions, 1, 1, 1, 0, 0, x.positions)],
+    )  # fmt: skip
+    return end(layer, trace, value)
+
+
+def depthwise(
+    trace: Trace,
+    layer: Layer,
+    x: Value,
+    axes: Sequence[Axis],
+    kernel: Variable,
+    bias: Variable | None,
+    extent: Extent,
+) -> Value:
+    """Each channel of x by itself, as often as it has filters."""
+    times = extent.features // x.features
+    if times > 1:
+        x = trace.add(RepeatNode, layer, [x], Extent(x.positions, extent.features), times=times)
+    return trace.add(
+        DepthwiseNode, layer, [x], extent, kernel=kernel, bias=bias, axes=axes,
+        activation=Activation("linear"),
+    )  # fmt: skip
 
 
 def _sums(

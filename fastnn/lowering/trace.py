@@ -302,10 +302,14 @@ def _(
     shape: Extents,
 ) -> Value:
     x = with_extent(trace, layer, inputs[0], placed(shapes[0]))
-    value = trace.add(
-        ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
-        activation=Activation("linear"), axes=layer.axes((None, *shapes[0])),
-    )  # fmt: skip
+    axes = layer.axes((None, *shapes[0]))
+    if layer.groups == x.features > 1:
+        value = depthwise(trace, layer, x, axes, layer.kernel, layer.bias, placed(shape))
+    else:
+        value = trace.add(
+            ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
+            activation=Activation("linear"), axes=axes, groups=layer.groups,
+        )  # fmt: skip
     return end(layer, trace, value)
 
 

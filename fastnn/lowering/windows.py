@@ -51,7 +51,8 @@ def bilinear_table(
     Along an axis, window i lies at (i + 0.5) / factor - 0.5 and reads the positions before and
     after that, at the edges the nearest alone: as ``jax.image.resize`` and ``tf.image.resize``.
     """
-    along, weights = [], np.ones((1, 1))
+    along: list[NDArray[np.int64]] = []
+    weights: NDArray[np.float64] = np.ones((1, 1))
     for length, factor in zip(lengths, factors, strict=True):
         at = (np.arange(length * factor) + 0.5) / factor - 0.5
         at = np.clip(at, 0, length - 1)
@@ -60,7 +61,7 @@ def bilinear_table(
         after = np.where(after_weight > 0, before + 1, OUTSIDE)
         along.append(np.stack([before, after], axis=1))
         of_axis = np.stack([1 - after_weight, after_weight], axis=1)
-        weights = np.kron(weights, of_axis)
+        weights = np.kron(weights, of_axis).astype(np.float64)
     return _combined(along, lengths), weights.astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 from fastnn.lowering.nodes.activated import ActivatedNode
 from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.depthwise import DepthwiseNode, RepeatNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
 from fastnn.lowering.nodes.merging import (
@@ -37,6 +38,7 @@ __all__ = [
     "ConcatenateNode",
     "ConvolutionNode",
     "DenseNode",
+    "DepthwiseNode",
     "DropChannelsNode",
     "DropConnectNode",
     "DropoutNode",
@@ -52,6 +54,7 @@ __all__ = [
     "NumPyNode",
     "PermuteNode",
     "RegroupNode",
+    "RepeatNode",
     "SoftmaxNode",
     "SumNode",
     "WindowSumNode",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
@@ -20,6 +21,9 @@ class ActivatedNode(Node):
     A reader that makes the whole gradient of the output may take it through f at once:
     ``Gradient.through``.
     """
+
+    can_drop: ClassVar[bool] = True
+    """Whether a Dropout after a rectifier may be part of it."""
 
     activation: Activation
     z: Buffer | None = field(default=None, init=False)

@@ -1,40 +1,51 @@
-"""f(sum over taps of x_t W_t + b), in which every filter reads every channel."""
+"""f(sum over taps of x_t W_t + b), in which every filter reads every channel of its group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
+from typing import ClassVar
 
 from fastnn.kernels.codes import ACTIVATIONS
-from fastnn.kernels.convolution import GROUP_BLOCKS, LARGEST_PATCH, PANEL_ROWS
+from fastnn.kernels.convolution import GROUP_BLOCKS, LARGEST_PATCH
 from fastnn.kernels.layout import BLOCK, n_blocks, packed_shape
 from fastnn.layers.geometry import Axis
-from fastnn.lowering.builder import Builder, Gradient, Operands, WeightProduct
+from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
+from fastnn.lowering.nodes.slices import SlicedProduct, n_panels
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.windows import adjoint, row_starts, tap_pairs, window_table
 from fastnn.variables import Variable
 
-_TASKS = 32
-"""Parts of a gradient that there should be, for teams of some size."""
-
-_PARTIALS = 2**20
-"""Bytes that the sums over slices may take, unless one slice takes more."""
-
 
 @dataclass(eq=False)
 class ConvolutionNode(ActivatedNode):
-    """A convolution over ``axes``; its kernel is a matrix (taps * channels, filters)."""
+    """A convolution over ``axes``; its kernel is a matrix (taps * channels of a group, filters).
+
+    Groups of whole blocks of channels and filters are computed one by one, and cost what their
+    multiplications do. Of others, as many are put together as make whole blocks, or all if none do:
+    with ``members`` zeros for each weight, so that they cost as many times as much.
+    """
+
+    can_drop: ClassVar[bool] = False
 
     kernel: Variable
     bias: Variable | None
     axes: Sequence[Axis]
+    groups: int = 1
+    expanded: Buffer | None = field(default=None, init=False)
+    """The kernel that the ops read, if groups are put together."""
     turned: Buffer | None = field(default=None, init=False)
     """The kernel with each tap transposed, if the gradient of the input is to be computed."""
 
     def __post_init__(self) -> None:
-        self.windows = window_table(self.axes)
+        self.windows = window_table(tuple(self.axes))
+        self.members = _members(
+            self.groups, self.channels // self.groups, self.output.features // self.groups
+        )
+        """Groups that are put together."""
 
     def variables(self) -> list[Variable]:
         return [self.kernel] if self.bias is None else [self.kernel, self.bias]
@@ -57,30 +68,43 @@ class ConvolutionNode(ActivatedNode):
     def forward(self, builder: Builder) -> None:
         x = self.inputs[0]
         builder.emit(
-            "conv_forward", x=builder.values[x], kernel=builder.weight(self.kernel),
+            "conv_forward", x=builder.values[x], kernel=self._whole_kernel(builder),
             bias=builder.weight(self.bias), windows=self.table(), starts=self.starts(builder),
             y=builder.activation(self.output), z=self.room_for_z(builder),
-            **self.settings(builder), activation=ACTIVATIONS[self.activation.kind],
-            **activation_params(self.activation),
+            **self.settings(), **self.of_picture(builder),
+            activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
         )  # fmt: skip
         if builder.training and x in builder.needs_gradient:
             # Here, where the team will wait before it is read anyway.
             self._turn(builder)
 
+    def _whole_kernel(self, builder: Builder) -> Buffer | None:
+        """What x is multiplied by."""
+        if self.members == 1:
+            return builder.weight(self.kernel)
+        if self.expanded is None:
+            units = self.output.features
+            self.expanded = _room(f"{self.name}/expanded", (self.expanded_rows, units))
+            builder.emit(
+                "expand_kernel", kernel=builder.weight(self.kernel), expanded=self.expanded,
+                kernel_block=self.kernel.storage.shape[1] * BLOCK,
+                expanded_block=_block(self.expanded_rows), **self.settings_of_members(),
+            )  # fmt: skip
+        return self.expanded
+
     def _turn(self, builder: Builder) -> None:
-        shape = packed_shape((self.taps * self.output.features, self.channels))
-        self.turned = Buffers.raw(f"{self.name}/turned", 4 * shape[0] * shape[1] * shape[2])
+        settings = self.settings()
+        self.turned = _room(f"{self.name}/turned", (self._turned_rows, self.channels))
         builder.emit(
-            "turn_kernel", kernel=builder.weight(self.kernel), turned=self.turned,
-            channels=self.channels, filters=self.output.features, taps=self.taps,
-            kernel_block=self.kernel.storage.shape[1] * BLOCK, turned_block=shape[1] * BLOCK,
+            "turn_kernel", kernel=self._whole_kernel(builder), turned=self.turned,
+            turned_block=_block(self._turned_rows), **settings,
         )  # fmt: skip
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
         if self.kernel.trainable:
-            builder.products.append(ConvolutionProduct(self.kernel, self.bias, x, dz, self))
+            builder.products.append(ConvolutionProduct(self.kernel, self.bias, x, dz, node=self))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
@@ -91,12 +115,13 @@ class ConvolutionNode(ActivatedNode):
         dx, accumulate = builder.contribution(x)
         through, x_z = take_through(builder, self, accumulate)
         table = adjoint(self.windows, x.positions)
+        settings = self.settings()
         builder.emit(
             "conv_backward_input", dz=dz, turned=self.turned,
             windows=Buffers.of_array(f"{self.name}/adjoint", table), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
-            filters=self.output.features, channels=self.channels, taps=self.taps,
-            turned_block=packed_shape((self.taps * self.output.features, 1))[1] * BLOCK,
+            filters=settings["filters"], channels=settings["channels"], taps=self.taps,
+            groups=settings["groups"], turned_block=_block(self._turned_rows),
             activation=ACTIVATIONS[through.kind], positions=x.positions, accumulate=accumulate,
             **activation_params(through),
         )  # fmt: skip
@@ -112,68 +137,91 @@ class ConvolutionNode(ActivatedNode):
         table = row_starts(self.windows, self.axes[-1].window, self.channels)
         return Buffers.of_array(f"{self.name}/starts", table)
 
-    def settings(self, builder: Builder) -> dict[str, int]:
-        """Integers of its ops."""
+    @property
+    def expanded_rows(self) -> int:
+        """Of the kernel that the ops read."""
+        return self.kernel.matrix_shape[0] * self.members
+
+    @property
+    def _turned_rows(self) -> int:
+        return self.taps * self.settings()["filters"]
+
+    def settings(self) -> dict[str, int]:
+        """Integers of its ops: groups as they are computed."""
+        groups = self.groups // self.members
         return {
-            "channels": self.channels,
-            "filters": self.output.features,
-            "kernel_block": self.kernel.storage.shape[1] * BLOCK,
+            "channels": self.channels // groups,
+            "filters": self.output.features // groups,
+            "groups": groups,
+            "kernel_block": _block(self.expanded_rows),
             "taps": self.taps,
+        }
+
+    def settings_of_members(self) -> dict[str, int]:
+        """Integers of the ops that put groups together: groups as they are."""
+        return {
+            "channels": self.channels // self.groups,
+            "filters": self.output.features // self.groups,
+            "members": self.members,
+            "taps": self.taps,
+            "units": self.output.features,
+        }
+
+    def of_picture(self, builder: Builder) -> dict[str, int]:
+        """Integers of its ops, of windows and pixels."""
+        return {
             "windows_of_row": len(self.windows),
             "row": builder.pixels.get(self.inputs[0], 0),
             "window_rows": self.taps // self.axes[-1].window,
         }
 
 
+def _members(groups: int, channels: int, filters: int) -> int:
+    """How many groups of so many channels and filters make whole blocks; all, if none do."""
+    for members in range(1, groups):
+        whole = (members * channels) % BLOCK == 0 and (members * filters) % BLOCK == 0
+        if groups % members == 0 and whole:
+            return members
+    return groups
+
+
+def _block(rows: int) -> int:
+    """Floats from block to block of a packed matrix of so many rows."""
+    return packed_shape((rows, 1))[1] * BLOCK
+
+
+def _room(name: str, shape: tuple[int, int]) -> Buffer:
+    return Buffers.raw(name, 4 * prod(packed_shape(shape)))
+
+
 @dataclass(eq=False)
-class ConvolutionProduct(WeightProduct):
-    """The sum over windows of x' dz, tap by tap: over slices of the examples, then over these."""
+class ConvolutionProduct(SlicedProduct):
+    """The sum over windows of x' dz, tap by tap."""
 
-    node: ConvolutionNode
-    partials: Buffer | None = field(default=None, init=False)
+    node: ConvolutionNode = field(kw_only=True)
 
-    def tiles(self, builder: Builder, role: str) -> int:
-        return n_blocks(self._filters) * (self._panels if role == "kernel" else 1)
+    def tasks_of_slice(self) -> int:
+        node = self.node
+        settings = node.settings()
+        blocks = -(-n_blocks(settings["filters"]) // GROUP_BLOCKS) * settings["groups"]
+        return blocks * n_panels(node.expanded_rows)
 
     def produce(self, builder: Builder) -> None:
-        n_slices = -(-builder.capacity // self._slice(builder))
-        self.partials = Buffers.raw(f"{self.kernel.path}/partials", n_slices * self._slice_bytes)
-        pairs, counts = tap_pairs(self.node.windows, BLOCK)
+        node = self.node
+        self.partials = self.room(builder, "partials", self.rows)
+        sums = self.partials
+        if node.members > 1:
+            sums = self.room(builder, "expanded_partials", node.expanded_rows)
+        pairs, counts = tap_pairs(node.windows, BLOCK)
         builder.emit(
             "conv_backward_weights", x=builder.values[self.x], dz=self.dz,
-            pairs=Buffers.of_array(f"{self.node.name}/pairs", pairs),
-            counts=Buffers.of_array(f"{self.node.name}/counts", counts),
-            starts=self.node.starts(builder), windows=self.node.table(), partials=self.partials,
-            slice=self._slice(builder), **self.node.settings(builder),
+            pairs=Buffers.of_array(f"{node.name}/pairs", pairs),
+            counts=Buffers.of_array(f"{node.name}/counts", counts),
+            starts=node.starts(builder), windows=node.table(), partials=sums,
+            slice=self.slice(builder), **node.settings(), **node.of_picture(builder),
         )  # fmt: skip
-
-    def finish(self, builder: Builder, operands: Operands) -> None:
-        builder.emit(
-            "sum_slices", partials=self.partials, inputs=self._inputs, units=self._filters,
-            kernel_block=self.kernel.storage.shape[1] * BLOCK, slice=self._slice(builder),
-            **operands,
-        )  # fmt: skip
-
-    @property
-    def _inputs(self) -> int:
-        return self.kernel.matrix_shape[0]
-
-    @property
-    def _filters(self) -> int:
-        return self.kernel.matrix_shape[1]
-
-    @property
-    def _panels(self) -> int:
-        panel: int = PANEL_ROWS
-        return -(-self._inputs // panel)
-
-    @property
-    def _slice_bytes(self) -> int:
-        return 4 * n_blocks(self._filters) * (self._inputs + 1) * BLOCK
-
-    def _slice(self, builder: Builder) -> int:
-        """Examples of a slice: there is work for a team, and not much to be added up."""
-        groups = -(-n_blocks(self._filters) // GROUP_BLOCKS)
-        wanted = -(-_TASKS // (self._panels * groups))
-        slices = max(1, min(wanted, _PARTIALS // self._slice_bytes, builder.capacity))
-        return -(-builder.capacity // slices)
+        if node.members > 1:
+            builder.emit(
+                "reduce_partials", expanded=sums, partials=self.partials,
+                slice=self.slice(builder), **node.settings_of_members(),
+            )  # fmt: skip

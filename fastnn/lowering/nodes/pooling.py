@@ -99,11 +99,11 @@ class WindowSumNode(Node):
         if self.of_windows is None and self.of_taps is None:
             return None
         window, tap = table[..., 0], table[..., 1]
-        factors = np.where(window == OUTSIDE, np.float32(0), np.float32(1))
+        factors: NDArray[np.float32] = (window != OUTSIDE).astype(np.float32)
         if self.of_windows is not None:
-            factors *= self.of_windows[window]
+            factors = factors * self.of_windows[window]
         if self.of_taps is not None:
-            factors *= self.of_taps[window, tap]
+            factors = factors * self.of_taps[window, tap]
         return factors
 
     def _factors(self, name: str, factors: NDArray[np.float32] | None) -> Buffer | None:
@@ -112,7 +112,8 @@ class WindowSumNode(Node):
 
 def average_factors(windows: Table) -> NDArray[np.float32]:
     """One over how many positions each window reads: padding does not count."""
-    return (1.0 / np.maximum((windows != OUTSIDE).sum(axis=1), 1)).astype(np.float32)
+    counts = np.maximum((windows != OUTSIDE).sum(axis=1), 1)
+    return np.divide(1.0, counts, dtype=np.float64).astype(np.float32)
 
 
 def _table(node: Node, name: str, table: Table) -> Buffer:

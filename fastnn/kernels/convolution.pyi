@@ -1,0 +1,4 @@
+KERNELS: dict[str, int]
+PANEL_ROWS: int
+GROUP_BLOCKS: int
+LARGEST_PATCH: int
