@@ -33,8 +33,8 @@ from fastnn.kernels.op cimport (
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
-    convolution, dense, elementwise, gradients, levels, matrix, noise, norms, objective, pooling, python, regrouping,
-    statistics,
+    augmentation, convolution, dense, elementwise, gradients, levels, matrix, noise, norms, objective, pooling,
+    python, regrouping, statistics,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -62,8 +62,8 @@ cdef extern from "<pthread.h>" nogil:
 KERNELS = {
     name: kernel
     for module in (
-        convolution, dense, elementwise, gradients, matrix, noise, norms, objective, pooling, python, regrouping,
-        statistics,
+        augmentation, convolution, dense, elementwise, gradients, matrix, noise, norms, objective, pooling, python,
+        regrouping, statistics,
     )
     for name, kernel in module.KERNELS.items()
 }

@@ -21,6 +21,7 @@ from fastnn.lowering.nodes import (
     AffineNode,
     InputNode,
     NoiseNode,
+    PictureNode,
     RegroupNode,
     SoftmaxNode,
 )
@@ -157,7 +158,7 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _is_observed(node: Node) -> bool:
-    return not isinstance(node, (InputNode, AffineNode, NoiseNode, RegroupNode))
+    return not isinstance(node, (InputNode, AffineNode, NoiseNode, PictureNode, RegroupNode))
 
 
 def _activation(node: Node) -> Activation:

@@ -1,6 +1,14 @@
 """The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
 
 from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.augmentation import (
+    CropNode,
+    FlipNode,
+    Move,
+    PictureNode,
+    TintNode,
+    WarpNode,
+)
 from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
@@ -26,17 +34,23 @@ __all__ = [
     "BatchNormalizationNode",
     "ConcatenateNode",
     "ConvolutionNode",
+    "CropNode",
     "DenseNode",
     "DropConnectNode",
     "DropoutNode",
     "ExpectationNode",
+    "FlipNode",
     "GaussianNoiseNode",
     "InputNode",
     "LayerNormalizationNode",
     "MaxPoolingNode",
+    "Move",
     "NoiseNode",
     "NumPyNode",
+    "PictureNode",
     "RegroupNode",
     "SoftmaxNode",
+    "TintNode",
+    "WarpNode",
     "WindowSumNode",
 ]

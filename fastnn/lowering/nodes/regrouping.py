@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.graph import Node, Value
+from fastnn.lowering.pixels import deliver_blocks
 from fastnn.lowering.program import Buffer
 
 
@@ -13,9 +14,16 @@ from fastnn.lowering.program import Buffer
 class RegroupNode(Node):
     """The input's numbers in the same order, in lines of another length."""
 
+    @property
+    def reads_pixels(self) -> bool:
+        return True
+
     def forward(self, builder: Builder) -> None:
         x, y = self.inputs[0], self.output
-        _regroup(builder, x, builder.values[x], y, builder.activation(y))
+        if x in builder.pixels:
+            deliver_blocks(builder, y, builder.values[x], builder.pixels[x])
+        else:
+            _regroup(builder, x, builder.values[x], y, builder.activation(y))
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         dx, accumulate = builder.contribution(self.inputs[0])
