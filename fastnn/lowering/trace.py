@@ -367,7 +367,7 @@ def _(
 ) -> Value:
     lower, upper = layer.factor
     return _change(
-        TintNode, layer, trace, inputs, shapes, kind="contrast", stream=trace.stream(layer.seed),
+        TintNode, layer, trace, inputs, shapes, tint="contrast", stream=trace.stream(layer.seed),
         range=(1 - lower, 1 + upper), value_range=layer.value_range,
     )  # fmt: skip
 
@@ -381,7 +381,7 @@ def _(
     shape: Extents,
 ) -> Value:
     return _change(
-        TintNode, layer, trace, inputs, shapes, kind="brightness", stream=trace.stream(layer.seed),
+        TintNode, layer, trace, inputs, shapes, tint="brightness", stream=trace.stream(layer.seed),
         range=layer.factor, value_range=layer.value_range,
     )  # fmt: skip
 
@@ -405,11 +405,11 @@ def _warp(
     trace: Trace,
     inputs: list[Value],
     shapes: list[Extents],
-    kind: str,
+    warp: str,
     ranges: list[tuple[float, float]],
 ) -> Value:
     return _change(
-        WarpNode, layer, trace, inputs, shapes, kind=kind, stream=trace.stream(layer.seed),
+        WarpNode, layer, trace, inputs, shapes, warp=warp, stream=trace.stream(layer.seed),
         ranges=ranges, fill_mode=layer.fill_mode, fill_value=layer.fill_value,
         bilinear=layer.interpolation == "bilinear",
     )  # fmt: skip

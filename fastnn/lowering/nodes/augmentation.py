@@ -104,11 +104,11 @@ class FlipNode(CropNode, NoiseNode):
 class WarpNode(PictureNode, NoiseNode):
     """Pixels read at other places, or between.
 
-    kind: Of ``fastnn.kernels.augmentation.WARPS``.
+    warp: Of ``fastnn.kernels.augmentation.WARPS``.
     ranges: Of each number that is drawn: lowest and highest.
     """
 
-    kind: str
+    warp: str
     stream: Stream
     ranges: Sequence[tuple[float, float]]
     fill_mode: str
@@ -122,7 +122,7 @@ class WarpNode(PictureNode, NoiseNode):
             for end, value in zip(("low", "high"), pair, strict=True)
         }
         builder.emit(
-            "warp", kind=WARPS[self.kind], fill=FILLS[self.fill_mode], bilinear=self.bilinear,
+            "warp", kind=WARPS[self.warp], fill=FILLS[self.fill_mode], bilinear=self.bilinear,
             fill_value=self.fill_value, **ends, **self.stream.settings(), **operands,
         )  # fmt: skip
 
@@ -131,12 +131,12 @@ class WarpNode(PictureNode, NoiseNode):
 class TintNode(PictureNode, NoiseNode):
     """Other values at the same places.
 
-    kind: Of ``fastnn.kernels.augmentation.TINTS``.
+    tint: Of ``fastnn.kernels.augmentation.TINTS``.
     range: Of the number that is drawn.
     value_range: Of the result.
     """
 
-    kind: str
+    tint: str
     stream: Stream
     range: tuple[float, float]
     value_range: tuple[float, float]
@@ -144,6 +144,6 @@ class TintNode(PictureNode, NoiseNode):
     def emit(self, builder: Builder, **operands: Buffer | float | None) -> None:
         (low, high), (lowest, highest) = self.range, self.value_range
         builder.emit(
-            "tint", kind=TINTS[self.kind], low=low, high=high, lowest=lowest, highest=highest,
+            "tint", kind=TINTS[self.tint], low=low, high=high, lowest=lowest, highest=highest,
             **self.stream.settings(), **operands,
         )  # fmt: skip
