@@ -111,10 +111,10 @@ MATRICES = {
 }
 
 
-@pytest.mark.parametrize("shape", PICTURES, ids=str)
 @pytest.mark.parametrize("bilinear", [True, False])
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("kind", WARPS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 1), (6, 7, 3), (4, 3, 17)], ids=str)
 def test_warp(kind: str, fill: str, bilinear: bool, shape: tuple[int, int, int]) -> None:
     x = seeded(shape)
     ranges = RANGES[kind]
@@ -188,14 +188,18 @@ def moved(x: Array, names: Sequence[str], moves: Sequence[Move]) -> Array:
     return np.stack(result)
 
 
-@pytest.mark.parametrize("shape", PICTURES, ids=str)
 @pytest.mark.parametrize("names", CHAINS, ids="-".join)
-def test_moves(names: list[str], shape: tuple[int, int, int]) -> None:
-    moves, after = chain(names, shape)
-    x = seeded(shape)
-    table = table_of_moves("moves", moves)
-    [y] = by_any_team(lambda n: [run("move_pixels", x, n, after, moves=table, count=len(moves))])
-    assert_same_bits(y, moved(x, names, moves))
+def test_moves(names: list[str]) -> None:
+    for shape in PICTURES:
+        moves, after = chain(names, shape)
+        x = seeded(shape)
+        settings = {"moves": table_of_moves("moves", moves), "count": len(moves)}
+        [y] = by_any_team(
+            lambda n, x=x, after=after, settings=settings: [
+                run("move_pixels", x, n, after, **settings)
+            ]
+        )
+        assert_same_bits(y, moved(x, names, moves))
 
 
 def gathered(data: Array, order: Array, moves: list[Move], shape: tuple[int, ...],
@@ -212,7 +216,7 @@ def gathered(data: Array, order: Array, moves: list[Move], shape: tuple[int, ...
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("names", [[], *CHAINS[-2:]], ids="-".join)
+@pytest.mark.parametrize("names", [[], CHAINS[-1]], ids="-".join)
 def test_gather_pixels(names: list[str], dtype: str) -> None:
     for shape in PICTURES:
         random = np.random.default_rng(shape)
