@@ -176,7 +176,7 @@ typedef struct {
     void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,
                                    const void *found, float *dx);
     void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
-                       const float *of_lines, const float *x, float *y);
+                       const float *of_taps, const float *x, float *y);
 
     /* vector loops */
     void (*add_bias)(int64_t rows, const float *bias, float *x);
@@ -212,6 +212,7 @@ typedef struct {
     void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                         float *y);
     void (*drop_gradient)(int64_t n, float scale, const float *dropped, float *g);
+    void (*drop_columns)(int64_t rows, const float *factors, const float *x, float *y);
     void (*add_normal)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, int64_t columns,
                        const float *x, float *y);
     void (*square)(int64_t n, const float *x, float *y);
@@ -228,6 +229,9 @@ typedef struct {
     void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
                            const float *shift, const float *slope, const float *x, const float *dz,
                            float *dx);
+    void (*group_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                           const float *shift, const float *slope, const float *x, const float *dz,
+                           float *dx);
     void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
                            float *statistics);
     void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
@@ -237,6 +241,13 @@ typedef struct {
                                     const float *dz, float *dx);
     void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
                      float *sums);
+
+    /* two tensors into one */
+    void (*multiply)(int64_t n, const float *x, const float *y, float *z);
+    void (*maximum)(int64_t n, const float *x, const float *y, float *z);
+    void (*minimum)(int64_t n, const float *x, const float *y, float *z);
+    void (*extremum_backward)(int64_t n, const float *x, const float *other, const float *z, const float *dz,
+                              float *dx);
 
     /* row by row */
     void (*gather[FNN_N_DTYPES])(int64_t features, const void *x, float scale, float offset, int64_t stride,

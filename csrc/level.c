@@ -17,6 +17,7 @@
 #include "random.inc.c"
 #include "augmentation.inc.c"
 #include "norms.inc.c"
+#include "merging.inc.c"
 #include "statistics.inc.c"
 #include "losses.inc.c"
 
@@ -86,6 +87,7 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .drop = drop,
     .drop_marked = drop_marked,
     .drop_gradient = drop_gradient,
+    .drop_columns = drop_columns,
     .add_normal = add_normal,
     .square = square,
     .deviation = deviation,
@@ -94,10 +96,15 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .scale_rows = scale_rows,
     .batch_sums = batch_sums,
     .batch_gradient = batch_gradient,
+    .group_gradient = group_gradient,
     .row_statistics = row_statistics,
     .normalize_rows = normalize_rows,
     .normalize_rows_backward = normalize_rows_backward,
     .row_sums = row_sums,
+    .multiply = multiply,
+    .maximum = maximum,
+    .minimum = minimum,
+    .extremum_backward = extremum_backward,
     .gather[FNN_FLOAT32] = gather_float32,
     .gather[FNN_FLOAT64] = gather_float64,
     .gather[FNN_UINT8] = gather_uint8,

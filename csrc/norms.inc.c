@@ -101,6 +101,21 @@ static void batch_gradient(int64_t rows, int accumulate, const float *pivot, con
     }
 }
 
+/* dx [+]= scale dz - shift - slope (x - pivot): where the features of a group have one mean, and a scale may
+ * be 0. */
+static void group_gradient(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                           const float *shift, const float *slope, const float *x, const float *dz,
+                           float *dx) {
+    for (int v = 0; v < BV; v++, x += VL, dz += VL, dx += VL) {
+        const vf p = load(pivot + v * VL), a = load(scale + v * VL);
+        const vf b = load(shift + v * VL), c = load(slope + v * VL);
+        for (int64_t r = 0; r < rows; r++) {
+            const vf g = (a * load(dz + r * BLOCK) - b) - c * (load(x + r * BLOCK) - p);
+            store(dx + r * BLOCK, accumulate ? load(dx + r * BLOCK) + g : g);
+        }
+    }
+}
+
 /* Lines of the statistics of up to 16 rows (FNN_ROW_STATISTICS, 16): x_hat = (x - pivot) * rstd + shift. */
 enum { ROW_PIVOT, ROW_RSTD, ROW_SHIFT };
 

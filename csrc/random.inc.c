@@ -174,6 +174,16 @@ static void add_normal(const fnn_noise *noise, int64_t rows, int64_t row, int64_
     }
 }
 
+/* y (rows, 16) = factors x, and 0 where the factor is, whatever x is. */
+static void drop_columns(int64_t rows, const float *factors, const float *x, float *y) {
+    for (int v = 0; v < BV; v++) {
+        const vf factor = load(factors + v * VL);
+        const vi kept = factor != 0.0f;
+        for (int64_t at = v * VL; at < rows * BLOCK; at += BLOCK)
+            store(y + at, from_bits(bits(factor * load(x + at)) & kept));
+    }
+}
+
 /* Expectations over a normal distribution, of mean and of ratio * variance. */
 
 static void square(int64_t n, const float *x, float *y) {

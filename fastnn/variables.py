@@ -113,11 +113,19 @@ class Variable:
 
     def numpy(self) -> NDArray[np.float32]:
         """A copy in C order."""
-        return layout.unpack(self.storage, self.matrix_shape).reshape(self.shape)
+        return self.unpacked(self.storage)
 
     def assign(self, value: ArrayLike | Variable) -> None:
         """Overwrite the value; ValueError for another shape, TypeError for a non-numeric one."""
-        layout.pack(self.checked(value).reshape(self.matrix_shape), self.storage)
+        self.pack(self.checked(value), self.storage)
+
+    def pack(self, value: NDArray[Any], storage: NDArray[np.float32]) -> None:
+        """Write ``value``, of the variable's shape, into an array laid out as ``storage`` is."""
+        layout.pack(value.reshape(self.matrix_shape), storage)
+
+    def unpacked(self, storage: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What such an array holds: a copy in C order, of the variable's shape."""
+        return layout.unpack(storage, self.matrix_shape).reshape(self.shape)
 
     def checked(self, value: ArrayLike | Variable) -> NDArray[np.float32]:
         """``value`` as float32, once it is known that ``assign`` would take it."""
@@ -143,7 +151,7 @@ class Variable:
     def _packed(self, value: ArrayLike) -> NDArray[np.float32]:
         checked = self.checked(value)
         storage: NDArray[np.float32] = layout.aligned_zeros(layout.packed_shape(self.matrix_shape))
-        layout.pack(checked.reshape(self.matrix_shape), storage)
+        self.pack(checked, storage)
         return storage
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

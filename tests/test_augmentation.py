@@ -1,4 +1,4 @@
-"""Augmentation layers in models: what Keras makes of the same numbers, training, inference, saving."""
+"""Augmentation layers in models: Keras's results of the same numbers, training, inference."""
 
 from __future__ import annotations
 
@@ -131,8 +131,7 @@ def test_layers_with_one_seed_draw_different_numbers() -> None:
     x = np.zeros((50, 1, 1, 1), np.float32)
     settings = {"value_range": (-10, 10), "seed": 5}
     [once] = augmented([layers.RandomBrightness(0.1, **settings)], x)
-    [twice] = augmented([layers.RandomBrightness(0.1, **settings)] * 1 +
-                        [layers.RandomBrightness(0.1, **settings)], x)  # fmt: skip
+    [twice] = augmented([layers.RandomBrightness(0.1, **settings) for _ in range(2)], x)
     assert np.unique(once).size == 50
     assert not np.allclose(twice, 2 * once)
 
@@ -173,13 +172,13 @@ def test_pictures_that_lie_in_blocks(channels: int) -> None:
     [found] = augmented([layers.Activation("linear"), layers.ReLU(), *chain, layers.ReLU()], x)
     assert_same_bits([found], [expected])
     inputs, spy = layers.Input(x.shape[1:]), Spy()
-    both = spy(layers.Concatenate()([layers.Flatten()(inputs)]
-                                    + [layers.Flatten()(_follow(chain, inputs))]))  # fmt: skip
+    changed = _follow(chain, inputs)
+    both = spy(layers.Concatenate()([layers.Flatten()(inputs), layers.Flatten()(changed)]))
     model = fnn.Model(inputs, layers.Dense(1)(both))
     model.compile(optimizers.SGD(0.0), "mean_squared_error")
     model.fit(x, np.zeros((20, 1)), batch_size=20, shuffle=False, verbose=0)
-    plain, changed = np.split(spy.seen[0], 2, axis=1)
-    assert_same_bits([plain, changed], [x.reshape(20, -1), expected.reshape(20, -1)])
+    first, second = np.split(spy.seen[0], 2, axis=1)
+    assert_same_bits([first, second], [x.reshape(20, -1), expected.reshape(20, -1)])
 
 
 def _follow(chain: Sequence[Any], x: Any) -> Any:
@@ -301,17 +300,16 @@ def test_interrupted_and_resumed_training_has_the_same_bits(tmp_path: Path) -> N
 
 
 def test_weights_before_an_augmentation_are_refused() -> None:
-    x, y = examples()
+    data, y = examples(shape=(11, 10, 3))
     for layer in (layers.RandomFlip(name="flip"), layers.RandomZoom(0.1, name="flip"),
                   layers.RandomContrast(0.1, name="flip")):  # fmt: skip
         model = classifier(layers.Conv2D(3, 3, name="conv"), layer, shape=(11, 10, 3))
-        data = examples(shape=(11, 10, 3))[0]
         before = model.get_weights()
         with pytest.raises(ValueError, match=r"layer 'flip'.*weights that train before it"):
             model.fit(data, y, verbose=0)
         assert_same_bits(model.get_weights(), before)
         model.predict(data, verbose=0)
-        model.layers[1 if model.layers[0].name != "conv" else 0].trainable = False
+        model.get_layer("conv").trainable = False
         model.compile("sgd", "sparse_categorical_crossentropy")
         model.fit(data, y, verbose=0)
 
@@ -320,7 +318,7 @@ def test_statistics_and_diagnosis_see_through_it() -> None:
     x, y = examples()
     model = classifier(*every_kind())
     model.fit(x, y, batch_size=16, callbacks=[callbacks.GradientHealth()], verbose=0)
-    report = fnn.health.diagnose(model, x, y, budget="quick" if False else None)  # type: ignore[arg-type]
+    report = fnn.health.diagnose(model, x, y, steps=20, remedies=False)
     assert report.verdict
 
 

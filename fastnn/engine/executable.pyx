@@ -27,14 +27,14 @@ import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
 from fastnn.kernels.op cimport (
-    MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, UNPROVEN, Kernel, Op, Queue, Source,
-    Step, Verdict,
+    MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source,
+    Step, Verdict, parts, smaller, take,
 )
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
-    augmentation, convolution, dense, elementwise, gradients, levels, matrix, noise, norms, objective, pooling,
-    python, regrouping, statistics,
+    augmentation, convolution, dense, elementwise, gradients, group_norms, levels, matrix, merging, noise, norms,
+    objective, pooling, python, regrouping, statistics,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -62,8 +62,8 @@ cdef extern from "<pthread.h>" nogil:
 KERNELS = {
     name: kernel
     for module in (
-        augmentation, convolution, dense, elementwise, gradients, matrix, noise, norms, objective, pooling, python,
-        regrouping, statistics,
+        augmentation, convolution, dense, elementwise, gradients, group_norms, matrix, merging, noise, norms, objective,
+        pooling, python, regrouping, statistics,
     )
     for name, kernel in module.KERNELS.items()
 }
@@ -114,6 +114,20 @@ cdef inline double now() noexcept nogil:
     return t.tv_sec + 1e-9 * t.tv_nsec
 
 
+cdef inline void run_band(const Op *ops, Step *step, int i, int n) noexcept nogil:
+    """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks."""
+    cdef int64_t tasks = parts(step.rows, ops.band_rows), task
+    cdef int o, turn = 0
+    if tasks < TASKS * n:
+        tasks = smaller(step.rows, TASKS * n)
+    while True:
+        task = take(step, tasks, i, n, &turn)
+        if task < 0:
+            break
+        for o in range(ops.band):
+            ops[o].run(ops + o, step, <int> task, <int> tasks)
+
+
 cdef void member(Run *run, int i, int n) noexcept nogil:
     """What each member of the team does."""
     cdef Step step = run.step
@@ -146,16 +160,21 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             observed += 1
         verdict.state = PROCEED
         verdict.scale = 1.0
-        for o in range(run.n_ops):
+        o = 0
+        while o < run.n_ops:
             op = run.ops + o
+            step.queues = queues + o * run.n_threads
+            o += op.band if op.band else 1
             if op.observing and step.record == NULL:
                 continue
             if op.wait:
                 fnn_wait(&run.barrier, n)
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
                 continue
-            step.queues = queues + o * run.n_threads
-            op.run(op, &step, i, n)
+            if op.band:
+                run_band(op, &step, i, n)
+            else:
+                op.run(op, &step, i, n)
         halted = verdict.state != PROCEED and not (run.skip and verdict.state == NONFINITE)
         at += step.rows
         if i == 0:
@@ -249,6 +268,7 @@ cdef class Executable:
             op.wait = row.wait
             op.observing = row.observing
             op.closing = row.spec.closing
+            op.band, op.band_rows = row.band, row.band_rows
             if row.function is not None:
                 call = Call(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)

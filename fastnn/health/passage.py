@@ -121,7 +121,10 @@ class Passage:
         traced.outputs = [traced.nodes[place].output for place in places]
         for value in traced.outputs:
             value.is_output = True
-        written = [np.empty((rows, value.features), np.float32) for value in traced.outputs]
+        written = [
+            np.empty((rows, value.positions * value.features), np.float32)
+            for value in traced.outputs
+        ]
         program = lower(traced, rows, updates=only_gradients(model), predict=True)
         Executable(program).run(
             [Rows(x) for x in self._inputs], np.arange(rows), 0, rows, rows, None,

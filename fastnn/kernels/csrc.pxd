@@ -116,7 +116,7 @@ cdef extern from "fnn.h" nogil:
         fnn_window_max *window_max
         fnn_window_max_backward *window_max_backward
         void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
-                           const float *of_lines, const float *x, float *y) noexcept nogil
+                           const float *of_taps, const float *x, float *y) noexcept nogil
         void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil
         void (*add_rows)(int64_t rows, int accumulate, const float *x, float *sums) noexcept nogil
         void (*add)(int64_t n, const float *x, float *y) noexcept nogil
@@ -142,6 +142,7 @@ cdef extern from "fnn.h" nogil:
         void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                             float *y) noexcept nogil
         void (*drop_gradient)(int64_t n, float scale, const float *dropped, float *g) noexcept nogil
+        void (*drop_columns)(int64_t rows, const float *factors, const float *x, float *y) noexcept nogil
         void (*add_normal)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, int64_t columns,
                            const float *x, float *y) noexcept nogil
         void (*square)(int64_t n, const float *x, float *y) noexcept nogil
@@ -156,6 +157,9 @@ cdef extern from "fnn.h" nogil:
         void (*batch_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
                                const float *shift, const float *slope, const float *x, const float *dz,
                                float *dx) noexcept nogil
+        void (*group_gradient)(int64_t rows, int accumulate, const float *pivot, const float *scale,
+                               const float *shift, const float *slope, const float *x, const float *dz,
+                               float *dx) noexcept nogil
         void (*row_statistics)(int64_t rows, int64_t features, int64_t stride, float epsilon, const float *x,
                                float *statistics) noexcept nogil
         void (*normalize_rows)(int64_t rows, int64_t features, int64_t stride, const float *gamma,
@@ -166,6 +170,11 @@ cdef extern from "fnn.h" nogil:
                                         const float *dz, float *dx) noexcept nogil
         void (*row_sums)(int64_t rows, int accumulate, const float *statistics, const float *x, const float *dz,
                          float *sums) noexcept nogil
+        void (*multiply)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*maximum)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*minimum)(int64_t n, const float *x, const float *y, float *z) noexcept nogil
+        void (*extremum_backward)(int64_t n, const float *x, const float *other, const float *z, const float *dz,
+                                  float *dx) noexcept nogil
         fnn_gather *gather
         void (*scatter)(int64_t features, int64_t stride, const float *x, float *y) noexcept nogil
         void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z,

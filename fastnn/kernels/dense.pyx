@@ -150,7 +150,8 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     """dx [+]= dz W', times the derivative of the activation that made x.
 
     The vectors run over the batch: a block of dz' (units, 16 rows) meets single weights, which so can
-    be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache.
+    be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache. Where a layer below
+    goes on from dx likewise, it is handed on both ways.
     """
     cdef int64_t inputs = op.d[0]
     cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(rows_of(op, step), ROW_PANEL)
@@ -180,6 +181,7 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
     cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
     cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
     cdef int32_t *magnitudes = <int32_t *> op.t[5]       # OUT (panels, op.d[6] units of rows) or NULL
+    cdef float *dx_t = <float *> op.t[6]                 # OUT dx, transposed, or NULL
     cdef int32_t most, found
     cdef int64_t units = op.d[1], kernel_block = op.d[2]
     cdef int activation = <int> op.d[3]
@@ -207,6 +209,9 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
                 step.k.add(rows * FNN_BLOCK, turned, dx + at)
             else:
                 memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+            if dx_t != NULL:
+                step.k.transpose(rows, turned, dx_t + (r // ROW_UNIT * blocks_of(op.d[0]) + (i0 + b) // FNN_BLOCK)
+                                 * FNN_BLOCK * FNN_BLOCK)
             if magnitudes != NULL:
                 found = step.k.magnitude(rows * FNN_BLOCK, turned)
                 if found > most:

@@ -148,7 +148,7 @@ cdef void scatter(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Predictions into the caller's array, row by row."""
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
     cdef int64_t features = op.d[0]
-    cdef float *output = step.outputs[op.d[1]] + step.first * features
+    cdef float *output = step.outputs[op.d[1]] + step.first * op.positions * features
     cdef int64_t r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):

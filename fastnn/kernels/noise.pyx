@@ -60,6 +60,34 @@ cdef void dropout(const Op *op, const Step *step, int i, int n) noexcept nogil:
             r += m
 
 
+cdef void drop_channels(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= scale x where the random number of the row's channel is not below the threshold."""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
+    cdef float *y = <float *> op.t[1]                    # OUT (rows, positions, features)
+    cdef fnn_noise noise = noise_of(op, step, 2, op.f[0])
+    cdef float *factors = step.scratch                   # (4, 16): of so many rows at a time
+    cdef float *ones = step.scratch + 4 * FNN_BLOCK
+    cdef float *part = step.scratch + 8 * FNN_BLOCK
+    cdef int64_t r0, r1, r, j, at, p, m, k
+    for k in range(4 * FNN_BLOCK):
+        ones[k] = 1.0
+    share(step.rows, 1, i, n, &r0, &r1)
+    for j in range(blocks_of(op.d[0])):
+        for r in range(r0, r1):
+            if r == r0 or r % 4 == 0:
+                step.k.drop(&noise, 4, r // 4 * 4, j * FNN_BLOCK, ones, factors)
+            p = 0
+            while p < op.positions:
+                m = smaller(PANEL, op.positions - p)
+                at = j * op.stride[0] + (r * op.positions + p) * FNN_BLOCK
+                if op.d[1]:
+                    step.k.drop_columns(m, factors + r % 4 * FNN_BLOCK, x + at, part)
+                    step.k.add(m * FNN_BLOCK, part, y + at)
+                else:
+                    step.k.drop_columns(m, factors + r % 4 * FNN_BLOCK, x + at, y + at)
+                p += m
+
+
 cdef void gaussian_noise(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x + stddev * a standard normal number"""
     cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
@@ -154,6 +182,7 @@ cdef void gaussian_expectation(const Op *op, const Step *step, int i, int n) noe
 
 KERNELS = {
     "dropout": <size_t> &dropout,
+    "drop_channels": <size_t> &drop_channels,
     "gaussian_noise": <size_t> &gaussian_noise,
     "drop_weights": <size_t> &drop_weights,
     "square": <size_t> &square,

@@ -11,9 +11,9 @@ Design
 
 from libc.math cimport sqrtf
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_ROW_STATISTICS, FNN_STATISTICS
+from fastnn.kernels.norms cimport normalize_block, put_gradient
 from fastnn.kernels.op cimport (
     ROW_UNIT, Op, Step, blocks_of, drop_activated, rows_of, share, share_rows, smaller, take
 )
@@ -25,22 +25,6 @@ cdef inline void scale_of(const float *gamma, const float *variance, float epsil
     cdef int lane
     for lane in range(FNN_BLOCK):
         scale[lane] = (1 if gamma == NULL else gamma[lane]) / sqrtf(variance[lane] + epsilon)
-
-
-cdef void normalize_block(const Op *op, const Step *step, const float *x, const float *pivot,
-                          const float *scale, const float *shift, float *z, float *y,
-                          int64_t row, int64_t rows, int64_t j) noexcept nogil:
-    """y = f((x - pivot) * scale + shift) for rows of block j; z is kept where the derivative reads it."""
-    cdef float *linear = y if z == NULL else z
-    cdef int64_t r = 0, m, at
-    while r < rows:
-        m = smaller(FNN_CHUNK, rows - r)
-        at = r * FNN_BLOCK
-        step.k.scale_rows(m, pivot, scale, shift, x + at, linear + at)
-        if op.d[1] != 0 or z != NULL:
-            step.k.activation[op.d[1]](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
-        drop_activated(op, step, 2, m, row + r, j, y + at)
-        r += m
 
 
 cdef void batchnorm_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -105,7 +89,7 @@ cdef void batchnorm_inference(const Op *op, const Step *step, int i, int n) noex
     cdef float *shift = step.scratch + FNN_BLOCK
     cdef int64_t r0, r1, j, at, f
     cdef int lane
-    share_rows(op, step, i, n, &r0, &r1)
+    share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)  # where random numbers may be cut
     for j in range(blocks_of(op.d[0])):
         at, f = j * op.stride[0] + r0 * FNN_BLOCK, j * FNN_BLOCK
         scale_of(gamma + f if gamma != NULL else NULL, variance + f, op.f[0], scale)
@@ -113,17 +97,6 @@ cdef void batchnorm_inference(const Op *op, const Step *step, int i, int n) noex
             shift[lane] = 0 if beta == NULL else beta[f + lane]
         normalize_block(op, step, x + at, mean + f, scale, shift, z + at if z != NULL else NULL, y + at,
                         r0, r1 - r0, j)
-
-
-cdef inline void put_gradient(const Step *step, const float *gradient, bint accumulate,
-                              float *to) noexcept nogil:
-    """16 numbers of a weight's gradient."""
-    if to == NULL:
-        return
-    if accumulate:
-        step.k.add(FNN_BLOCK, gradient, to)
-    else:
-        memcpy(to, gradient, FNN_BLOCK * sizeof(float))
 
 
 cdef void batchnorm_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:

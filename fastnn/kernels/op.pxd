@@ -69,6 +69,8 @@ cdef struct Op:
     Kernel run
     int wait               # for the whole team, before this op
     int observing          # only done in a step whose statistics are taken
+    int band               # ops from this one on that are gone through together, ...
+    int64_t band_rows      # ... so many rows of the batch at a time
     int closing            # also done by a step that stops at a gradient that is not finite
     int64_t positions      # lines that each row of the batch has in the op's tensors: H * W of a picture
     void *t[MAX_TENSORS]

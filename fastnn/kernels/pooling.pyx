@@ -64,11 +64,11 @@ cdef void max_pool_backward(const Op *op, const Step *step, int i, int n) noexce
 
 
 cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """y [+]= a factor for each window times the sum of its lines, each times a factor."""
+    """y [+]= a factor for each window times the sum of its lines, each times its own factor."""
     cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, features)
     cdef const int32_t *windows = <const int32_t *> op.t[1]  # IN (windows of a row, taps)
     cdef const float *of_windows = <const float *> op.t[2]   # IN (windows of a row,) or NULL
-    cdef const float *of_lines = <const float *> op.t[3]     # IN (positions,) or NULL
+    cdef const float *of_taps = <const float *> op.t[3]      # IN (windows of a row, taps) or NULL
     cdef float *y = <float *> op.t[4]                    # OUT (rows * windows, features)
     cdef int64_t taps = op.d[1], windows_of_row = op.d[2]
     cdef int64_t e0, e1, e, j, q, m, to
@@ -82,7 +82,7 @@ cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nog
                 to = j * op.stride[4] + (e * windows_of_row + q) * FNN_BLOCK
                 out = step.scratch if op.d[3] else y + to
                 step.k.window_sum(m, taps, windows + q * taps, of_windows + q if of_windows != NULL else NULL,
-                                  of_lines, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, out)
+                                  of_taps + q * taps if of_taps != NULL else NULL, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, out)
                 if op.d[3]:
                     step.k.add(m * FNN_BLOCK, out, y + to)
                 q += m

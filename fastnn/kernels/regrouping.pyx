@@ -71,6 +71,32 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
                     break
 
 
+cdef void permute(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= x, the numbers of a row in another order"""
+    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
+    cdef const int64_t *places = <const int64_t *> op.t[1]  # IN of each number of a row of y, in x's first row
+    cdef float *y = <float *> op.t[2]                    # OUT (rows, other positions, other features)
+    cdef int64_t features = op.d[0], lines = op.d[1], r0, r1, r, k, c
+    cdef bint accumulate = op.d[2]
+    cdef const float *source
+    cdef const int64_t *place
+    cdef float *line
+    cdef float *to
+    share(step.rows, 1, i, n, &r0, &r1)
+    for r in range(r0, r1):
+        source = x + r * op.positions * FNN_BLOCK
+        place = places
+        for k in range(r * lines, (r + 1) * lines):
+            line = y + k * FNN_BLOCK
+            for c in range(features):
+                to = line + c // FNN_BLOCK * op.stride[2] + c % FNN_BLOCK
+                to[0] = source[place[c]] + (to[0] if accumulate else 0.0)
+            if not accumulate:
+                clear_padding(line, op.stride[2], features)
+            place += features
+
+
 KERNELS = {
+    "permute": <size_t> &permute,
     "regroup": <size_t> &regroup,
 }

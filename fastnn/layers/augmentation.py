@@ -301,7 +301,7 @@ class RandomContrast(Tint):
 
     Args:
         factor: (lower, upper) within 0 and 1: f lies between 1 - lower and 1 + upper. One number
-            stands for both.
+            stands for both, as Keras says; what Keras 3.15 does with one number is (0, upper).
         value_range: (lowest, highest) value of a pixel: (0, 1) after a Rescaling(1 / 255).
         seed: From 0 to 2**63 - 1. By default one is drawn from the stream that
             ``set_random_seed`` fixes.

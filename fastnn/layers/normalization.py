@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,14 +73,15 @@ class Normalization(Layer):
 
     def create_weights(self, input_shape: Shape) -> None:
         shape = self._feature_shape(input_shape)
+        one_line = (1, math.prod(shape))
         if self.scale:
             self.gamma = self.add_weight(
-                shape, self.gamma_initializer, "gamma",
+                shape, self.gamma_initializer, "gamma", matrix_shape=one_line,
                 regularizer=self.gamma_regularizer, constraint=self.gamma_constraint,
             )  # fmt: skip
         if self.center:
             self.beta = self.add_weight(
-                shape, self.beta_initializer, "beta",
+                shape, self.beta_initializer, "beta", matrix_shape=one_line,
                 regularizer=self.beta_regularizer, constraint=self.beta_constraint,
             )  # fmt: skip
 

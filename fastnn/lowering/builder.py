@@ -83,7 +83,7 @@ class WeightProduct(ABC):
     def tiles(self, builder: Builder, role: str) -> int:
         """How many tiles the gradient of the kernel or the bias comes in."""
 
-    def produce(self, builder: Builder) -> None:
+    def produce(self, builder: Builder) -> None:  # noqa: B027 -- a product may need none
         """Add the ops that must be done before ``finish``, for which the team waits once for all
         products."""
 
@@ -312,8 +312,9 @@ class Builder:
 
 def _of_weight(variable: Variable) -> dict[str, int]:
     """A weight's settings for ``pack`` and ``unpack``."""
+    rows, features = variable.matrix_shape
     return {
-        "rows": variable.matrix_shape[0],
-        "features": variable.matrix_shape[1],
+        "rows": rows,
+        "features": features,
         "stride": variable.storage.shape[1] * BLOCK,
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fastnn.lowering.arena import place
+from fastnn.lowering.bands import form_bands
 from fastnn.lowering.builder import Builder, Updates
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.graph import Node, Trace
@@ -107,6 +108,7 @@ def lower(
         if buffer.array is not None
     }
     place_waits(program)
+    form_bands(program)
     place(program)
     verify(program)
     return program

@@ -19,10 +19,10 @@ from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
     AffineNode,
+    ArrangingNode,
     InputNode,
     NoiseNode,
     PictureNode,
-    RegroupNode,
     SoftmaxNode,
 )
 from fastnn.lowering.program import Buffer, Buffers
@@ -158,7 +158,7 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _is_observed(node: Node) -> bool:
-    return not isinstance(node, (InputNode, AffineNode, NoiseNode, PictureNode, RegroupNode))
+    return not isinstance(node, (InputNode, AffineNode, NoiseNode, PictureNode, ArrangingNode))
 
 
 def _activation(node: Node) -> Activation:

@@ -21,10 +21,11 @@ class OpSpec:
 
     tensors: name -> what the op does with it. integers, numbers: names of the settings.
     shared: how the team shares the op. Ops that give each row of the batch to the same member need
-    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared so
-    only where that is set.
+    not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared
+    so only where that is set.
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
+    decides: it may stop the step.
     """
 
     tensors: dict[str, str]
@@ -33,6 +34,7 @@ class OpSpec:
     shared: str = ROWS
     observing: bool = False
     closing: bool = False
+    decides: bool = False
 
 
 _PARAMS = ("param_0", "param_1", "param_2")
@@ -119,7 +121,7 @@ OPS: dict[str, OpSpec] = {
         ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
     ),
     "sum_windows": OpSpec(
-        {"x": READ, "windows": READ, "of_windows": READ, "of_lines": READ, "y": BOTH},
+        {"x": READ, "windows": READ, "of_windows": READ, "of_taps": READ, "y": BOTH},
         ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
@@ -127,6 +129,12 @@ OPS: dict[str, OpSpec] = {
     "affine": OpSpec({"x": READ, "y": BOTH}, ("features", "accumulate"), ("scale", "offset")),
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
+    ),
+    "multiply": OpSpec({"x": READ, "y": READ, "z": BOTH}, ("features", "accumulate")),
+    "extremum": OpSpec({"x": READ, "y": READ, "z": WRITE}, ("features", "smallest")),
+    "permute": OpSpec(
+        {"x": READ, "places": READ, "y": BOTH}, ("features_of_y", "lines", "accumulate"),
+        shared=EXAMPLES,
     ),
     "regroup": OpSpec(
         {"x": READ, "y": BOTH},
@@ -140,15 +148,22 @@ OPS: dict[str, OpSpec] = {
     "batchnorm_inference": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "moving_mean": READ, "moving_variance": READ,
          "z": WRITE, "y": WRITE},
-        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
+        ("features", "activation", *_NOISE), ("epsilon", *_PARAMS), shared=LINES,
     ),
     "layernorm_forward": OpSpec(
         {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
         ("features", "activation", *_NOISE), ("epsilon", *_PARAMS),
         shared=LINES,
     ),
+    "groupnorm_forward": OpSpec(
+        {"x": READ, "gamma": READ, "beta": READ, "statistics": WRITE, "z": WRITE, "y": WRITE},
+        ("features", "activation", *_NOISE, "groups"), ("epsilon", *_PARAMS), shared=EXAMPLES,
+    ),
     "dropout": OpSpec(
         {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",)
+    ),
+    "drop_channels": OpSpec(
+        {"x": READ, "y": BOTH}, ("features", "accumulate", *_NOISE), ("scale",), shared=EXAMPLES
     ),
     "gaussian_noise": OpSpec({"x": READ, "y": WRITE}, ("features", *_NOISE), ("scale",)),
     "drop_weights": OpSpec(
@@ -176,7 +191,8 @@ OPS: dict[str, OpSpec] = {
     ),
     "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",), shared=LINES),
     "dense_backward_input": OpSpec(
-        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE},
+        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE,
+         "dx_t": WRITE},
         (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
@@ -197,6 +213,17 @@ OPS: dict[str, OpSpec] = {
     "layernorm_backward_weights": OpSpec(
         {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
         ("features", "accumulate_gamma", "accumulate_beta"), shared=TASKS,
+    ),
+    "groupnorm_backward": OpSpec(
+        {"dz": READ, "x": READ, "gamma": READ, "statistics": READ, "means": WRITE, "dx": BOTH},
+        ("features", "accumulate", "groups"), shared=EXAMPLES,
+    ),
+    "groupnorm_backward_weights": OpSpec(
+        {"dz": READ, "x": READ, "statistics": READ, "d_gamma": BOTH, "d_beta": BOTH},
+        ("features", "accumulate_gamma", "accumulate_beta", "groups"), shared=TASKS,
+    ),
+    "extremum_backward": OpSpec(
+        {"x": READ, "other": READ, "z": READ, "dz": READ, "dx": BOTH}, ("features", "accumulate")
     ),
     "dense_backward_weights": OpSpec(
         {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,
@@ -229,7 +256,9 @@ OPS: dict[str, OpSpec] = {
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
     "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
-    "guard_factors": OpSpec({"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS),
+    "guard_factors": OpSpec(
+        {"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True
+    ),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
         ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,
@@ -250,7 +279,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "guard": OpSpec(
         {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
-        shared=TASKS,
+        shared=TASKS, decides=True,
     ),
     # update
     "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, shared=TASKS),
@@ -320,7 +349,7 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
     ),
     "call": OpSpec({"failed": WRITE}, shared=TASKS),
-    "guard_calls": OpSpec({"failed": READ}, shared=TASKS),
+    "guard_calls": OpSpec({"failed": READ}, shared=TASKS, decides=True),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

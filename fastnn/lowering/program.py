@@ -67,6 +67,10 @@ class Op:
     """Lines that each row of the batch has in the tensors."""
     wait: bool = False
     """The whole team waits for its last member before this op."""
+    band: int = 0
+    """Ops from this one on that are gone through together, ..."""
+    band_rows: int = 1
+    """... so many rows of the batch at a time."""
     function: Callable[..., None] | None = None
     arguments: Sequence[Argument] = ()
 

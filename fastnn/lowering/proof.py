@@ -57,8 +57,8 @@ class Proof:
         self._factors: list[tuple[Maxima, Maxima]] = []
 
     def room(self, of: object, positions: int, parts: int = 0) -> Buffer:
-        """Where the maxima of a tensor go: one for each unit in which the team shares its lines; or,
-        with ``parts``, for each of these and of 16 lines."""
+        """Where the maxima of a tensor go: one for each unit in which the team shares its lines;
+        or, with ``parts``, for each of these and of 16 lines."""
         by_blocks = bool(parts) or positions == 1
         stride = n_blocks(self._capacity * positions) if by_blocks else self._capacity
         first, parts = self._taken, parts or 1

@@ -268,7 +268,7 @@ def _update_stored(builder: Builder, number: int, variable: Variable) -> None:
         )  # fmt: skip
     if constraint is not None and not by_columns:
         builder.emit(
-            "constrain_rows", w=builder.weight(variable), blocks=blocks, rows=variable.matrix_shape[0],
-            stored_rows=rows, constraint=kind, whole=variable.constraint_axis != 1,
+            "constrain_rows", w=builder.weight(variable), blocks=blocks,
+            rows=variable.matrix_shape[0], stored_rows=rows, constraint=kind, whole=variable.constraint_axis != 1,
             constraint_value=value,
         )  # fmt: skip

@@ -20,25 +20,63 @@ OUTSIDE = -1
 
 def window_table(axes: Sequence[Axis]) -> Table:
     """(windows, taps): the position that each tap of each window reads, or OUTSIDE."""
-    table = np.zeros((1, 1), np.int64)
+    along = []
     for axis in axes:
-        along = (
+        position = (
             np.arange(axis.windows)[:, None] * axis.stride
             + np.arange(axis.window) * axis.dilation
             - axis.before
         )
-        along[(along < 0) | (along >= axis.length)] = OUTSIDE
-        combined = table[:, None, :, None] * axis.length + along[None, :, None, :]
-        outside = (table[:, None, :, None] == OUTSIDE) | (along[None, :, None, :] == OUTSIDE)
+        position[(position < 0) | (position >= axis.length)] = OUTSIDE
+        along.append(position)
+    return _combined(along, [axis.length for axis in axes])
+
+
+def nearest_table(lengths: Sequence[int], factors: Sequence[int]) -> Table:
+    """(windows, 1): which position stands at each of a picture that is larger by ``factors``."""
+    along = [
+        np.arange(length * factor)[:, None] // factor
+        for length, factor in zip(lengths, factors, strict=True)
+    ]
+    return _combined(along, lengths)
+
+
+def bilinear_table(
+    lengths: Sequence[int], factors: Sequence[int]
+) -> tuple[Table, NDArray[np.float32]]:
+    """The windows of a picture larger by ``factors``, and what each tap is multiplied by.
+
+    Along an axis, window i lies at (i + 0.5) / factor - 0.5 and reads the positions before and
+    after that, at the edges the nearest alone: as ``jax.image.resize`` and ``tf.image.resize``.
+    """
+    along, weights = [], np.ones((1, 1))
+    for length, factor in zip(lengths, factors, strict=True):
+        at = (np.arange(length * factor) + 0.5) / factor - 0.5
+        at = np.clip(at, 0, length - 1)
+        before = np.floor(at).astype(np.int64)
+        after_weight = at - before
+        after = np.where(after_weight > 0, before + 1, OUTSIDE)
+        along.append(np.stack([before, after], axis=1))
+        of_axis = np.stack([1 - after_weight, after_weight], axis=1)
+        weights = np.kron(weights, of_axis)
+    return _combined(along, lengths), weights.astype(np.float32)
+
+
+def _combined(along: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> Table:
+    """The table of windows that reach over all axes, from (windows, taps) along each."""
+    table = np.zeros((1, 1), np.int64)
+    for of_axis, length in zip(along, lengths, strict=True):
+        combined = table[:, None, :, None] * length + of_axis[None, :, None, :]
+        outside = (table[:, None, :, None] == OUTSIDE) | (of_axis[None, :, None, :] == OUTSIDE)
         combined[outside] = OUTSIDE
-        table = combined.reshape(len(table) * axis.windows, -1)
+        table = combined.reshape(len(table) * len(of_axis), -1)
     return np.ascontiguousarray(table, np.int32)
 
 
 def adjoint(table: Table, positions: int) -> Table:
     """(positions, taps): the window that reads each position by each tap, or OUTSIDE. There is at
     most one, since windows move."""
-    windows, taps = table.shape
+    taps = table.shape[1]
     result = np.full((positions, taps), OUTSIDE, np.int32)
     for tap in range(taps):
         inside = table[:, tap] != OUTSIDE

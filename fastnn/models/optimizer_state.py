@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.kernels.layout import aligned_zeros, pack, unpack
+from fastnn.kernels.layout import aligned_zeros
 from fastnn.lowering.builder import Updates
 from fastnn.optimizers.muon import Muon
 
@@ -73,9 +73,9 @@ class OptimizerState:
         }
         for variable, slots in self._slots.items():
             for name, slot in zip(self._optimizer.slots_for(variable), slots, strict=True):
-                state[f"{variable.path}/{name}"] = unpack(slot, variable.shape)
+                state[f"{variable.path}/{name}"] = variable.unpacked(slot)
         for variable, average in self._averages.items():
-            state[f"{variable.path}/{_AVERAGE}"] = unpack(average, variable.shape)
+            state[f"{variable.path}/{_AVERAGE}"] = variable.unpacked(average)
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]], weights: list[Variable]) -> None:
@@ -105,10 +105,10 @@ class OptimizerState:
             if variable not in self._slots:
                 continue
             if name == _AVERAGE:
-                pack(state[path], self._averages[variable])
+                variable.pack(state[path], self._averages[variable])
             else:
                 number = self._optimizer.slots_for(variable).index(name)
-                pack(state[path], self._slots[variable][number])
+                variable.pack(state[path], self._slots[variable][number])
         self._optimizer.iterations = int(iterations.item())
 
     def __setstate__(self, state: dict[str, Any]) -> None:

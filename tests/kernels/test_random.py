@@ -152,6 +152,31 @@ def test_what_is_dropped_need_not_be_finite() -> None:
     assert not y[~np.isnan(y)].any()
 
 
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("rows", "positions", "features"), [(1, 1, 5), (18, 9, 35), (7, 300, 16)])
+def test_drop_channels(rows: int, positions: int, features: int, accumulate: bool) -> None:
+    """One number of the mask for all positions; what is dropped need not be finite."""
+    random = np.random.default_rng(rows)
+    x, into = float32(random, 2, rows, positions, features).astype(np.float32)
+    mask = Mask(Stream(SEED, 5), 0.4)
+    keeps = kept(SEED, 5, 3, 0.4, rows, features)[:, None, :]
+    wanted = np.where(keeps, x * np.float32(mask.scale), np.float32(0))
+    x[:, 0] = np.where(keeps[:, 0], x[:, 0], np.nan)
+
+    def compute(threads: int) -> list[Array]:
+        batch = Batch(rows)
+        y = batch.blocks(into) if accumulate else batch.unwritten(features, positions)
+        op = make_op(
+            "drop_channels", x=batch.blocks(x), y=y, features=features, accumulate=accumulate,
+            scale=mask.scale, **mask.settings(),
+        )  # fmt: skip
+        batch.run(op, threads=threads, number=3)
+        return [batch.read(y, features).reshape(x.shape)]
+
+    [y] = by_any_team(compute)
+    assert_same_bits(y, wanted + (into if accumulate else np.float32(0)))
+
+
 def test_extreme_rates() -> None:
     assert mask_of(40, 40, 2.0**-40).all()
     assert mask_of(40, 40, 1 - 2.0**-40).sum() == 0

@@ -15,6 +15,7 @@ from reference import (
     cases_losses,
     cases_norms,
     cases_optimizers,
+    cases_pictures,
 )
 from reference.protocol import CASES, Run, execute
 
@@ -22,6 +23,7 @@ __all__ = ["Reference", "Run", "execute", "select"]
 
 _MODULES = (
     cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms, cases_clipping,
+    cases_pictures,
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 } | {
     "RandomFlip horizontal": ("RandomFlip", {"mode": "horizontal"}),
     "RandomContrast": ("RandomContrast", {"factor": (0.5, 0.75)}),
-    "RandomContrast clipped": ("RandomContrast", {"factor": 1.0, "value_range": (50, 200)}),
+    "RandomContrast clipped": ("RandomContrast", {"factor": (1.0, 1.0), "value_range": (50, 200)}),
     "RandomBrightness": ("RandomBrightness", {"factor": (-0.25, 0.5)}),
     "RandomBrightness clipped": ("RandomBrightness", {"factor": 0.5, "value_range": (50, 200)}),
 }

@@ -22,7 +22,7 @@ from augmentation_cases import CASES, HEIGHT, ROWS, WIDTH, pictures, uniform
 def parameters(layer: Any, kind: str) -> dict[str, Any]:
     """The transformation that the layer would have drawn."""
     if kind == "RandomFlip":
-        return {"flips": (uniform(0, 0, 1) < 0.5).reshape(-1, 1, 1, 1)}
+        return {"flips": (uniform(1, 0, 1) < 0.5).reshape(-1, 1, 1, 1)}
     if kind == "RandomTranslation":
         rows = uniform(0, layer.height_lower, layer.height_upper) * HEIGHT
         columns = uniform(1, layer.width_lower, layer.width_upper) * WIDTH

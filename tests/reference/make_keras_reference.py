@@ -39,8 +39,11 @@ def record(precision: str, prefixes: list[str], path: Path) -> None:
     import keras
 
     from reference import execute, select
+    from reference.precision import keep_float64
 
     keras.config.set_floatx(precision)
+    if precision == "float64":
+        keep_float64()
     origin = {"keras": keras.version(), "backend": keras.backend.backend()}
     arrays: dict[str, Any] = {}
     digests: dict[str, int] = {}

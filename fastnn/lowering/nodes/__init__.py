@@ -13,43 +13,59 @@ from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
 from fastnn.lowering.nodes.inputs import InputNode
-from fastnn.lowering.nodes.merging import AddNode, ConcatenateNode
+from fastnn.lowering.nodes.merging import (
+    ConcatenateNode,
+    ExtremumNode,
+    MultiplyNode,
+    SumNode,
+)
 from fastnn.lowering.nodes.noise import (
+    DropChannelsNode,
     DropConnectNode,
     DropoutNode,
     ExpectationNode,
     GaussianNoiseNode,
     NoiseNode,
 )
-from fastnn.lowering.nodes.normalization import BatchNormalizationNode, LayerNormalizationNode
+from fastnn.lowering.nodes.normalization import (
+    BatchNormalizationNode,
+    GroupNormalizationNode,
+    LayerNormalizationNode,
+)
 from fastnn.lowering.nodes.pooling import MaxPoolingNode, WindowSumNode
 from fastnn.lowering.nodes.python import NumPyNode
-from fastnn.lowering.nodes.regrouping import RegroupNode
+from fastnn.lowering.nodes.regrouping import ArrangingNode, PermuteNode, RegroupNode
 
 __all__ = [
     "ActivatedNode",
     "ActivationNode",
-    "AddNode",
     "AffineNode",
+    "ArrangingNode",
     "BatchNormalizationNode",
     "ConcatenateNode",
     "ConvolutionNode",
     "CropNode",
     "DenseNode",
+    "DropChannelsNode",
     "DropConnectNode",
     "DropoutNode",
     "ExpectationNode",
+    "ExtremumNode",
     "FlipNode",
     "GaussianNoiseNode",
+    "GroupNormalizationNode",
     "InputNode",
     "LayerNormalizationNode",
     "MaxPoolingNode",
     "Move",
+    "MultiplyNode",
     "NoiseNode",
     "NumPyNode",
+    "PermuteNode",
     "PictureNode",
     "RegroupNode",
     "SoftmaxNode",
+    "SumNode",
     "TintNode",
     "WarpNode",
     "WindowSumNode",

@@ -172,7 +172,7 @@ class ConvolutionProduct(WeightProduct):
         return 4 * n_blocks(self._filters) * (self._inputs + 1) * BLOCK
 
     def _slice(self, builder: Builder) -> int:
-        """Examples of a slice: so many that there is work for a team, and not much to be added up."""
+        """Examples of a slice: there is work for a team, and not much to be added up."""
         groups = -(-n_blocks(self._filters) // GROUP_BLOCKS)
         wanted = -(-_TASKS // (self._panels * groups))
         slices = max(1, min(wanted, _PARTIALS // self._slice_bytes, builder.capacity))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fastnn.kernels.codes import ACTIVATIONS, CHUNK
 from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
+from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Gradient, Operands, WeightProduct
+from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
@@ -102,6 +104,7 @@ class DenseNode(ActivatedNode):
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
+            dx_t=room_for_turned(builder, self, dx) if builder.gradients[x].through else None,
             **self.product_settings(builder),
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
             units_of_rows=builder.proof.stride(dx) if builder.proof and magnitudes else 0,
@@ -127,3 +130,17 @@ class DenseNode(ActivatedNode):
             # the loss without waiting.
             "by_rows": int(units <= BLOCK and lines >= 2 * BLOCK),
         }
+
+
+def room_for_turned(builder: Builder, node: Node, dz: Buffer) -> Buffer | None:
+    """Where a node whose input a Dense layer makes writes that layer's ``dz`` once more, in blocks
+    of rows: for its input's gradient, or for a norm. None if nobody will read it."""
+    x = node.inputs[0]
+    maker = x.maker
+    if not (isinstance(maker, DenseNode) and builder.trace.only_for(x, node)):
+        return None
+    below = maker.inputs[0]
+    if not (below in builder.needs_gradient or product_norms.pay(builder, below, x.features)):
+        return None
+    builder.transposed[dz] = builder.buffers.transposed(f"d_{x.name}/transposed", x)
+    return builder.transposed[dz]

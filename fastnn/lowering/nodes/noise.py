@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,8 +26,10 @@ class NoiseNode(Node):
 
 
 @dataclass(eq=False)
-class DropoutNode(NoiseNode):
-    """x / (1 - rate), or 0."""
+class DroppingNode(NoiseNode):
+    """x / (1 - rate), or 0: what is dropped together, the op of a subclass says."""
+
+    op: ClassVar[str]
 
     mask: Mask
 
@@ -40,9 +43,21 @@ class DropoutNode(NoiseNode):
 
     def _emit(self, builder: Builder, x: Buffer, y: Buffer, accumulate: bool = False) -> None:
         builder.emit(
-            "dropout", x=x, y=y, features=self.output.features, accumulate=accumulate,
+            self.op, x=x, y=y, features=self.output.features, accumulate=accumulate,
             scale=self.mask.scale, **self.mask.settings(),
         )  # fmt: skip
+
+
+class DropoutNode(DroppingNode):
+    """Each number by itself."""
+
+    op = "dropout"
+
+
+class DropChannelsNode(DroppingNode):
+    """Each channel of a row, at all positions."""
+
+    op = "drop_channels"
 
 
 @dataclass(eq=False)

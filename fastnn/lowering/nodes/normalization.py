@@ -1,15 +1,15 @@
-"""Batch and layer normalization, and the activation that follows."""
+"""Batch, layer and group normalization, and the activation that follows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from fastnn.kernels.codes import ACTIVATIONS, ROW_STATISTICS, STATISTICS
+from fastnn.kernels.group_norms import GROUP_MEANS, GROUP_STATISTICS
 from fastnn.kernels.layout import BLOCK, n_blocks
-from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import ActivatedNode
-from fastnn.lowering.nodes.dense import DenseNode
+from fastnn.lowering.nodes.dense import DenseNode, room_for_turned
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
 from fastnn.variables import Variable
@@ -28,7 +28,7 @@ class NormalizationNode(ActivatedNode):
     def variables(self) -> list[Variable]:
         return [v for v in (self.gamma, self.beta) if v is not None]
 
-    def _emit_forward(self, builder: Builder, name: str, **operands: Buffer | None) -> None:
+    def _emit_forward(self, builder: Builder, name: str, **operands: Buffer | float | None) -> None:
         features = self.output.features
         builder.emit(
             name, x=builder.values[self.inputs[0]], gamma=builder.weight(self.gamma),
@@ -94,21 +94,10 @@ class BatchNormalizationNode(NormalizationNode):
         accumulate = False
         if x in builder.needs_gradient:
             dx, accumulate = builder.contribution(x)
-            # A Dense layer that made x goes on from here: it wants its dz in blocks of rows, too,
-            # for its input's gradient or for a norm.
             maker = x.maker
-            if (
-                isinstance(maker, DenseNode)
-                and maker.activation.kind == "linear"
-                and (
-                    maker.inputs[0] in builder.needs_gradient
-                    or product_norms.pay(builder, maker.inputs[0], features)
-                )
-                and builder.trace.only_for(x, self)
-                and not accumulate
-            ):
-                dx_t = builder.buffers.transposed(f"d_{x.name}/transposed", x)
-                builder.transposed[dx] = dx_t
+            is_dz = isinstance(maker, DenseNode) and maker.activation.kind == "linear"
+            if is_dz and not accumulate:
+                dx_t = room_for_turned(builder, self, dx)
         activation = self.activation.kind if not dy.through else "linear"
         builder.emit(
             "batchnorm_backward", dy=dy.buffer, x=builder.values[x],
@@ -160,3 +149,38 @@ class LayerNormalizationNode(NormalizationNode):
         gradients = self._gradients(builder, dz)
         if gradients:
             builder.emit("layernorm_backward_weights", **common, **gradients)
+
+
+@dataclass(eq=False)
+class GroupNormalizationNode(NormalizationNode):
+    """Normalization of each row over groups of its channels, with all their positions."""
+
+    groups: int
+
+    def forward(self, builder: Builder) -> None:
+        self.statistics = self._of_groups(builder, "statistics", GROUP_STATISTICS)
+        self._emit_forward(
+            builder, "groupnorm_forward", statistics=self.statistics, groups=self.groups
+        )
+
+    def backward(self, builder: Builder, dy: Gradient) -> None:
+        x = self.inputs[0]
+        dz = self.gradient_of_z(builder, dy)
+        common = dict(
+            dz=dz, x=builder.values[x], statistics=self.statistics, groups=self.groups,
+            features=self.output.features,
+        )  # fmt: skip
+        if x in builder.needs_gradient:
+            dx, accumulate = builder.contribution(x)
+            builder.emit(
+                "groupnorm_backward", gamma=builder.weight(self.gamma), dx=dx,
+                means=self._of_groups(builder, "means", GROUP_MEANS), accumulate=accumulate,
+                **common,
+            )  # fmt: skip
+        gradients = self._gradients(builder, dz)
+        if gradients:
+            builder.emit("groupnorm_backward_weights", **common, **gradients)
+
+    def _of_groups(self, builder: Builder, name: str, numbers: int) -> Buffer:
+        size = 4 * builder.capacity * self.groups * numbers
+        return builder.buffers.raw(f"{self.name}/{name}", size)

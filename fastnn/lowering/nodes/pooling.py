@@ -61,45 +61,53 @@ class MaxPoolingNode(Node):
 
 @dataclass(eq=False)
 class WindowSumNode(Node):
-    """A factor for each window times the sum of what it reads: averages; with one tap, what is
-    padded with zeros, cropped or enlarged.
+    """The sum of what each window reads, with factors: averages, enlarged pictures; with one tap,
+    what is padded with zeros or cropped.
 
     windows: (windows, taps), positions of the input.
-    factors: (windows,), None for ones.
+    of_windows: (windows,), factors of the sums; None for ones.
+    of_taps: (windows, taps), factors of what is summed; None for ones.
     """
 
     windows: Table
-    factors: NDArray[np.float32] | None = None
+    of_windows: NDArray[np.float32] | None = None
+    of_taps: NDArray[np.float32] | None = None
 
     def forward(self, builder: Builder) -> None:
-        y = builder.activation(self.output)
-        self._emit(builder, self.inputs[0].name, builder.values[self.inputs[0]], y, self.windows)
+        builder.emit(
+            "sum_windows", x=builder.values[self.inputs[0]], y=builder.activation(self.output),
+            windows=_table(self, "windows", self.windows),
+            of_windows=self._factors("of_windows", self.of_windows),
+            of_taps=self._factors("of_taps", self.of_taps), features=self.output.features,
+            taps=self.windows.shape[1], windows_of_row=len(self.windows),
+        )  # fmt: skip
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
         dx, accumulate = builder.contribution(x)
-        table = np.ascontiguousarray(readers(self.windows, x.positions)[..., 0])
-        self._emit(builder, f"d_{x.name}", dy.buffer, dx, table, accumulate)
-
-    def _emit(
-        self,
-        builder: Builder,
-        name: str,
-        x: Buffer,
-        y: Buffer,
-        windows: Table,
-        accumulate: bool = False,
-    ) -> None:
-        factors = None
-        if self.factors is not None:
-            factors = Buffers.of_array(f"{self.name}/factors", self.factors)
-        forward = windows is self.windows
+        table = readers(self.windows, x.positions)
         builder.emit(
-            "sum_windows", x=x, y=y, windows=_table(self, name, windows),
-            of_windows=factors if forward else None, of_lines=None if forward else factors,
-            features=self.output.features, taps=windows.shape[1], windows_of_row=len(windows),
+            "sum_windows", x=dy.buffer, y=dx,
+            windows=_table(self, "readers", np.ascontiguousarray(table[..., 0])),
+            of_taps=self._factors("of_readers", self._factors_of_readers(table)),
+            features=self.output.features, taps=table.shape[1], windows_of_row=len(table),
             accumulate=accumulate,
         )  # fmt: skip
+
+    def _factors_of_readers(self, table: Table) -> NDArray[np.float32] | None:
+        """What the gradients that reach a position are multiplied by."""
+        if self.of_windows is None and self.of_taps is None:
+            return None
+        window, tap = table[..., 0], table[..., 1]
+        factors = np.where(window == OUTSIDE, np.float32(0), np.float32(1))
+        if self.of_windows is not None:
+            factors *= self.of_windows[window]
+        if self.of_taps is not None:
+            factors *= self.of_taps[window, tap]
+        return factors
+
+    def _factors(self, name: str, factors: NDArray[np.float32] | None) -> Buffer | None:
+        return None if factors is None else Buffers.of_array(f"{self.name}/{name}", factors)
 
 
 def average_factors(windows: Table) -> NDArray[np.float32]:

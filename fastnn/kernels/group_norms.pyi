@@ -1,0 +1,3 @@
+GROUP_STATISTICS: int
+GROUP_MEANS: int
+KERNELS: dict[str, int]
