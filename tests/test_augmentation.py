@@ -288,7 +288,7 @@ def test_interrupted_and_resumed_training_has_the_same_bits(tmp_path: Path) -> N
                 raise Interrupted
 
     def fit(model: Any, *others: Any) -> list[Array]:
-        backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=2)
+        backup = callbacks.BackupAndRestore(tmp_path / "backup")
         fnn.utils.set_random_seed(3)
         model.fit(x, y, batch_size=16, epochs=3, callbacks=[backup, *others], verbose=0)
         return model.get_weights()
