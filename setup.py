@@ -99,6 +99,7 @@ def extension(name: str) -> Extension:
 
 NAMES = [
     "fastnn.kernels.levels",
+    "fastnn.kernels.augmentation",
     "fastnn.kernels.codes",
     "fastnn.kernels.convolution",
     "fastnn.kernels.dense",

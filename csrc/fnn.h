@@ -123,6 +123,17 @@ typedef struct {
     float scale;        /* of what is kept; or of the noise */
 } fnn_noise;
 
+/* Which pixel a picture (height, width, channels) is read at: row of[0][0] h + of[0][1] w + of[0][2], column of[1]
+ * likewise, for the pixel (h, w) of the result, which has the same shape. */
+enum fnn_fill { FNN_FILL_CONSTANT, FNN_FILL_NEAREST, FNN_FILL_REFLECT, FNN_FILL_WRAP };
+
+typedef struct {
+    int64_t height, width, channels;
+    double of[2][3];
+    int fill;         /* what is beyond the edges */
+    float fill_value; /* for FNN_FILL_CONSTANT */
+} fnn_warp;
+
 /* Figures of some numbers, and of some activations: csrc/statistics.inc.c. */
 typedef struct {
     double squares, largest, nonfinite;
@@ -196,7 +207,11 @@ typedef struct {
     void (*summarize_activations)(int64_t rows, int columns, float low, float high, const float *y,
                                   fnn_activation_summary *summary, int32_t *nonzero);
 
-    /* noise: rows of a block, from `row`, a multiple of 4, in the block that begins at `column` */
+    /* pictures whose numbers lie as those of an array: csrc/augmentation.inc.c */
+    void (*warp[2])(const fnn_warp *warp, const float *x, float *y); /* nearest, bilinear */
+
+    /* noise: the words of a row's first 16 columns; rows of a block, from `row`, a multiple of 4, in the block that begins at `column` */
+    void (*draw)(const fnn_noise *noise, int64_t row, uint32_t *words);
     void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x, float *y);
     void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                         float *y);

@@ -16,6 +16,7 @@
 #include "updates.inc.c"
 #include "rows.inc.c"
 #include "random.inc.c"
+#include "augmentation.inc.c"
 #include "norms.inc.c"
 #include "merging.inc.c"
 #include "statistics.inc.c"
@@ -84,6 +85,8 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .update[FNN_ADAGRAD] = adagrad,
     .update[FNN_NADAM] = nadam,
     .update[FNN_LION] = lion,
+    .warp = {warp_nearest, warp_bilinear},
+    .draw = draw,
     .drop = drop,
     .drop_marked = drop_marked,
     .drop_gradient = drop_gradient,

@@ -82,6 +82,15 @@ INLINE void philox_rows(const philox_columns *columns, uint32_t quad, uint32_t *
     }
 }
 
+/* words (16,) of the first 16 columns of one row */
+static void draw(const fnn_noise *noise, int64_t row, uint32_t *words) {
+    uint32_t four[FOUR * BLOCK] __attribute__((aligned(64)));
+    philox_columns columns;
+    philox_start(noise, 0, &columns);
+    philox_rows(&columns, (uint32_t)(row / FOUR), four);
+    memcpy(words, four + row % FOUR * BLOCK, BLOCK * sizeof *words);
+}
+
 /* y = scale x where the word is at least the threshold, else 0, or `mark`: -0, which no other number of
  * y is then. y may be x. */
 INLINE void drop_rows(const int mark, const fnn_noise *noise, int64_t rows, int64_t row, int64_t column,

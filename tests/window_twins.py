@@ -169,6 +169,6 @@ def adjoint(linear: Callable[[Array], Array], shape: Sequence[int], dy: Array) -
     result = np.zeros(shape)
     for index in np.ndindex(*shape[1:]):
         unit = np.zeros((1, *shape[1:]))
-        unit[0, *index] = 1
-        result[:, *index] = (dy * linear(unit)).reshape(len(dy), -1).sum(axis=1)
+        unit[(0, *index)] = 1
+        result[(slice(None), *index)] = (dy * linear(unit)).reshape(len(dy), -1).sum(axis=1)
     return result

@@ -33,8 +33,8 @@ from fastnn.kernels.op cimport (
 from fastnn.engine.calls import Call
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
-    convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise, norms, objective,
-    pooling, python, regrouping, statistics,
+    augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
+    norms, objective, pooling, python, regrouping, statistics,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -62,7 +62,8 @@ cdef extern from "<pthread.h>" nogil:
 KERNELS = {
     name: kernel
     for module in (
-        convolution, dense, depthwise, elementwise, gradients, group_norms, matrix, merging, noise, norms, objective,
+        augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, matrix, merging, noise, norms,
+        objective,
         pooling, python, regrouping, statistics,
     )
     for name, kernel in module.KERNELS.items()

@@ -12,6 +12,10 @@ cdef extern from "fnn.h" nogil:
         FNN_ROW_STATISTICS
         FNN_RELU
         FNN_LEAKY_RELU
+        FNN_FILL_CONSTANT
+        FNN_FILL_NEAREST
+        FNN_FILL_REFLECT
+        FNN_FILL_WRAP
 
     ctypedef struct fnn_target:
         int64_t rows
@@ -46,6 +50,14 @@ cdef extern from "fnn.h" nogil:
         uint32_t threshold
         float scale
 
+    ctypedef struct fnn_warp:
+        int64_t height
+        int64_t width
+        int64_t channels
+        double of[2][3]
+        int fill
+        float fill_value
+
     ctypedef struct fnn_summary:
         double squares
         double largest
@@ -69,6 +81,7 @@ cdef extern from "fnn.h" nogil:
                                 float *y) noexcept nogil
     ctypedef void (*fnn_rows)(const fnn_target *t) noexcept nogil
 
+    ctypedef void (*fnn_warp_function)(const fnn_warp *warp, const float *x, float *y) noexcept nogil
     ctypedef void (*fnn_window_max)(int64_t windows, int64_t taps, const int32_t *table, const float *x,
                                     float *y, void *found) noexcept nogil
     ctypedef void (*fnn_window_max_backward)(int64_t positions, int64_t most, const int32_t *readers,
@@ -126,6 +139,8 @@ cdef extern from "fnn.h" nogil:
         void (*summarize)(int64_t n, const float *x, fnn_summary *summary) noexcept nogil
         void (*summarize_activations)(int64_t rows, int columns, float low, float high, const float *y,
                                       fnn_activation_summary *summary, int32_t *nonzero) noexcept nogil
+        fnn_warp_function *warp
+        void (*draw)(const fnn_noise *noise, int64_t row, uint32_t *words) noexcept nogil
         void (*drop)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,
                      float *y) noexcept nogil
         void (*drop_marked)(const fnn_noise *noise, int64_t rows, int64_t row, int64_t column, const float *x,

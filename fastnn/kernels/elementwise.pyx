@@ -113,11 +113,6 @@ cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef int64_t row_bytes = step.sources[source].row_bytes, line_bytes = step.sources[source].item_bytes * features
     cdef int64_t r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
-    if op.d[2]:  # pixels, as they lie: so many floats from row to row
-        for r in range(r0 // op.positions, r1 // op.positions):
-            step.k.gather[step.sources[source].dtype](features, data + step.order[r] * row_bytes, op.f[0], op.f[1],
-                                                      FNN_BLOCK, y + r * op.d[2])
-        return
     for r in range(r0, r1):
         step.k.gather[step.sources[source].dtype](features, data + step.order[r // op.positions] * row_bytes
                                                   + r % op.positions * line_bytes, op.f[0], op.f[1],

@@ -32,6 +32,9 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef int64_t x_features = op.d[0], y_features = op.d[1], numbers = op.d[2]
     cdef bint accumulate = op.d[3]
     cdef int64_t x_lines = numbers // x_features, y_lines = numbers // y_features
+    # Pixels, as they lie: one line a row, its blocks one after another.
+    cdef int64_t x_row = op.d[4] if op.d[4] else x_lines * FNN_BLOCK
+    cdef int64_t y_row = op.d[5] if op.d[5] else y_lines * FNN_BLOCK
     cdef int64_t r0, r1, r, a, b, k, m
     cdef const float *x_line
     cdef const float *source
@@ -39,8 +42,8 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef float *to
     share(step.rows, 1, i, n, &r0, &r1)
     for r in range(r0, r1):
-        x_line = x + r * x_lines * FNN_BLOCK
-        y_line = y + r * y_lines * FNN_BLOCK
+        x_line = x + r * x_row
+        y_line = y + r * y_row
         a = b = 0
         for _ in range(numbers):
             m = smaller(run_of(a, x_features), run_of(b, y_features))
@@ -64,7 +67,7 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
                     clear_padding(y_line, op.stride[1], y_features)
                 b = 0
                 y_line += FNN_BLOCK
-                if y_line == y + (r + 1) * y_lines * FNN_BLOCK:
+                if y_line == y + r * y_row + y_lines * FNN_BLOCK:
                     break
 
 

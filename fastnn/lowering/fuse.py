@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fastnn.activations import Activation
+from fastnn.kernels.augmentation import MOST_CHANNELS
 from fastnn.lowering.graph import Trace
 from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
     AffineNode,
+    CropNode,
     DropoutNode,
     InputNode,
+    PictureNode,
     RegroupNode,
 )
 
@@ -18,7 +21,9 @@ def fuse(trace: Trace) -> None:
     """All passes, in place."""
     for node in list(trace.nodes):
         if isinstance(node, AffineNode):
-            _affine_into_input(trace, node)
+            _affine_into_pictures(trace, node)
+        elif isinstance(node, CropNode):
+            _moves_into_maker(trace, node)
         elif isinstance(node, RegroupNode):
             _regrouping_into_input(trace, node)
         elif isinstance(node, ActivationNode):
@@ -28,14 +33,29 @@ def fuse(trace: Trace) -> None:
             _dropout_into_rectifier(trace, node)
 
 
-def _affine_into_input(trace: Trace, node: AffineNode) -> None:
-    """A data set is scaled while its rows are gathered."""
+def _affine_into_pictures(trace: Trace, node: AffineNode) -> None:
+    """A data set is scaled while its rows are gathered, a picture while it is in cache."""
     value = node.inputs[0]
     maker = value.maker
-    if isinstance(maker, InputNode) and trace.only_for(value, node):
+    if isinstance(maker, (InputNode, PictureNode)) and trace.only_for(value, node):
         maker.scale *= node.scale
         maker.offset = maker.offset * node.scale + node.offset
         _hand_over(trace, node, maker)
+
+
+def _moves_into_maker(trace: Trace, node: CropNode) -> None:
+    """Pixels are moved once, if they can while they are gathered."""
+    value = node.inputs[0]
+    maker = value.maker
+    if not trace.only_for(value, node):
+        return
+    if isinstance(maker, InputNode) and node.picture[2] <= MOST_CHANNELS:
+        if not maker.moves:
+            maker.picture = node.picture
+    elif not isinstance(maker, CropNode):
+        return
+    maker.moves += node.moves
+    _hand_over(trace, node, maker)
 
 
 def _regrouping_into_input(trace: Trace, node: RegroupNode) -> None:
@@ -76,8 +96,8 @@ def _dropout_into_rectifier(trace: Trace, node: DropoutNode) -> None:
 
 def _hand_over(
     trace: Trace,
-    node: ActivationNode | AffineNode | DropoutNode | RegroupNode,
-    maker: ActivatedNode | InputNode,
+    node: ActivationNode | AffineNode | CropNode | DropoutNode | RegroupNode,
+    maker: ActivatedNode | InputNode | PictureNode,
 ) -> None:
     """``maker`` makes what ``node`` made."""
     trace.remove(node)

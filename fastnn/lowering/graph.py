@@ -55,6 +55,11 @@ class Node(ABC):
         """The weights that it reads."""
         return []
 
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether its inputs may lie as an array's numbers do: ``fastnn/lowering/pixels.py``."""
+        return False
+
     @abstractmethod
     def forward(self, builder: Builder) -> None:
         """Add the ops that make ``builder.values[self.output]``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastnn.lowering.graph import Trace
 from fastnn.lowering.nodes import (
     ActivationNode,
+    CropNode,
     DenseNode,
     DropConnectNode,
     ExpectationNode,
@@ -13,11 +14,13 @@ from fastnn.lowering.nodes import (
 
 
 def for_inference(trace: Trace) -> None:
-    """Noise is left out, and the expectation takes its place where it is not just that; in place,
-    before anything is fused."""
+    """Noise is left out, and the expectation takes its place where it is not just that; windows are
+    in the middle. In place, before anything is fused."""
     for node in list(trace.nodes):
         if isinstance(node, NoiseNode):
             trace.bypass(node)
+        elif isinstance(node, CropNode):
+            node.in_the_middle()
     for node in list(trace.nodes):
         if isinstance(node, DropConnectNode):
             _take_expectation(trace, node)

@@ -131,6 +131,7 @@ def can_take_nonzeros(trace: Trace, source: int) -> float | None:
                 only_dense
                 and node.output.readers
                 and node.offset == 0.0
+                and not node.moves
                 and not node.output.is_output
                 and node.output.positions == 1
             ):

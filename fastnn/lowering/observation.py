@@ -22,6 +22,7 @@ from fastnn.lowering.nodes import (
     ArrangingNode,
     InputNode,
     NoiseNode,
+    PictureNode,
     SoftmaxNode,
 )
 from fastnn.lowering.program import Buffer, Buffers
@@ -157,7 +158,7 @@ def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
 
 
 def _is_observed(node: Node) -> bool:
-    return not isinstance(node, (InputNode, AffineNode, NoiseNode, ArrangingNode))
+    return not isinstance(node, (InputNode, AffineNode, NoiseNode, PictureNode, ArrangingNode))
 
 
 def _activation(node: Node) -> Activation:

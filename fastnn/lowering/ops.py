@@ -39,6 +39,7 @@ class OpSpec:
 
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "activation", "by_rows")
+_PICTURE = ("height", "width", "channels", "row_of_x", "row")
 _NOISE = ("key", "stream", "threshold")
 _WEIGHT = {
     f"{role}{part}": mode
@@ -69,13 +70,31 @@ _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
 
 OPS: dict[str, OpSpec] = {
     # from the data set
-    "gather": OpSpec({"y": WRITE}, ("features", "source", "row"), ("scale", "offset")),
+    "gather": OpSpec({"y": WRITE}, ("features", "source"), ("scale", "offset")),
+    "gather_pixels": OpSpec(
+        {"moves": READ, "y": WRITE},
+        ("source", "height", "width", "channels", "count", "row"), ("scale", "offset"),
+        shared=EXAMPLES,
+    ),
     "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
     "gather_values": OpSpec({"y": WRITE}, ("source", "lines", "same")),
     "sparse_columns": OpSpec(
         {"column_start": WRITE, "row": WRITE, "value": WRITE},
         ("columns", "source", "capacity"),
         shared=TASKS,
+    ),
+    # pictures whose numbers lie as those of an array
+    "move_pixels": OpSpec(
+        {"moves": READ, "x": READ, "y": WRITE},
+        (*_PICTURE, "count"), ("scale", "offset"), shared=EXAMPLES,
+    ),
+    "warp": OpSpec(
+        {"x": READ, "y": WRITE}, (*_PICTURE, "kind", "fill", "bilinear", *_NOISE),
+        ("scale", "offset", "fill_value", "low_0", "high_0", "low_1", "high_1"), shared=EXAMPLES,
+    ),
+    "tint": OpSpec(
+        {"x": READ, "y": WRITE}, (*_PICTURE, "kind", *_NOISE),
+        ("scale", "offset", "low", "high", "lowest", "highest"), shared=EXAMPLES,
     ),
     # forward
     "dense_forward": OpSpec(
@@ -129,7 +148,8 @@ OPS: dict[str, OpSpec] = {
         shared=EXAMPLES,
     ),
     "regroup": OpSpec(
-        {"x": READ, "y": BOTH}, ("features_of_x", "features_of_y", "numbers", "accumulate"),
+        {"x": READ, "y": BOTH},
+        ("features_of_x", "features_of_y", "numbers", "accumulate", "row_of_x", "row_of_y"),
         shared=EXAMPLES,
     ),
     "batchnorm_forward": OpSpec(

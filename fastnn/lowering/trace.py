@@ -1,7 +1,8 @@
 """From a model's layers to what is to be computed: values, and the nodes that make them.
 
 A layer that looks at positions and features asks for them (``extents.py``), so Reshape leaves no
-trace. The rules for pictures and signals are in ``picture_rules.py``.
+trace. The rules for pictures and signals are in ``picture_rules.py`` and
+``augmentation_rules.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-import fastnn.lowering.picture_rules  # noqa: F401 -- which registers its rules
+import fastnn.lowering.augmentation_rules  # which registers its rules, as the next one
+import fastnn.lowering.picture_rules  # noqa: F401
 from fastnn import layers
 from fastnn.activations import Activation
 from fastnn.graph import Shape, SymbolicTensor
@@ -46,6 +48,7 @@ from fastnn.lowering.nodes import (
     WindowSumNode,
 )
 from fastnn.lowering.nodes.pooling import average_factors
+from fastnn.lowering.picture_rules import depthwise
 from fastnn.lowering.randomness import Mask
 from fastnn.lowering.rule import activate, end, lower_layer, without_batch
 from fastnn.lowering.windows import window_table

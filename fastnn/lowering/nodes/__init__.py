@@ -1,6 +1,14 @@
 """The kinds of nodes, a file a family: each says which ops compute it and its gradient."""
 
 from fastnn.lowering.nodes.activated import ActivatedNode
+from fastnn.lowering.nodes.augmentation import (
+    CropNode,
+    FlipNode,
+    Move,
+    PictureNode,
+    TintNode,
+    WarpNode,
+)
 from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.depthwise import DepthwiseNode, RepeatNode
@@ -37,6 +45,7 @@ __all__ = [
     "BatchNormalizationNode",
     "ConcatenateNode",
     "ConvolutionNode",
+    "CropNode",
     "DenseNode",
     "DepthwiseNode",
     "DropChannelsNode",
@@ -44,18 +53,23 @@ __all__ = [
     "DropoutNode",
     "ExpectationNode",
     "ExtremumNode",
+    "FlipNode",
     "GaussianNoiseNode",
     "GroupNormalizationNode",
     "InputNode",
     "LayerNormalizationNode",
     "MaxPoolingNode",
+    "Move",
     "MultiplyNode",
     "NoiseNode",
     "NumPyNode",
     "PermuteNode",
+    "PictureNode",
     "RegroupNode",
     "RepeatNode",
     "SoftmaxNode",
     "SumNode",
+    "TintNode",
+    "WarpNode",
     "WindowSumNode",
 ]

@@ -61,8 +61,8 @@ class ConvolutionNode(ActivatedNode):
         return self.inputs[0].features
 
     @property
-    def reads_patches(self) -> bool:
-        """Whether pixels that lie one after another suit it better than blocks of channels."""
+    def reads_pixels(self) -> bool:
+        """Whether they suit it better than blocks of channels."""
         return self.channels < BLOCK and self.taps * self.channels <= LARGEST_PATCH
 
     def forward(self, builder: Builder) -> None:

@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastnn.kernels.codes import CHUNK
-from fastnn.kernels.layout import BLOCK, n_blocks
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.graph import Node
-from fastnn.lowering.nodes.convolution import ConvolutionNode
+from fastnn.lowering.nodes.augmentation import Move, table_of_moves
+from fastnn.lowering.pixels import deliver, is_read_as_pixels, room
 from fastnn.lowering.program import Buffer, Buffers
 
 
 @dataclass(eq=False)
 class InputNode(Node):
-    """Input number ``source``, times ``scale`` plus ``offset``."""
+    """Input number ``source``, times ``scale`` plus ``offset``.
+
+    moves: Of the pictures that it holds, ``picture`` being (height, width, channels) before them.
+    """
 
     source: int
     scale: float = 1.0
     offset: float = 0.0
+    moves: list[Move] = field(default_factory=list)
+    picture: tuple[int, int, int] = (0, 0, 0)
 
     def forward(self, builder: Builder) -> None:
-        features = self.output.features
-        if self.source not in builder.sparse:
-            row = 0
-            if self._is_read_by_patches():
-                features *= self.output.positions
-                row = builder.pixels[self.output] = n_blocks(features) * BLOCK
-                y = builder.values[self.output] = builder.buffers.pixels(
-                    self.output.name, row, self.output.positions
-                )
-            else:
-                y = builder.activation(self.output)
+        value = self.output
+        if self.moves or (self.source not in builder.sparse and is_read_as_pixels(value)):
+            self._gather_pixels(builder)
+        elif self.source not in builder.sparse:
             builder.emit(
-                "gather", y=y, features=features, source=self.source, scale=self.scale,
-                offset=self.offset, row=row,
+                "gather", y=builder.activation(value), features=value.features, source=self.source,
+                scale=self.scale, offset=self.offset,
             )  # fmt: skip
-            return
+        else:
+            self._collect_nonzeros(builder)
+
+    def _gather_pixels(self, builder: Builder) -> None:
+        y, row = room(builder, self.output)
+        numbers = self.output.positions * self.output.features
+        height, width, channels = self.picture if self.moves else (1, 1, numbers)
+        builder.emit(
+            "gather_pixels", moves=table_of_moves(self.name, self.moves), y=y, source=self.source,
+            height=height, width=width, channels=channels, count=len(self.moves), row=row,
+            scale=self.scale, offset=self.offset,
+        )  # fmt: skip
+        deliver(builder, self.output, y, row)
+
+    def _collect_nonzeros(self, builder: Builder) -> None:
+        features = self.output.features
         columns: list[Buffer] = []
         if builder.training:
             room = min(CHUNK, builder.capacity) * builder.sparse[self.source]
@@ -51,14 +64,6 @@ class InputNode(Node):
                 columns=features, source=self.source, capacity=room,
             )  # fmt: skip
         builder.nonzeros[self.output] = (self.source, columns)
-
-    def _is_read_by_patches(self) -> bool:
-        readers = self.output.readers
-        return (
-            bool(readers)
-            and not self.output.is_output
-            and all(isinstance(r, ConvolutionNode) and r.reads_patches for r in readers)
-        )
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         """Nothing: a data set has no gradient."""

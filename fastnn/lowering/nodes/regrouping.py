@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.graph import Node, Value
+from fastnn.lowering.pixels import deliver_blocks
 from fastnn.lowering.program import Buffer, Buffers
 
 
@@ -21,9 +22,16 @@ class ArrangingNode(Node):
 class RegroupNode(ArrangingNode):
     """The input's numbers in the same order, in lines of another length."""
 
+    @property
+    def reads_pixels(self) -> bool:
+        return True
+
     def forward(self, builder: Builder) -> None:
         x, y = self.inputs[0], self.output
-        _regroup(builder, x, builder.values[x], y, builder.activation(y))
+        if x in builder.pixels:
+            deliver_blocks(builder, y, builder.values[x], builder.pixels[x])
+        else:
+            _regroup(builder, x, builder.values[x], y, builder.activation(y))
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
