@@ -13,6 +13,7 @@ from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
+from fastnn.images.dataset import ImageDataset
 from fastnn.models import arguments
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.executables import Observing
@@ -57,6 +58,14 @@ class Fit:
     ) -> None:
         self.model = model
         self._calibrated = False
+        if isinstance(x, ImageDataset):
+            if validation_split:
+                raise ValueError(
+                    "fit: validation_split can't be taken from x, whose pictures may lie class by "
+                    "class: give it to image_dataset_from_directory"
+                )
+            shuffle = bool(shuffle) and x.shuffle
+            x, y, batch_size = arguments.held_arrays("fit", x, y, batch_size)
         self.epochs = check_integer("fit", "epochs", epochs, at_least=1)
         self.initial_epoch = check_integer("fit", "initial_epoch", initial_epoch, at_least=0)
         self.batch_size = arguments.count("fit", "batch_size", batch_size) or arguments.BATCH_SIZE
@@ -120,6 +129,8 @@ class Fit:
         return dataset.part(slice(kept)), validation
 
     def _validation(self, data: Any) -> Dataset | Batches:
+        if isinstance(data, ImageDataset):
+            return feed(self.model, data.images, data.labels)
         if is_batches(data) or is_list_of_batches(data):
             return Batches(data, self.validation_steps, "validation_data")
         if isinstance(data, (tuple, list)) and len(data) in (2, 3):
