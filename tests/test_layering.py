@@ -43,9 +43,9 @@ FLOORS = [
 ]
 
 HEAVY = {
-    "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets", "fastnn.plots",
-    "gzip", "http", "importlib.metadata", "logging", "lzma", "matplotlib", "multiprocessing",
-    "pandas", "safetensors", "scipy", "tensorboardX", "tqdm", "unittest", "urllib.request",
+    "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets",
+    "fastnn.images.folder", "fastnn.plots", "gzip", "http", "importlib.metadata", "logging",
+    "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "tensorboardX", "tqdm", "unittest", "urllib.request",
     "zipfile",
 }  # fmt: skip
 

@@ -100,7 +100,7 @@ def format_of(content: bytes) -> str | None:
 
 
 def decode(content: bytes, suffix: str, form: Form) -> Any:
-    """The picture of a file's ``content`` as one of Pillow: upright, with the form's channels, size.
+    """The picture of a file's ``content`` as one of Pillow: upright, in the form's mode and size.
 
     Of several frames it is the first. 16 bits a channel become the upper 8. Transparency counts for
     "rgba" only: the colours that it hides stay. "bgr" has the order of "rgb" here.

@@ -50,8 +50,8 @@ def image_dataset_from_directory(
     """Read a folder of pictures: PNG, JPEG, BMP, GIF (first frame) and WebP.
 
     Names, defaults and meaning are those of ``keras.utils.image_dataset_from_directory``; the
-    arguments after ``verbose`` are fastnn's own. Files of other suffixes are left alone. With the same
-    ``seed`` and ``validation_split``, the same pictures are held back as in Keras.
+    arguments after ``verbose`` are fastnn's own. Files of other suffixes are left alone. With the
+    same ``seed`` and ``validation_split``, the same pictures are held back as in Keras.
 
     Each file is decoded once, by parallel threads, into a file of uint8 pixels that is
     memory-mapped. The next call finds it and starts at once, if no file was changed, added or
@@ -69,14 +69,15 @@ def image_dataset_from_directory(
 
     Args:
         directory: With a subdirectory for each class, if labels are inferred.
-        labels: "inferred" from the subdirectories; None; or a list of an integer for each picture, in
-            the order of paths that ``os.walk`` gives, sorted.
-        label_mode: "int": int32 (N,). "categorical": one-hot float32 (N, classes). "binary": float32
-            (N, 1), for two classes. None: no labels.
+        labels: "inferred" from the subdirectories; None; or a list of an integer for each picture,
+            in the order of paths that ``os.walk`` gives, sorted.
+        label_mode: "int": int32 (N,). "categorical": one-hot float32 (N, classes). "binary":
+            float32 (N, 1), for two classes. None: no labels.
         class_names: The subdirectories to take, in the order of their labels; sorted by default.
-        color_mode: "rgb", "rgba", "grayscale", or "bgr", the order of OpenCV. Transparency counts for
-            "rgba" only.
-        batch_size: Of the batches, and of ``fit`` where it is given none. None: pictures one by one.
+        color_mode: "rgb", "rgba", "grayscale", or "bgr", the order of OpenCV. Transparency counts
+            for "rgba" only.
+        batch_size: Of the batches, and of ``fit`` where it is given none. None: no batches, but
+            pictures one by one.
         image_size: (height, width).
         shuffle: A new order for each iteration and epoch; False keeps that of the paths.
         seed: 0 to 2**32 - 1; of the order and of the split.
@@ -89,8 +90,9 @@ def image_dataset_from_directory(
         pad_to_aspect_ratio: Add black at two sides, rather than distort.
         data_format: None or "channels_last".
         verbose: Print how many files there are; show progress on a terminal.
-        cache: Directory for the decoded pixels. By default ``fastnn/pictures`` in the user's directory
-            for caches (XDG_CACHE_HOME, else ~/.cache). Anything in it may be deleted at any time.
+        cache: Directory for the decoded pixels. By default ``fastnn/pictures`` in the user's
+            directory for caches (XDG_CACHE_HOME, else ~/.cache). Anything in it may be deleted
+            at any time.
         on_error: What is done about files that are broken, empty, no pictures, or too large:
             "raise", or "skip" them with a warning. Either names each with the reason.
         check_suffix: Whether a picture of one format under the suffix of another (a PNG that is
@@ -135,14 +137,13 @@ def image_dataset_from_directory(
         )
     one_hot_or_none = _encoded(listing, label_mode)
     if verbose:
-        classes = (
-            "." if labels is None else f" belonging to {len(listing.class_names or ())} classes."
-        )
-        print(f"Found {len(listing.names)} files{classes}")
+        classes = len(listing.class_names or ())
+        belonging = "" if labels is None else f" belonging to {classes} classes"
+        print(f"Found {len(listing.names)} files{belonging}.")
     if split and shuffle:
         # Keras's order, so that the split is the same.
         order = np.arange(len(listing.names))
-        np.random.RandomState(seed).shuffle(order)  # noqa: NPY002
+        np.random.RandomState(seed).shuffle(order)
         listing = listing.reordered(order)
         one_hot_or_none = None if one_hot_or_none is None else one_hot_or_none[order]
 
@@ -230,7 +231,8 @@ def _encoded(listing: Listing, label_mode: str | None) -> NDArray[Any] | None:
     classes = len(listing.class_names or ())
     if labels.max() >= classes:
         raise ValueError(
-            f"{_OWNER}: label_mode={label_mode!r} wants labels 0 to {classes - 1}, got {labels.max()}"
+            f"{_OWNER}: label_mode={label_mode!r} wants labels 0 to {classes - 1}, got "
+            f"{labels.max()}"
         )
     if label_mode == "binary":
         return labels.astype(np.float32)[:, None]

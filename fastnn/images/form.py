@@ -31,7 +31,7 @@ class Form:
     Attributes:
         size: Height and width; None leaves them.
         aspect: What happens where the shape differs: "stretch", "crop" or "pad".
-        max_pixels: Of the picture in the file; None is Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``.
+        max_pixels: Of the picture in the file; None is ``PIL.Image.MAX_IMAGE_PIXELS``.
         check_suffix: Whether a suffix that names another format than the content's is a fault.
     """
 

@@ -113,9 +113,7 @@ def _check_any(owner: str, directory: str, listing: Listing) -> None:
     if listing.names:
         return
     where = directory if listing.class_names is None else f"subdirectories of {directory}"
-    hint = (
-        "" if listing.class_names is None else "; labels=None takes those of the directory itself"
-    )
+    hint = "" if listing.class_names is None else "; labels=None takes those of all directories"
     raise ValueError(f"{owner}: no pictures in {where}: none ends with {', '.join(SUFFIXES)}{hint}")
 
 

@@ -36,7 +36,7 @@ def load_img(
     16 bits a channel become 8, the upper ones, for "grayscale" too.
 
     Args:
-        path: A file, or its content as ``io.BytesIO``. Its content decides what it is, not its name.
+        path: A file, or its content as ``io.BytesIO``. The name does not matter, the content does.
         color_mode: "rgb", "rgba" or "grayscale".
         target_size: (height, width); by default its own.
         interpolation: nearest, bilinear, bicubic, area or box, hamming, lanczos: Pillow's filters.
@@ -90,8 +90,8 @@ def img_to_array(
         numbers = numbers[:, :, None]
     if numbers.ndim != 3:
         raise ValueError(
-            "img_to_array: img must be a picture, (height, width) or (height, width, channels), got "
-            f"shape {numbers.shape}"
+            "img_to_array: img must be a picture, (height, width) or (height, width, channels), "
+            f"got shape {numbers.shape}"
         )
     return numbers.transpose(2, 0, 1) if first else numbers
 

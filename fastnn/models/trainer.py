@@ -245,14 +245,15 @@ class Trainer(ABC):
                 model that begins with Dense, an iterable of batches ``(x, y)`` or
                 ``(x, y, sample_weight)``, or what ``utils.image_dataset_from_directory`` returns.
             y: Targets; integer labels (N,) for the sparse losses.
-            batch_size: Rows a step, 32 by default, or that of a data set of pictures. The last step of an epoch takes what is left.
+            batch_size: Rows a step; by default 32, or that of a data set of pictures. The last step
+                of an epoch takes what is left.
             epochs: Number of the last epoch.
             verbose: 0 silent; 1 a progress bar; 2 a line an epoch; "auto" is 1 on a terminal, else
                 2.
             callbacks: List of ``fastnn.callbacks``.
             validation_split: Share of the rows, the last ones, that are not trained on.
-            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, an iterable of batches, or a data
-                set of pictures.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, an iterable of batches, or a
+                data set of pictures.
             shuffle: Take the rows in a new random order each epoch; those of a data set of pictures
                 only if it was made with ``shuffle=True``, too.
             class_weight: Class -> factor of its rows' loss.
