@@ -45,7 +45,8 @@ FLOORS = [
 HEAVY = {
     "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets",
     "fastnn.images.folder", "fastnn.plots", "gzip", "http", "importlib.metadata", "logging",
-    "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "tensorboardX", "tqdm", "unittest", "urllib.request",
+    "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "tensorboardX",
+    "tqdm", "unittest", "urllib.request",
     "zipfile",
 }  # fmt: skip
 

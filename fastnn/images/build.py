@@ -32,6 +32,13 @@ _CHUNK_PICTURES = 64
 _CHUNK_BYTES = 1 << 20
 """Rows that a thread decodes before it writes them, at least one: memory is bounded by it."""
 
+_SMALL = 200e-6
+"""Seconds of a core. A picture that takes less is mostly Python's work, which one thread does at a
+time: several would only wait for each other."""
+
+_SLOW = 1e-3
+"""Seconds from begin to end: for a small picture that is waiting for a disk, which several can do."""
+
 _TICK = 100_000_000
 """Nanoseconds within which a clock of files may show no difference."""
 
@@ -78,7 +85,8 @@ class _Build:
         form: Form,
     ) -> None:  # fmt: skip
         assert form.size is not None
-        self._cache, self._directory, self._form = cache, directory, form
+        self._cache, self._form = cache, form
+        self._prefix = os.path.join(directory, "")
         self._names, self._stamps = names, stamps
         self._row = (*form.size, form.channels)
         self._row_bytes = math.prod(self._row)
@@ -87,6 +95,7 @@ class _Build:
         self._unread: set[int] = set()
         self._begun = time.time_ns()
         self._stop = Event()
+        self._small = True
         # What is decoded already, by name and by content.
         self._by_name: dict[tuple[str, Stamp], tuple[NDArray[np.uint8], int, str]] = {}
         self._by_digest: dict[str, tuple[NDArray[np.uint8], int]] = {}
@@ -143,7 +152,7 @@ class _Build:
             warnings.filterwarnings("ignore", module=r"PIL\b")
             try:
                 for start in range(0, n, step):
-                    if len(waiting) > 2 * threads:
+                    while len(waiting) > (0 if self._small else 2 * threads):
                         bar.update(waiting.popleft().result())
                     waiting.append(pool.submit(self._chunk, file, start, min(start + step, n)))
                 while waiting:
@@ -154,6 +163,7 @@ class _Build:
                 raise
 
     def _chunk(self, file: int, start: int, stop: int) -> int:
+        begun, used = time.perf_counter(), time.thread_time()
         rows = np.zeros((stop - start, *self._row), np.uint8)
         for i in range(start, stop):
             if self._stop.is_set():
@@ -165,6 +175,9 @@ class _Build:
                 if isinstance(fault, UnreadableFile):
                     self._unread.add(i)
         _write(file, rows, start * self._row_bytes)
+        passed, used = time.perf_counter() - begun, time.thread_time() - used
+        if max(used / _SMALL, passed / _SLOW) > stop - start:
+            self._small = False  # from now on, several at a time
         return stop - start
 
     def _put(self, i: int, row: NDArray[np.uint8]) -> None:
@@ -176,7 +189,7 @@ class _Build:
             row[:] = pixels[number]
             return
         suffix = os.path.splitext(name)[1].lower()
-        content = read_bytes(os.path.join(self._directory, name), self._form)
+        content = read_bytes(self._prefix + name, self._form)
         checked_format(content, suffix, self._form)
         self._digests[i] = digest_of(content)
         same = self._by_digest.get(self._digests[i])

@@ -48,7 +48,15 @@ def pillow() -> Any:
         ImportError: Pillow is not installed.
     """
     try:
-        from PIL import Image
+        # The plugins, so that the first pictures don't wait for them.
+        from PIL import (  # noqa: F401
+            BmpImagePlugin,
+            GifImagePlugin,
+            Image,
+            JpegImagePlugin,
+            PngImagePlugin,
+            WebPImagePlugin,
+        )
     except ImportError as fault:
         raise ImportError("pictures need Pillow: pip install fastnn[images]") from fault
     return Image
@@ -67,21 +75,24 @@ def read_bytes(path: str, form: Form) -> bytes:
         BadPicture: It can't be read, is no file, or is too large.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())
+        # NONBLOCK: of a pipe, don't wait for who writes into it
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise BadPicture("is no file")
-            most = _LARGEST_PIXEL * max_pixels(form) + _BESIDE_PIXELS
-            if status.st_size > most:
-                raise BadPicture(f"has {status.st_size} bytes, more than {most:.0f}")
-            return file.read()
+            if status.st_size > _BESIDE_PIXELS:
+                most = _LARGEST_PIXEL * max_pixels(form) + _BESIDE_PIXELS
+                if status.st_size > most:
+                    raise BadPicture(f"has {status.st_size} bytes, more than {most:.0f}")
+            content = os.read(file, status.st_size)
+            while len(content) < status.st_size and (rest := os.read(file, status.st_size)):
+                content += rest
+            return content
+        finally:
+            os.close(file)
     except OSError as error:
         raise UnreadableFile(f"can't be read: {error.strerror or error}") from error
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Without waiting for who writes into a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def format_of(content: bytes) -> str | None:

@@ -149,10 +149,11 @@ def image_dataset_from_directory(
 
     store = Cache(cache, directory, form)
     images, entry = stored(store, directory, listing.names, listing.stamps, form, bool(verbose))
-    skipped = [(os.path.join(directory, name), why) for name, (_, why) in entry.bad.items()]
+    prefix = os.path.join(directory, "")
+    skipped = [(prefix + name, why) for name, (_, why) in entry.bad.items()]
     _report(directory, len(listing.names), skipped, on_error)
     kept = [i for i, name in enumerate(listing.names) if name not in entry.bad]
-    paths = [os.path.join(directory, listing.names[i]) for i in kept]
+    paths = [prefix + listing.names[i] for i in kept]
     encoded = None if one_hot_or_none is None else one_hot_or_none[kept]
 
     def part(rows: slice, shuffled: bool) -> ImageDataset:

@@ -120,8 +120,9 @@ def _check_any(owner: str, directory: str, listing: Listing) -> None:
 def _add(listing: Listing, directory: str, below: str, follow_links: bool) -> None:
     for place, entries in sorted(_walk(os.path.join(directory, below), follow_links)):
         relative = os.path.relpath(place, directory)
+        prefix = "" if relative == "." else os.path.join(relative, "")
         for name, stamp in sorted(entries):
-            listing.names.append(name if relative == "." else os.path.join(relative, name))
+            listing.names.append(prefix + name)
             listing.stamps.append(stamp)
 
 
