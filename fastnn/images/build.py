@@ -37,7 +37,7 @@ _SMALL = 200e-6
 time: several would only wait for each other."""
 
 _SLOW = 1e-3
-"""Seconds from begin to end: for a small picture that is waiting for a disk, which several can do."""
+"""Seconds from begin to end. A small picture that takes more waits for a disk, as several can."""
 
 _TICK = 100_000_000
 """Nanoseconds within which a clock of files may show no difference."""
@@ -114,7 +114,7 @@ class _Build:
         name = self._cache.new_pixels()
         path = self._cache.path / name
         try:
-            with open(path, "xb", buffering=0) as file:
+            with open(path, "x+b", buffering=0) as file:
                 self._fill(file.fileno(), verbose)
                 self._close_gaps(file.fileno())
                 os.fsync(file.fileno())
