@@ -156,7 +156,7 @@ def save_img(
     scale: bool = True,
     **kwargs: Any,
 ) -> None:
-    """Write an array as a picture. The file is written whole or not at all.
+    """Write an array as a picture. An exception leaves no half-written file.
 
     Args:
         path: A file's name, or an open binary file.
@@ -189,7 +189,8 @@ def save_img(
     content = io.BytesIO()
     image.save(content, format=kind, **kwargs)
     if is_name:
-        write_whole(path, content.getvalue())  # type: ignore[arg-type]
+        # Who writes thousands should not wait for the disk after each.
+        write_whole(path, content.getbuffer(), sync=False)  # type: ignore[arg-type]
     else:
         path.write(content.getvalue())  # type: ignore[union-attr]
 
