@@ -209,6 +209,13 @@ def test_other_settings_are_other_pixels(folder: Path, cache: Path) -> None:
     load(folder, cache)
 
 
+def test_not_within_the_folder(folder: Path) -> None:
+    for cache in (folder, folder / "cache", folder / "a" / ".." / "x"):
+        with pytest.raises(ValueError, match=r"cache must not lie in .*folder"):
+            load(folder, cache)
+    load(folder, folder.with_name("folder2"))
+
+
 def test_two_folders_of_one_name(tmp_path: Path, cache: Path) -> None:
     for parent, seed in (("x", 1), ("y", 2)):
         write(tmp_path / parent / "folder" / "a" / "0.png", noise(6, 6, seed=seed))

@@ -129,6 +129,11 @@ def image_dataset_from_directory(
         )
     check_choice(_OWNER, "on_error", on_error, ["raise", "skip"])
     follow_links = check_flag(_OWNER, "follow_links", follow_links)
+    if cache is not None and _lies_in(cache, directory):
+        raise ValueError(
+            f"{_OWNER}: cache must not lie in {directory}, where it would be a class, got "
+            f"{os.fspath(cache)!r}"
+        )
 
     listing = list_folder(_OWNER, directory, labels, class_names, follow_links)
     if label_mode == "binary" and len(listing.class_names or ()) != 2:
@@ -179,6 +184,11 @@ def image_dataset_from_directory(
     if subset == "both":
         return [part(train, shuffle), part(validation, False)]
     return part(train if subset == "training" else validation, shuffle)
+
+
+def _lies_in(path: str | os.PathLike[str], directory: str) -> bool:
+    inner, outer = os.path.realpath(path), os.path.realpath(directory)
+    return os.path.commonpath([inner, outer]) == outer
 
 
 def _checked_labels(labels: Any, label_mode: str | None) -> Any:
