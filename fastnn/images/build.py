@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,7 @@ class _Build:
         self._begun = time.time_ns()
         self._stop = Event()
         self._small = True
+        self._turn = Lock()  # who decodes small pictures
         # What is decoded already, by name and by content.
         self._by_name: dict[tuple[str, Stamp], tuple[NDArray[np.uint8], int, str]] = {}
         self._by_digest: dict[str, tuple[NDArray[np.uint8], int]] = {}
@@ -152,7 +153,7 @@ class _Build:
             warnings.filterwarnings("ignore", module=r"PIL\b")
             try:
                 for start in range(0, n, step):
-                    while len(waiting) > (0 if self._small else 2 * threads):
+                    if len(waiting) > 2 * threads:
                         bar.update(waiting.popleft().result())
                     waiting.append(pool.submit(self._chunk, file, start, min(start + step, n)))
                 while waiting:
@@ -163,6 +164,12 @@ class _Build:
                 raise
 
     def _chunk(self, file: int, start: int, stop: int) -> int:
+        if not self._small:
+            return self._decode(file, start, stop)
+        with self._turn:
+            return self._decode(file, start, stop)
+
+    def _decode(self, file: int, start: int, stop: int) -> int:
         begun, used = time.perf_counter(), time.thread_time()
         rows = np.zeros((stop - start, *self._row), np.uint8)
         for i in range(start, stop):
