@@ -122,17 +122,25 @@ def decode(content: bytes, suffix: str, form: Form) -> Any:
     Raises:
         BadPicture: Its message is the reason.
     """
-    image = _upright(_loaded(content, suffix, form))
-    image = _eight_bits(image, {"grayscale": "L", "rgba": "RGBA"}.get(form.color_mode, "RGB"))
-    return image if form.size is None else _resized(image, form.size, form)
+    image = _in_size(content, suffix, form)
+    return image.convert("RGB") if image.mode == "L" and form.channels == 3 else image
 
 
 def decode_array(content: bytes, suffix: str, form: Form) -> NDArray[np.uint8]:
     """As :func:`decode`, the numbers: uint8 (height, width, channels)."""
-    numbers: NDArray[np.uint8] = np.asarray(decode(content, suffix, form))
+    numbers: NDArray[np.uint8] = np.asarray(_in_size(content, suffix, form))
     if numbers.ndim == 2:
-        return numbers[:, :, None]
+        return np.broadcast_to(numbers[:, :, None], (*numbers.shape, form.channels))
     return numbers[:, :, ::-1] if form.color_mode == "bgr" else numbers
+
+
+def _in_size(content: bytes, suffix: str, form: Form) -> Any:
+    """As :func:`decode`; but gray stays gray where colours are wanted: a third of the work."""
+    image = _upright(_loaded(content, suffix, form))
+    mode = {"grayscale": "L", "rgba": "RGBA"}.get(form.color_mode, "RGB")
+    if image.mode != "L" or mode == "RGBA":
+        image = _eight_bits(image, mode)
+    return image if form.size is None else _resized(image, form.size, form)
 
 
 def checked_format(content: bytes, suffix: str, form: Form) -> str:
