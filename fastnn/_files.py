@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+def write_whole(
+    path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True
+) -> None:
     """Write ``content`` to a file that takes the place of ``path`` once it is on the disk.
+
+    Args:
+        sync: Whether to wait for the disk, some milliseconds. Without it, the file is whole after a
+            crash of the process, but perhaps not after one of the machine.
 
     Raises:
         OSError: it can't be written; what was at ``path`` is still there.
@@ -16,8 +22,9 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         with open(temporary, "xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

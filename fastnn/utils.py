@@ -1,4 +1,4 @@
-"""Random seeds and streams, automatic names, one-hot labels."""
+"""Random seeds and streams, automatic names, one-hot labels; and pictures in files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,48 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["clear_session", "generator", "set_random_seed", "to_categorical"]
+    from fastnn.images.dataset import ImageDataset
+    from fastnn.images.folder import image_dataset_from_directory
+    from fastnn.images.single import array_to_img, img_to_array, load_img, save_img
+
+__all__ = [
+    "ImageDataset",
+    "array_to_img",
+    "clear_session",
+    "generator",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "save_img",
+    "set_random_seed",
+    "to_categorical",
+]
+
+# Loaded when first asked for: layers import this module, and have no use for pictures.
+_HOMES = {
+    "ImageDataset": "fastnn.images.dataset",
+    "array_to_img": "fastnn.images.single",
+    "image_dataset_from_directory": "fastnn.images.folder",
+    "img_to_array": "fastnn.images.single",
+    "load_img": "fastnn.images.single",
+    "save_img": "fastnn.images.single",
+}
 
 _lock = allocate_lock()
 _seed: int | None = None
 _counters: dict[str | int, int] = {}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'fastnn.utils' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def set_random_seed(seed: int) -> None:

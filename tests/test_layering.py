@@ -24,7 +24,17 @@ FLOORS = [
     {"callbacks"},
     {"data", "verdicts"},
     {"lowering"},
-    {"layers", "graph", "losses", "metrics", "optimizers", "initializers", "activations", "utils"},
+    {
+        "layers",
+        "graph",
+        "losses",
+        "metrics",
+        "optimizers",
+        "initializers",
+        "activations",
+        "images",
+        "utils",
+    },
     {"variables", "statistics"},
     {"constraints", "regularizers"},
     {"engine"},
@@ -33,9 +43,10 @@ FLOORS = [
 ]
 
 HEAVY = {
-    "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets", "fastnn.plots",
-    "gzip", "http", "importlib.metadata", "logging", "lzma", "matplotlib", "multiprocessing",
-    "pandas", "safetensors", "scipy", "tensorboardX", "tqdm", "unittest", "urllib.request",
+    "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets",
+    "fastnn.images.folder", "fastnn.plots", "gzip", "http", "importlib.metadata", "logging",
+    "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "tensorboardX",
+    "tqdm", "unittest", "urllib.request",
     "zipfile",
 }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnn._checks import check_integer
+from fastnn.images.dataset import ImageDataset
 
 BATCH_SIZE = 32
 """Where the caller does not say: Keras's."""
@@ -17,3 +20,16 @@ def check_verbose(function: str, verbose: str | int) -> None:
     """ValueError if ``verbose`` is none of its values."""
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"{function}: verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+
+
+def held_arrays(
+    function: str, x: ImageDataset, y: Any, batch_size: int | None
+) -> tuple[Any, Any, int | None]:
+    """x, y and batch size of a data set of pictures; the caller's batch size goes first.
+
+    Raises:
+        ValueError: ``y`` came beside it.
+    """
+    if y is not None:
+        raise ValueError(f"{function}: x has its labels with it, so y can't be given")
+    return x.images, x.labels, batch_size or x.batch_size

@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
+from fastnn.images.dataset import ImageDataset
 from fastnn.losses import CallableLoss
 from fastnn.lowering.objective import Objective
 from fastnn.models import arguments
@@ -30,6 +31,8 @@ def evaluate(
     callbacks: Any,
 ) -> Logs:
     """``Trainer.evaluate``."""
+    if isinstance(x, ImageDataset):
+        x, y, batch_size = arguments.held_arrays("evaluate", x, y, batch_size)
     size = arguments.count("evaluate", "batch_size", batch_size) or arguments.BATCH_SIZE
     steps = arguments.count("evaluate", "steps", steps)
     arguments.check_verbose("evaluate", verbose)

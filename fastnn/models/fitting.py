@@ -14,6 +14,7 @@ from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
+from fastnn.images.dataset import ImageDataset
 from fastnn.models import arguments
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.executables import Observing
@@ -121,6 +122,8 @@ class FitData:
 
 
 def _validation(model: Learner, data: Any, steps: int | None) -> Dataset | Batches:
+    if isinstance(data, ImageDataset):
+        return feed(model, data.images, data.labels)
     if is_batches(data) or is_list_of_batches(data):
         return Batches(data, steps, "validation_data")
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):

@@ -13,6 +13,7 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches
 from fastnn.data.dataset import Dataset
 from fastnn.engine.sources import Rows
+from fastnn.images.dataset import ImageDataset
 from fastnn.layers.base import CHANGES
 from fastnn.models import arguments
 from fastnn.models.executables import INTERVAL, Executables, Few, threads_for
@@ -34,6 +35,8 @@ def predict(
     callbacks: Any,
 ) -> Any:
     """``Trainer.predict``."""
+    if isinstance(x, ImageDataset):
+        x, _, batch_size = arguments.held_arrays("predict", x, None, batch_size)
     size = arguments.count("predict", "batch_size", batch_size)
     steps = arguments.count("predict", "steps", steps)
     arguments.check_verbose("predict", verbose)

@@ -14,7 +14,7 @@ from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
-from fastnn.models.arguments import check_verbose
+from fastnn.models.arguments import check_verbose, held_arrays
 from fastnn.models.compiled import Compiled
 from fastnn.models.evaluating import evaluate
 from fastnn.models.executables import Executables
@@ -236,17 +236,20 @@ class Trainer(ABC):
 
         Args:
             x: Array (N, ...), list of arrays for several inputs, matrix of ``scipy.sparse`` for a
-                model that begins with Dense, or an iterable of batches ``(x, y)`` or
-                ``(x, y, sample_weight)``.
+                model that begins with Dense, an iterable of batches ``(x, y)`` or
+                ``(x, y, sample_weight)``, or what ``utils.image_dataset_from_directory`` returns.
             y: Targets; integer labels (N,) for the sparse losses.
-            batch_size: Rows a step, 32 by default. The last step of an epoch takes what is left.
+            batch_size: Rows a step; by default 32, or that of a data set of pictures. The last step
+                of an epoch takes what is left.
             epochs: Number of the last epoch.
             verbose: 0 silent; 1 a progress bar; 2 a line an epoch; "auto" is 1 on a terminal, else
                 2.
             callbacks: List of ``fastnn.callbacks``.
             validation_split: Share of the rows, the last ones, that are not trained on.
-            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or an iterable of batches.
-            shuffle: Take the rows in a new random order each epoch.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, an iterable of batches, or a
+                data set of pictures.
+            shuffle: Take the rows in a new random order each epoch; those of a data set of pictures
+                only if it was made with ``shuffle=True``, too.
             class_weight: Class -> factor of its rows' loss.
             sample_weight: (N,), a factor of each row's loss. Not beside ``class_weight``.
             initial_epoch: Number of epochs done before.
@@ -262,6 +265,14 @@ class Trainer(ABC):
             TypeError, ValueError: Something in the data or arguments is wrong; nothing has changed.
             KeyboardInterrupt: The model keeps what it has learned, ``history`` what was noted.
         """
+        if isinstance(x, ImageDataset):
+            if validation_split:
+                raise ValueError(
+                    "fit: validation_split can't be taken from x, whose pictures may lie class by "
+                    "class: give it to image_dataset_from_directory"
+                )
+            shuffle = bool(shuffle) and x.shuffle
+            x, y, batch_size = held_arrays("fit", x, y, batch_size)
         plan = Plan(
             batch_size=batch_size, epochs=epochs, shuffle=bool(shuffle),
             initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
@@ -343,7 +354,8 @@ class Trainer(ABC):
         """The model's outputs.
 
         Args:
-            x: Array (N, ...), list of arrays for several inputs, or an iterable of batches.
+            x: Array (N, ...), list of arrays for several inputs, an iterable of batches, or a data
+                set of pictures: of these in the order of ``file_paths``.
             batch_size: Rows at a time; the result does not depend on it.
             verbose: 1 or 2 prints a line at the end. "auto" prints nothing, other than in Keras.
             steps: Batches to take.
