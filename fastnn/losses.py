@@ -64,7 +64,8 @@ class Loss(ABC):
 
 
 class SparseCategoricalCrossentropy(Loss):
-    """``-log(p[label])``: labels are integers of shape (batch,) or (batch, 1).
+    """``-log(p[label])``: labels are integers of shape (batch,) or (batch, 1); of an output (batch,
+    ..., classes), (batch, ...), and the loss is the mean over the places of an example.
 
     Keras's ``ignore_class`` does not exist; a ``sample_weight`` of 0 leaves an example out.
 

@@ -22,7 +22,8 @@ class CallableMetric(EpochMetric):
     Keras would take the mean over batches of a function of tensors; this is scikit-learn's way, so
     that ``metrics=[sklearn.metrics.roc_auc_score]`` works. The function gets NumPy arrays:
     ``y_true`` as the caller gave it, but labels (N, 1) as (N,), and ``y_pred`` of shape
-    (N, outputs), or (N,) for an output of width 1. A weight for each example is passed as
+    (N, outputs), or (N,) for an output of width 1. Of an output (N, ..., classes) each place is an
+    example. A weight for each example is passed as
     ``sample_weight`` if the function takes that.
 
     Args:

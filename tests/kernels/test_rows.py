@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from fastnn.engine.sources import Rows
 from fastnn.kernels.codes import METRICS
+from fastnn.kernels.layout import aligned_zeros
+from fastnn.lowering.program import Buffers
 from kernels.harness import (
     FEATURES,
     ROWS,
@@ -77,6 +79,35 @@ def test_gather_values(rows: int, dtype: type) -> None:
         return [batch.read_values(y)]
 
     assert_same_bits(by_any_team(compute)[0], data[order])
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_gather_values_for_each_line(same: bool) -> None:
+    random = np.random.default_rng(0)
+    data = random.integers(0, 1000, (40,) if same else (40, 7)).astype(np.int32)
+    order = random.integers(0, 40, 33)
+    batch = Batch(33)
+
+    def compute(n: int) -> list[Array]:
+        y = Buffers.of_array("values", aligned_zeros((33 * 7,), np.int32))
+        op = make_op("gather_values", y=y, source=0, lines=7, same=same)
+        batch.run(op, threads=n, sources=[Rows(data)], order=order)
+        return [y.array.reshape(33, 7)]  # type: ignore[union-attr]
+
+    wanted = np.repeat(data[order, None], 7, axis=1) if same else data[order]
+    assert_same_bits(by_any_team(compute)[0], wanted)
+
+
+@pytest.mark.parametrize("times_rows", [False, True])
+def test_sum_rows_takes_the_mean_over_lines(times_rows: bool) -> None:
+    values = np.arange(6 * 5, dtype=np.float32)
+    sums = np.zeros(1)
+    op = make_op(
+        "sum_rows", values=Buffers.of_array("values", values), sum=0, lines=5,
+        times_rows=times_rows,
+    )  # fmt: skip
+    Batch(6).run(op, threads=1, sums=sums)
+    np.testing.assert_array_equal(sums, values.sum() * (6 if times_rows else 1 / 5))
 
 
 @pytest.mark.parametrize("features", FEATURES)
