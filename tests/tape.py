@@ -62,7 +62,7 @@ class Tape:
         """shares: the weights of the losses, which are the mean squared error of a real target, and
         the cross-entropy of softmax and integers."""
         values = {
-            tensor: Node(np.asarray(x, np.float64).reshape(len(x), -1))
+            tensor: Node(np.asarray(x, np.float64).reshape(len(x), *tensor.shape[1:]))
             for tensor, x in zip(model.inputs, xs, strict=True)
         }
         for node in model.nodes:
@@ -115,7 +115,16 @@ class Tape:
                 [x if layer.projection is None else self.layer(layer.projection, [x]), y]
             )
         assert isinstance(layer, layers.Flatten), layer
-        return x
+        return self._reshaped(x, (len(x.value), -1))
+
+    def _reshaped(self, x: Node, shape: tuple[int, ...]) -> Node:
+        y = Node(x.value.reshape(shape))
+
+        def back() -> None:
+            x.d += y.d.reshape(x.d.shape)
+
+        self._back.append(back)
+        return y
 
     def _dense(self, layer: layers.Dense, x: Node) -> Node:
         w = self.weights[layer.kernel.path]
