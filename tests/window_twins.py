@@ -5,7 +5,7 @@ Pictures are (examples, *lengths, channels). They are padded, and sliced tap by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -152,23 +152,17 @@ def average_pool_gradient(dy: Array, axes: Sequence[Axis]) -> Array:
     return scattered(np.repeat((dy / readable(axes))[None], n_taps, axis=0), axes)
 
 
-def bilinear(x: Array, factors: Sequence[int]) -> Array:
-    """Along each axis by ``np.interp``, which holds the edges."""
-    for axis, factor in enumerate(factors, start=1):
-        x = np.apply_along_axis(_interpolated, axis, x, factor)
+def enlarging(length: int, factor: int, interpolation: str) -> Array:
+    """(length * factor, length): along one axis; "bilinear" by ``np.interp``, which holds the
+    edges."""
+    if interpolation == "nearest":
+        return np.eye(length).repeat(factor, axis=0)
+    at = (np.arange(length * factor) + 0.5) / factor - 0.5
+    return np.stack([np.interp(at, np.arange(length), unit) for unit in np.eye(length)], axis=1)
+
+
+def along_axes(x: Array, matrices: Sequence[Array]) -> Array:
+    """Each axis between the first and the last times its matrix."""
+    for axis, matrix in enumerate(matrices, start=1):
+        x = np.moveaxis(np.tensordot(matrix, x, axes=(1, axis)), 0, axis)
     return x
-
-
-def _interpolated(line: Array, factor: int) -> Array:
-    at = (np.arange(len(line) * factor) + 0.5) / factor - 0.5
-    return np.interp(at, np.arange(len(line)), line)
-
-
-def adjoint(linear: Callable[[Array], Array], shape: Sequence[int], dy: Array) -> Array:
-    """The gradient of the input of any linear map, one unit vector at a time: small shapes only."""
-    result = np.zeros(shape)
-    for index in np.ndindex(*shape[1:]):
-        unit = np.zeros((1, *shape[1:]))
-        unit[(0, *index)] = 1
-        result[(slice(None), *index)] = (dy * linear(unit)).reshape(len(dy), -1).sum(axis=1)
-    return result

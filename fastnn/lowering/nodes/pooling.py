@@ -113,7 +113,8 @@ class WindowSumNode(Node):
 def average_factors(windows: Table) -> NDArray[np.float32]:
     """One over how many positions each window reads: padding does not count."""
     counts = np.maximum((windows != OUTSIDE).sum(axis=1), 1)
-    return np.asarray(1.0 / counts, np.float32)
+    factors: NDArray[np.float32] = (1.0 / counts).astype(np.float32)
+    return factors
 
 
 def _table(node: Node, name: str, table: Table) -> Buffer:
