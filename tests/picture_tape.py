@@ -44,7 +44,7 @@ class PictureTape(Tape):
             mean = x.value.mean(axis=around, keepdims=True)
             positions = x.value[0, ..., 0].size
             y = self._made(x, mean, lambda dy: np.broadcast_to(dy / positions, x.value.shape))
-            return y if layer.keepdims else self._reshaped(y, (len(mean), -1))
+            return y if layer.keepdims else self._moved(y, lambda a: a.reshape(len(a), -1))
         if isinstance(layer, ZeroPadding):
             around = [(0, 0), *layer.amounts, (0, 0)]
             inside = tuple(slice(b, b + n) for (b, _), n in zip(around, x.value.shape, strict=True))

@@ -1,5 +1,5 @@
-"""Whole small nets of layers for pictures and signals: outputs and gradients of every weight, against
-a float64 tape, whose own gradients are finite differences."""
+"""Whole small nets of layers for pictures and signals: outputs and gradients of every weight,
+against a float64 tape, whose own gradients are finite differences."""
 
 from __future__ import annotations
 
@@ -198,8 +198,11 @@ def test_gradients_of_the_tape_are_finite_differences(build: Callable[[], fnn.Mo
 
 def test_dropout_after_a_rectifying_convolution_drops() -> None:
     """A convolution does not drop by itself: fused with it, Dropout only scaled."""
-    for layer in (layers.Conv2D(3, 1, activation="relu"), layers.DepthwiseConv2D(1,
-                  activation="relu"), layers.Conv2D(3, 1, groups=3, activation="relu")):  # fmt: skip
+    for layer in (
+        layers.Conv2D(3, 1, activation="relu"),
+        layers.DepthwiseConv2D(1, activation="relu"),
+        layers.Conv2D(3, 1, groups=3, activation="relu"),
+    ):
         model = fnn.Sequential([
             layers.Input((20, 20, 3)), layer, layers.Dropout(0.5, seed=1), layers.Flatten(),
         ])  # fmt: skip
