@@ -56,7 +56,8 @@ class PictureTape(Tape):
         if isinstance(layer, UpSampling):
             return self._larger(layer, x)
         if isinstance(layer, layers.Reshape):
-            return self._reshaped(x, (len(x.value), *layer.compute_output_shape(shape)[1:]))
+            made = layer.compute_output_shape(shape)
+            return self._moved(x, lambda a: a.reshape(len(a), *made[1:]))
         return super()._layer(layer, inputs)
 
     def _made(self, x: Node, value: Array, gradient: Callable[[Array], Array]) -> Node:
@@ -124,7 +125,7 @@ class PictureTape(Tape):
         y = self._made(x, value, lambda dy: twins.max_pool_gradient(dy, tap, axes))
         if isinstance(layer, MaxPooling) or layer.keepdims:
             return y
-        return self._reshaped(y, (len(value), -1))
+        return self._moved(y, lambda a: a.reshape(len(a), -1))
 
     def _larger(self, layer: UpSampling, x: Node) -> Node:
         matrices = [
