@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.bench.cli import main
-from fastnn.bench.health import (
+from bench.__main__ import main
+from bench.health import (
     confusion,
     cures,
     diagnoses,
@@ -26,10 +26,10 @@ from fastnn.bench.health import (
     norms,
     thresholds,
 )
-from fastnn.bench.health.cli import measure
-from fastnn.bench.health.confusion import Outcome
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.shares import Share
+from bench.health.cli import measure
+from bench.health.confusion import Outcome
+from bench.health.grid import Case
+from bench.health.shares import Share
 from fastnn.verdicts import Thresholds
 
 SMALL = labels.Budget(rows=256, epochs=1, test_rows=100)

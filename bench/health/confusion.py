@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import BORDERLINE
-from fastnn.bench.health.shares import Share
+from bench.health.journal import Record
+from bench.health.labels import BORDERLINE
+from bench.health.shares import Share
 from fastnn.bench.report import markdown
 from fastnn.health.report import VERDICTS
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastnn.bench import machine, report
-from fastnn.bench.health import (
+from bench.health import (
     confusion,
     cures,
     diagnoses,
@@ -20,8 +19,9 @@ from fastnn.bench.health import (
     summary,
     thresholds,
 )
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
+from bench.health.journal import Record
+from bench.health.labels import Budget
+from fastnn.bench import machine, report
 from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from fastnn.bench.health import nets
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
+from bench.health import nets
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.labels import Budget
 from fastnn.health.judge import learns
 from fastnn.health.report import Progress
 from fastnn.verdicts import Thresholds

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.bench.health import labels
-from fastnn.bench.health.diagnoses import Diagnose, examine
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
-from fastnn.bench.health.shares import Share
+from bench.health import labels
+from bench.health.diagnoses import Diagnose, examine
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.labels import Budget
+from bench.health.shares import Share
 from fastnn.bench.report import markdown
 
 DRAWN = 4

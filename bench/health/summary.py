@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fastnn.bench.health.grid import FACTORS, Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import BORDERLINE
-from fastnn.bench.health.shares import Share
+from bench.health.grid import FACTORS, Case
+from bench.health.journal import Record
+from bench.health.labels import BORDERLINE
+from bench.health.shares import Share
 from fastnn.bench.report import markdown
 
 
