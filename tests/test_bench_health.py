@@ -365,7 +365,7 @@ def test_all_stages(tmp_path: Path) -> None:
     budget = labels.Budget(rows=9_000, epochs=2, test_rows=1_000)
     stages = ("labels", "diagnoses", "cures")
     said: list[str] = []
-    arguments = tmp_path, seeds, budget, stages, 1, said.append, diagnosing.diagnose, 4
+    arguments = tmp_path, seeds, budget, stages, 1, said.append, diagnosing.diagnose, (4,)
     result = measure(*arguments)
     assert result["labels"]["nets"] == 2 and result["labels"]["train"]["count"] == 1
     assert result["verdicts"]["false_alarms"]["count"] == 0
@@ -383,12 +383,12 @@ def test_all_stages(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "health.json"
     options = ["--rows", "128", "--epochs", "1", "--test-rows", "100", "--processes", "1"]
-    options += ["--count", "1", "--until", "labels", "--json", str(file)]
+    options += ["--count", "1", "--until", "labels", "--json", str(file), "--kinds", "images"]
     assert main(["health", "--out", str(tmp_path / "folder"), *options]) == 0
     assert "| factor " in capsys.readouterr().out
     written = json.loads(file.read_text())
-    assert written["labels"]["nets"] == len(set(grid.SEEDS)) == len(grid.SEEDS)
-    assert written["budget"]["rows"] == 128
+    assert written["images"]["labels"]["nets"] == len(set(grid.SEEDS)) == len(grid.SEEDS)
+    assert written["images"]["budget"]["rows"] == 128
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,12 +19,12 @@ HEALTHY = "healthy"
 @dataclass(frozen=True)
 class Outcome:
     """A net: its verdict, and from its label whether it trains, how well, and how float64 calls
-    its gradients."""
+    its gradients, if that was asked."""
 
     verdict: str
     trains: bool
     accuracy: float
-    gradients: str
+    gradients: str | None
 
     @property
     def borderline(self) -> bool:
@@ -35,8 +35,8 @@ class Outcome:
 def outcomes(labels: Mapping[str, Record], verdicts: Mapping[str, str]) -> list[Outcome]:
     """Of each net with a verdict."""
     return [
-        Outcome(verdict, *(labels[name][key] for key in ("trains", "accuracy", "gradients")))
-        for name, verdict in verdicts.items()
+        Outcome(verdict, label["trains"], label["accuracy"], label.get("gradients"))
+        for verdict, label in ((verdict, labels[name]) for name, verdict in verdicts.items())
     ]
 
 
@@ -68,7 +68,11 @@ def table(nets: Sequence[Outcome]) -> str:
                 ],
             ),
             markdown(["verdict", "do not train", "train"], by_verdict),
-            markdown(["float64 gradients", "do not train", "train"], by_gradients),
+            *(
+                [markdown(["float64 gradients", "do not train", "train"], by_gradients)]
+                if by_gradients
+                else []
+            ),
         )
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,10 +168,11 @@ def _learned(trained: training.Trained, wanted: Problem, report: Report) -> floa
     best_constant = baseline_loss(trained.model, dataset)
     if best_constant is None:
         best_constant = next(iter(report.untreated.losses), 0.0)
-    accuracies = []
+    above = nan
     if "accuracy" in trained.test:
-        accuracies = [(trained.test["accuracy"], chance(dataset.targets[0]))]
-    return share_learned(trained.test["loss"], best_constant, accuracies)
+        lucky = chance(dataset.targets[0])
+        above = (trained.test["accuracy"] - lucky) / (1.0 - lucky) if lucky < 1.0 else nan
+    return share_learned(trained.test["loss"], best_constant, above)
 
 
 def _reference(report: Report) -> float:

@@ -12,6 +12,7 @@ from fastnn._checks import check_integer
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.scaling import input_scale
+from fastnn.health.changes.target import why
 from fastnn.health.copies import copied
 from fastnn.health.cures import Cures
 from fastnn.health.judge import (
@@ -19,17 +20,19 @@ from fastnn.health.judge import (
     Suspicion,
     cause_of,
     in_spite_of,
+    is_cheap,
     is_hopeless,
     judge_layers,
     learns,
     stages,
 )
 from fastnn.health.loss import mismatch_of
+from fastnn.health.outlook import Outlook
 from fastnn.health.reference import reference_for
 from fastnn.health.report import Progress, Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw, n_rows_of
 from fastnn.health.trial import Course
-from fastnn.models.feeding import feed_inputs
+from fastnn.models.feeding import feed, feed_inputs
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -109,7 +112,7 @@ def diagnose(
         numbers = sum(prod(shape) for _, shape in blueprint.inputs)
         most = stages(steps, batch_size)[-1] * batch_size
         more = min(most, max(rows, _MOST_NUMBERS // max(1, numbers)))
-        untreated, progress, learned = _try(
+        untreated, progress, learned, sound = _try(
             probed, sample, partial(drawn, more), steps, batch_size, suspicions, limits
         )
         verdict, cause = "healthy", in_spite_of(suspicions)
@@ -119,7 +122,11 @@ def diagnose(
         tried: tuple[Remedy, ...] = ()
         if remedies and verdict != "healthy":
             smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size)
+            n_weights = sum(weight.size for weight in probed.weights)
+            outlook = None
+            if sound is not None:
+                outlook = Outlook(sound.after, n_weights, steps, batch_size, limits)
+            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
             tried = cures.try_all(changes_for(probed, x, y, batch_size))
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name,
@@ -136,7 +143,25 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
         Suspicion("input_scale", f"inputs far from a deviation of 1 need {change.change}")
         for change in input_scale(blueprint, x)
     ]
+    badly_scaled = why(blueprint, y)
+    if badly_scaled:
+        found.append(Suspicion("target_scale", badly_scaled))
     return found
+
+
+class _Sound:
+    """A sound net, in training."""
+
+    def __init__(self, course: Course) -> None:
+        self.course = course
+        self._learned = {0: 0.0}
+
+    def after(self, steps: int) -> float:
+        """What it has learned after so many. Numbers may be too large even for it: then it has
+        learned nothing."""
+        if steps not in self._learned:
+            self._learned[steps] = self.course.hurry_on(steps - max(self._learned)) or 0.0
+        return self._learned[steps]
 
 
 def _try(
@@ -147,9 +172,9 @@ def _try(
     batch_size: int,
     suspicions: Sequence[Suspicion],
     thresholds: Thresholds,
-) -> tuple[Trial, tuple[Progress, ...], bool]:
+) -> tuple[Trial, tuple[Progress, ...], bool, _Sound | None]:
     """The trial of the untreated net; what it and a sound one learned, of which one sees more than
-    the trial while it is in doubt; and whether it learns.
+    the trial while it is in doubt; whether it learns; and the sound one, to go on.
 
     Args:
         larger: Draws a sample that begins with those rows, for a net that is in doubt after them.
@@ -160,14 +185,15 @@ def _try(
         # Labels of the wrong kind; any other fault of the data is the caller's to hear.
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
-        return Trial((), error=str(error), batch_size=batch_size), (), False
-    sound = Course(reference_for(model), sample.dense(), batch_size)
+        return Trial((), error=str(error), batch_size=batch_size), (), False, None
+    known = feed(model, *sample.train).targets
+    sound = _Sound(Course(reference_for(model, known), sample.dense(), batch_size))
     trial = course.go_on(steps)
-    # Numbers may be too large even for a sound net: then it has learned nothing.
-    reference = sound.hurry_on(steps) or 0.0
-    progress = [Progress(steps, trial.learned, reference, trial.error is not None)]
+    reference = sound.after(steps)
+    progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
     looks = stages(steps, batch_size)
-    learned = learns(progress, False, thresholds)
+    cheap = is_cheap(sum(weight.size for weight in model.weights), steps, batch_size)
+    learned = learns(progress, False, thresholds, cheap)
     if learned is None and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
@@ -175,12 +201,12 @@ def _try(
         if progress[-1].steps == _ROWS * steps:
             sample = larger()
             course.widen(sample)
-            sound.widen(sample.dense())
+            sound.course.widen(sample.dense())
         further = total - progress[-1].steps
-        own, reference = course.hurry_on(further), sound.hurry_on(further) or 0.0
-        progress.append(Progress(total, own or 0.0, reference, own is None))
-        learned = learns(progress, total == looks[-1], thresholds)
-    return trial, tuple(progress), learned
+        own, reference = course.hurry_on(further), sound.after(total)
+        progress.append(Progress(total, own or 0.0, reference, own is None, course.loss))
+        learned = learns(progress, total == looks[-1], thresholds, cheap)
+    return trial, tuple(progress), learned, sound
 
 
 def _count(x: Any) -> int:

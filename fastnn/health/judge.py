@@ -23,6 +23,16 @@ an epoch or two comes too late."""
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
+_CHEAP = 2**31
+"""Weights by rows: half a second, with those of the sound net."""
+
+_NOISE = 0.03
+"""By so much less than a sound net, nets learn that are as good."""
+
+_FALLING = 0.3
+"""A loss that fell by this share since the last look may come down in time: the target of a
+regression may lie far from where a net's outputs begin."""
+
 _LOST = 1e-5
 """A layer's gradient, as a share of the largest behind it, that no optimizer makes up for."""
 
@@ -37,7 +47,7 @@ class Suspicion:
     """What seems wrong with a net before it is tried.
 
     Attributes:
-        verdict: "loss_mismatch" or "input_scale".
+        verdict: "loss_mismatch", "input_scale" or "target_scale".
         cause: In words.
     """
 
@@ -53,23 +63,41 @@ def stages(steps: int, batch_size: int) -> tuple[int, ...]:
     return (*early, end) if end > early[-1] else tuple(early)
 
 
-def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> bool | None:
+def is_cheap(n_weights: int, steps: int, batch_size: int) -> bool:
+    """Whether a net of so many weights can be seen to the end in no time."""
+    return n_weights * batch_size * stages(steps, batch_size)[-1] <= _CHEAP
+
+
+def learns(
+    progress: Sequence[Progress], last: bool, thresholds: Thresholds, cheap: bool = False
+) -> bool | None:
     """Whether a net learns, by what it has learned so far; None if one must see more of it.
 
     Args:
         last: There is no more to see.
+        cheap: It costs nothing to see it to the end.
     """
     now = progress[-1]
     if now.failed:
         return False
+    if cheap and not last:
+        return None
+    behind = now.reference - now.learned
     if now.reference < NOTHING:
-        return True  # a sound net does no better
+        return True if last else None  # nobody can learn that, or not yet
     share = now.learned / now.reference
     if share >= thresholds.learned_surely:
         return True
     if last:
-        return share >= thresholds.learned
-    return False if len(progress) > 1 and share < thresholds.hopeless else None
+        return share >= thresholds.learned or behind < _NOISE
+    hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
+    return False if hopeless and not _falls(progress) else None
+
+
+def _falls(progress: Sequence[Progress]) -> bool:
+    """Whether the loss still falls, though it is above that of a constant, or hardly below it."""
+    before, now = progress[-2:]
+    return now.loss < before.loss * (1 - _FALLING)
 
 
 def is_hopeless(trial: Trial) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VERDICTS = (
     "healthy", "vanishing", "exploding", "dead", "saturated", "nonfinite", "input_scale",
-    "learning_rate", "loss_mismatch",
+    "target_scale", "learning_rate", "loss_mismatch",
 )  # fmt: skip
 
 
@@ -32,10 +32,15 @@ class Trial:
             the root of its size; median over the last steps.
         error: Why training broke off.
         steps: What was seen of each step.
-        learned: How much of what there is to learn, from 0 to 1: by how much the loss is below
-            that of the best constant prediction, or the accuracy above that of the most frequent
-            class, each by the most that it could be; whichever is more.
+        learned: How much of what there is to learn, from 0 to 1, the mean over the outputs. Of
+            classes: by how much the loss is below that of the best constant prediction, or the
+            accuracy above that of the most frequent class, each by the most that it could be;
+            whichever is more; where each column is 0 or 1 by itself, in the accuracy's place R2 of
+            the probabilities. Of other numbers: R2, the mean over the columns; for an absolute
+            error and Huber's, one that is made of absolute errors.
         batch_size: Rows of a step; 0 if it isn't known.
+        r2: On the rows held out, the mean over the columns, none below 0; NaN where the targets are
+            classes.
     """
 
     losses: tuple[float, ...]
@@ -46,6 +51,7 @@ class Trial:
     steps: tuple[StepStatistics, ...] = field(default=(), repr=False)
     learned: float = 0.0
     batch_size: int = 0
+    r2: float = nan
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,14 @@ class Progress:
         learned: See ``Trial.learned``.
         reference: What a net that is known to be sound had learned from the same batches.
         failed: Whether training has broken off.
+        loss: On the rows held out; NaN if it has.
     """
 
     steps: int
     learned: float
     reference: float
     failed: bool = False
+    loss: float = nan
 
 
 @dataclass(frozen=True)

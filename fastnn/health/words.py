@@ -18,6 +18,7 @@ HEADLINES = {
     "saturated": "Units are saturated",
     "nonfinite": "Numbers become infinite or NaN",
     "input_scale": "The inputs are badly scaled",
+    "target_scale": "The target is badly scaled",
     "learning_rate": "The learning rate does not fit",
     "loss_mismatch": "The loss does not fit the outputs",
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change
-from fastnn.optimizers import SGD, Adagrad, Adam, Optimizer
+from fastnn.health.standard import goes_by_gradient
+from fastnn.optimizers import SGD, Adam, Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 
 _RATES = {"Lion": 1e-4, "Adagrad": 1e-2}
@@ -54,19 +55,15 @@ def _with_rate(rate: float) -> Callable[[Blueprint], Blueprint]:
 
 def optimizer(blueprint: Blueprint) -> list[Change]:
     """Adam in the place of those that take steps as long as the gradient."""
-    if not _goes_by_gradient(blueprint.optimizer):
+    if not goes_by_gradient(blueprint.optimizer):
         return []
     words = f"Adam({_RATE:g}) instead of {blueprint.optimizer!r}"
     return [Change("optimizer", words, "optimizer", _with_adam)]
 
 
-def _goes_by_gradient(optimizer: Optimizer) -> bool:
-    return isinstance(optimizer, (SGD, Adagrad))
-
-
 def _with_adam(blueprint: Blueprint) -> Blueprint:
     old = blueprint.optimizer
-    if not _goes_by_gradient(old):
+    if not goes_by_gradient(old):
         return blueprint
     common: dict[str, Any] = {key: getattr(old, key) for key in _COMMON}
     return replace(blueprint, optimizer=Adam(_RATE, **common))
