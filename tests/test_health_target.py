@@ -12,7 +12,7 @@ import fastnn as fnn
 from fastnn import layers, losses, optimizers
 from fastnn.health import diagnose
 from fastnn.health.blueprint import Blueprint
-from fastnn.health.changes.target import target_scale, why
+from fastnn.health.changes.target import target_scale, targets_off
 from fastnn.health.standard import Standard
 
 RANDOM = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_outputs_keep_their_names() -> None:
         layer.name for layer in changed.layers if layer.weights
     }
     changed.fit(X, y, epochs=1, verbose=0)
-    assert "'price'" in why(Blueprint.of(model), y)
+    assert "'price'" in targets_off(Blueprint.of(model), y)
 
 
 def test_an_output_that_cuts_off_becomes_linear() -> None:
@@ -126,7 +126,7 @@ def test_an_output_that_cuts_off_becomes_linear() -> None:
 )
 def test_nothing_is_said_of_other_targets(y: Any, loss: str) -> None:
     blueprint = Blueprint.of(net(loss=loss))
-    assert target_scale(blueprint, y) == [] and why(blueprint, y) == ""
+    assert target_scale(blueprint, y) == [] and targets_off(blueprint, y) == ""
 
 
 def test_stray_rows_do_not_set_the_scale_of_an_absolute_error() -> None:

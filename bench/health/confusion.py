@@ -11,9 +11,7 @@ from bench.health.journal import Record
 from bench.health.labels import BORDERLINE
 from bench.health.shares import Share
 from fastnn.bench.report import markdown
-from fastnn.health.report import VERDICTS
-
-HEALTHY = "healthy"
+from fastnn.health.report import LEARNS, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,15 @@ def outcomes(labels: Mapping[str, Record], verdicts: Mapping[str, str]) -> list[
 
 
 def detection(nets: Iterable[Outcome]) -> Share:
-    """Of the nets that do not train, those that are not called healthy."""
+    """Of the nets that do not train, those of which is not said that they learn."""
     failing = [net for net in nets if not net.trains]
-    return Share(sum(net.verdict != HEALTHY for net in failing), len(failing))
+    return Share(sum(net.verdict not in LEARNS for net in failing), len(failing))
 
 
 def false_alarms(nets: Iterable[Outcome]) -> Share:
-    """Of the nets that train, those that are not called healthy."""
+    """Of the nets that train, those of which is not said that they learn."""
     training = [net for net in nets if net.trains]
-    return Share(sum(net.verdict != HEALTHY for net in training), len(training))
+    return Share(sum(net.verdict not in LEARNS for net in training), len(training))
 
 
 def table(nets: Sequence[Outcome]) -> str:

@@ -13,7 +13,7 @@ from bench.health.journal import Record
 from bench.health.labels import Budget
 from bench.health.tables import TableBudget, TableCase
 from fastnn.health.judge import is_cheap, learns
-from fastnn.health.report import Progress
+from fastnn.health.report import LEARNS, Progress
 from fastnn.verdicts import Thresholds
 
 _STEPS = 100
@@ -85,13 +85,13 @@ def verdict(record: Record, thresholds: Thresholds) -> str:
     """What it would be with these thresholds, if they ask for no longer a look; "unhealthy" where
     the net was found healthy before."""
     progress = tuple(Progress(**each) for each in record["progress"])
+    found: str = record["verdict"]
     cheap = record.get("cheap", False)
     for seen in range(1, len(progress) + 1):
         learned = learns(progress[:seen], seen == len(progress), thresholds, cheap)
         if learned:
-            return "healthy"
+            return found if found in LEARNS else "healthy"
         if learned is False:
             break
     # Else it was not fit to be trained, or hopeless.
-    found: str = record["verdict"]
-    return found if found != "healthy" else "unhealthy"
+    return found if found not in LEARNS else "unhealthy"

@@ -230,14 +230,15 @@ def _score(case: TableCase, x: Array, random: np.random.Generator) -> Array:
         score = np.round(2 * score) / 2
     if case.target == "lognormal":
         score = np.exp(score)
-        score /= score.std()
-    return score
+    spread = score.std() if case.target == "lognormal" else 1.0
+    return np.asarray(score / spread, np.float64)
 
 
 def _scaled(case: TableCase, x: Array, random: np.random.Generator) -> Array:
     if case.inputs == "mixed":
         widths: Array = np.power(10.0, random.uniform(0, 3, case.features))
-        return np.multiply(x, widths)
+        wide: Array = x * widths
+        return wide
     if case.inputs == "offset":
         return x + 10
     return x if case.inputs == "standard" else x * float(case.inputs.removeprefix("x"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastnn.health.attempt import Attempt
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change, combine, known_to_help, overhaul
+from fastnn.health.changes.training import with_rate
 from fastnn.health.outlook import Outlook
 from fastnn.health.ranking import UNDOING, place, ranked, recommended
 from fastnn.health.report import Progress, Remedy, Trial
@@ -110,6 +111,19 @@ class Cures:
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
         ]
         return (*(r for r in remedies if r.helped), *(r for r in remedies if not r.helped))
+
+    def try_each(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
+        """Each for a whole trial, the best first."""
+        whole, _ = self._race([each for each in changes if each.changes_steps], ())
+        found = [self._remedy(each.change, each.trial) for each in self._recommended(whole)]
+        return (*(r for r in found if r.helped), *(r for r in found if not r.helped))
+
+    def learns_at(self, rate: float) -> bool:
+        """Whether the model cures with another learning rate, in a trial."""
+        change = Change("learning_rate", "", "learning_rate", with_rate(rate))
+        attempt = self._attempt(change, self._steps).go_on()
+        attempt.rest()
+        return self._cures(attempt)
 
     def _recommended(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         return recommended(attempts, self._verdict, n_rows_of(self._sample.held_out[0]))

@@ -9,30 +9,36 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_integer
+from fastnn.health import rates
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
-from fastnn.health.changes.scaling import input_scale
-from fastnn.health.changes.target import why
+from fastnn.health.changes.initialization import weights_off
+from fastnn.health.changes.scaling import inputs_off
+from fastnn.health.changes.target import targets_off
 from fastnn.health.copies import copied
+from fastnn.health.cost import cost_of, price_of
 from fastnn.health.cures import Cures
 from fastnn.health.judge import (
     NOTHING,
     Suspicion,
     cause_of,
-    in_spite_of,
+    illness_of,
     is_cheap,
     is_hopeless,
     judge_layers,
     learns,
     stages,
+    without_signal,
 )
 from fastnn.health.loss import mismatch_of
 from fastnn.health.outlook import Outlook
-from fastnn.health.reference import reference_for
+from fastnn.health.ranking import UNDOING
 from fastnn.health.report import Progress, Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw, n_rows_of
+from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
-from fastnn.models.feeding import feed, feed_inputs
+from fastnn.health.words import sentence
+from fastnn.models.feeding import feed_inputs
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -48,6 +54,9 @@ _MOST_NUMBERS = 2**26
 _HELD_OUT = 8000
 """Rows to evaluate on, where the verdict rests on it: the standard error of an accuracy is a third
 of a per cent."""
+
+_OF_WEIGHTS = ("nonfinite", "exploding", "vanishing", "saturated", "dead")
+"""Verdicts of which weights that are too large or small may be the cause."""
 
 _HELD_OUT_OF_CHANGES = 1000
 """Rows to evaluate each change on."""
@@ -84,7 +93,7 @@ def diagnose(
             there are some, for some stand still for long before they learn; with batches of more
             than 32 rows, as many as give it the rows that it would have with 32.
         batch_size: Rows of a step.
-        remedies: Try changes, unless the net is healthy.
+        remedies: Try changes, unless the net learns.
         seed: Of the rows that are drawn.
         thresholds: See ``fastnn.verdicts``.
 
@@ -115,22 +124,38 @@ def diagnose(
         untreated, progress, learned, sound = _try(
             probed, sample, partial(drawn, more), steps, batch_size, suspicions, limits
         )
-        verdict, cause = "healthy", in_spite_of(suspicions)
+        verdict, cause, illness, cost = "healthy", "", None, 0.0
+        nothing = without_signal(progress) if learned else ""
         if not learned:
             verdict, cause = cause_of(untreated, suspicions, limits)
+            if not remedies:
+                cause = _explained(verdict, cause, blueprint, None)
+        elif nothing:
+            verdict, cause = "no_signal", nothing
+        else:
+            illness = illness_of(untreated, suspicions, limits)
         layers = judge_layers(untreated, probed.layers, limits)
         tried: tuple[Remedy, ...] = ()
-        if remedies and verdict != "healthy":
-            smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            n_weights = sum(weight.size for weight in probed.weights)
+        wanted = changes_for(probed, x, y, batch_size) if illness or not learned else []
+        smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
+        if illness is not None:
+            verdict = "impaired"
+            wanted = [each for each in wanted if each.category in UNDOING[illness.verdict]]
+            cures = Cures(probed, untreated, illness.verdict, progress, smaller, steps, batch_size)
+            tried = cures.try_each(wanted)
+            cost = cost_of(untreated, tried)
+            cause = f"it learns in spite of this: {illness.cause}. {price_of(untreated, tried)}"
+        elif remedies and not learned:
             outlook = None
             if sound is not None:
+                n_weights = sum(weight.size for weight in probed.weights)
                 outlook = Outlook(sound.after, n_weights, steps, batch_size, limits)
             cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
-            tried = cures.try_all(changes_for(probed, x, y, batch_size))
+            tried = cures.try_all(wanted)
+            cause = _explained(verdict, cause, blueprint, cures.learns_at)
     return Report(
-        verdict, cause, layers, tried, untreated, model_name=model.name,
-        progress=progress,
+        verdict, cause, layers, tried, untreated, model_name=model.name, progress=progress,
+        illness=illness.verdict if illness else "", cost=cost, given=lambda: model,
     )  # fmt: skip
 
 
@@ -139,29 +164,20 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
     mismatch = mismatch_of(blueprint, y)
     if mismatch is not None:
         found.append(Suspicion("loss_mismatch", mismatch.cause))
-    found += [
-        Suspicion("input_scale", f"inputs far from a deviation of 1 need {change.change}")
-        for change in input_scale(blueprint, x)
-    ]
-    badly_scaled = why(blueprint, y)
-    if badly_scaled:
-        found.append(Suspicion("target_scale", badly_scaled))
-    return found
+    causes = {"input_scale": inputs_off(blueprint, x), "target_scale": targets_off(blueprint, y)}
+    return found + [Suspicion(verdict, cause) for verdict, cause in causes.items() if cause]
 
 
-class _Sound:
-    """A sound net, in training."""
-
-    def __init__(self, course: Course) -> None:
-        self.course = course
-        self._learned = {0: 0.0}
-
-    def after(self, steps: int) -> float:
-        """What it has learned after so many. Numbers may be too large even for it: then it has
-        learned nothing."""
-        if steps not in self._learned:
-            self._learned[steps] = self.course.hurry_on(steps - max(self._learned)) or 0.0
-        return self._learned[steps]
+def _explained(
+    verdict: str, cause: str, blueprint: Blueprint, learns_at: Callable[[float], bool] | None
+) -> str:
+    """The cause, with what made it so before it, in one plain sentence."""
+    first = ""
+    if verdict in _OF_WEIGHTS:
+        first = weights_off(blueprint)
+    elif verdict == "learning_rate":
+        first = rates.why(blueprint, learns_at)
+    return f"{first}. {sentence(cause)}" if first else cause
 
 
 def _try(
@@ -172,7 +188,7 @@ def _try(
     batch_size: int,
     suspicions: Sequence[Suspicion],
     thresholds: Thresholds,
-) -> tuple[Trial, tuple[Progress, ...], bool, _Sound | None]:
+) -> tuple[Trial, tuple[Progress, ...], bool, Sound | None]:
     """The trial of the untreated net; what it and a sound one learned, of which one sees more than
     the trial while it is in doubt; whether it learns; and the sound one, to go on.
 
@@ -186,13 +202,12 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error), batch_size=batch_size), (), False, None
-    known = feed(model, *sample.train).targets
-    sound = _Sound(Course(reference_for(model, known), sample.dense(), batch_size))
+    cheap = is_cheap(sum(weight.size for weight in model.weights), steps, batch_size)
+    sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
     reference = sound.after(steps)
     progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
     looks = stages(steps, batch_size)
-    cheap = is_cheap(sum(weight.size for weight in model.weights), steps, batch_size)
     learned = learns(progress, False, thresholds, cheap)
     if learned is None and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
@@ -201,7 +216,7 @@ def _try(
         if progress[-1].steps == _ROWS * steps:
             sample = larger()
             course.widen(sample)
-            sound.course.widen(sample.dense())
+            sound.widen(sample)
         further = total - progress[-1].steps
         own, reference = course.hurry_on(further), sound.after(total)
         progress.append(Progress(total, own or 0.0, reference, own is None, course.loss))

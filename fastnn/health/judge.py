@@ -24,9 +24,9 @@ NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
 _CHEAP = 2**31
-"""Weights by rows: half a second, with those of the sound net."""
+"""Weights by rows: about a second, with those of the sound nets."""
 
-_NOISE = 0.03
+_NOISE = 0.04
 """By so much less than a sound net, nets learn that are as good."""
 
 _FALLING = 0.3
@@ -82,16 +82,25 @@ def learns(
         return False
     if cheap and not last:
         return None
-    behind = now.reference - now.learned
+    kept = _kept(progress)
+    behind = now.reference - kept
     if now.reference < NOTHING:
         return True if last else None  # nobody can learn that, or not yet
-    share = now.learned / now.reference
+    share = kept / now.reference
     if share >= thresholds.learned_surely:
         return True
     if last:
-        return share >= thresholds.learned or behind < _NOISE
+        enough = thresholds.learned_cheap if cheap else thresholds.learned
+        return share >= enough or behind < _NOISE
     hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
     return False if hopeless and not _falls(progress) else None
+
+
+def _kept(progress: Sequence[Progress]) -> float:
+    """What a net has learned, or had at the look before: overfitting is no failure to learn. A net
+    that has lost more than half of it has not."""
+    last = [each.learned for each in progress[-2:]]
+    return max(last) if last[-1] >= max(last) / 2 else last[-1]
 
 
 def _falls(progress: Sequence[Progress]) -> bool:
@@ -140,10 +149,32 @@ def cause_of(
     )
 
 
-def in_spite_of(suspicions: Sequence[Suspicion]) -> str:
-    """What is to be said of a net that learns; empty if nothing seems wrong with it."""
-    causes = "; ".join(suspicion.cause for suspicion in suspicions)
-    return f"it learns in spite of this: {causes}" if causes else ""
+def without_signal(progress: Sequence[Progress]) -> str:
+    """Why a net is not to blame that has learned nothing: a sound one has not, either; empty if
+    there was something to learn."""
+    now = progress[-1]
+    if now.failed or max(now.reference, now.learned) >= NOTHING:
+        return ""
+    return (
+        f"after {now.steps} steps neither the net nor a sound one predicts rows held out better "
+        "than a constant does: what x says of y is nothing, or hard to find. Are rows of x and y "
+        "in the same order, and are the labels more than noise?"
+    )
+
+
+def illness_of(
+    trial: Trial, suspicions: Sequence[Suspicion], thresholds: Thresholds
+) -> Suspicion | None:
+    """What is wrong with a net that learns, in the last half of its trial as
+    ``callbacks.GradientHealth`` would see it, or before any step; None if nothing is."""
+    found = findings(trial.steps, thresholds)
+    causes = [suspicion.cause for suspicion in suspicions]
+    verdicts = [suspicion.verdict for suspicion in suspicions]
+    if found:
+        verdict, cause = _first_of(found)
+        causes.append(cause)
+        verdicts.append(verdict)
+    return Suspicion(verdicts[0], "; ".join(causes)) if verdicts else None
 
 
 def judge_layers(

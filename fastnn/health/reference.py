@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor
     from fastnn.losses import Loss
 
-_WIDTH = 128
+_WIDTH, _PLAIN_WIDTH = 128, 64
 
 
 def reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
@@ -30,15 +30,36 @@ def reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
         targets: Of the outputs that have some, as in a ``Dataset``. Where the loss is of a
             difference, the net works with the standardised target, and predicts in its units.
     """
+    return _made(model, targets, _normalized)
+
+
+def plain_reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
+    """Two hidden layers of ReLU instead, without normalization between them; see
+    ``reference_for``."""
+    return _made(model, targets, _plain)
+
+
+def _normalized(joined: Any) -> Any:
+    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
+    hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
+    return layers.ReLU(name="reference_relu")(hidden)
+
+
+def _plain(joined: Any) -> Any:
+    for name in ("reference", "reference_second"):
+        dense = layers.Dense(_PLAIN_WIDTH, "relu", kernel_initializer="he_normal", name=name)
+        joined = dense(joined)
+    return joined
+
+
+def _made(model: Model, targets: Sequence[NDArray[Any]], between: Callable[[Any], Any]) -> Model:
     inputs = [
         layers.Input(_extents(tensor), name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     scaled = [_scaled(tensor, f"reference_input_{i}") for i, tensor in enumerate(inputs)]
     joined: Any = layers.Concatenate(name="reference_inputs")(scaled) if scaled[1:] else scaled[0]
-    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
-    hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
-    hidden = layers.ReLU(name="reference_relu")(hidden)
+    hidden = between(joined)
     outputs, weights, optimizer = [], [], Adam(1e-3)
     given = iter(targets)
     for name, tensor, objective in zip(

@@ -219,7 +219,9 @@ class Course:
 
 def _in_short(error: NonFiniteGradientError) -> str:
     """Without the advice: the report has its own."""
-    return str(error).partition(";")[0]
+    layer, _, name = error.weight.rpartition("/")
+    where = f"the gradient of its {name} is too large for float32"
+    return f"layer {layer!r}: {where} at step {error.step}"
 
 
 @dataclass(frozen=True)

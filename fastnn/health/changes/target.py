@@ -50,7 +50,7 @@ def target_scale(blueprint: Blueprint, y: Any) -> list[Change]:
     ]
 
 
-def why(blueprint: Blueprint, y: Any) -> str:
+def targets_off(blueprint: Blueprint, y: Any) -> str:
     """What is wrong with the targets, in words; empty if nothing is."""
     causes = []
     for off in _off(blueprint, y):
