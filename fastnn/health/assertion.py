@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_real
 from fastnn.health.diagnose import diagnose
-from fastnn.health.report import TOLERANCE, LayerReport, Report
+from fastnn.health.report import TOLERANCE, LayerReport, Report, unknown_model
 from fastnn.health.words import headline
 from fastnn.verdicts import Thresholds
 
@@ -56,6 +56,7 @@ def assert_healthy(
     seed: int = 0,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
+    validation_data: Any = None,
 ) -> Report:
     """Raise unless a copy of ``model`` learns as a sound net does, and no illness costs it more
     than ``tolerance``; see ``diagnose``.
@@ -69,7 +70,8 @@ def assert_healthy(
     same model, data and seed give the same verdict.
 
     Args:
-        model, x, y, sample_weight, steps, batch_size, seed, thresholds: As for ``diagnose``.
+        model, x, y, sample_weight, steps, batch_size, seed, thresholds, validation_data: As for
+            ``diagnose``.
         tolerance: How much less than it could a net may learn in its trial for an illness that it
             learns in spite of, as a share of what there is to learn, 0 to 1. Below 0, no illness
             passes; with 1, each does.
@@ -85,10 +87,10 @@ def assert_healthy(
     limit = check_real("assert_healthy", "tolerance", tolerance, at_most=1)
     report = diagnose(
         model, x, y, sample_weight, steps=steps, batch_size=batch_size, remedies=False, seed=seed,
-        thresholds=thresholds,
+        thresholds=thresholds, validation_data=validation_data,
     )  # fmt: skip
     if report.verdict != "healthy" and not report.is_tolerable(limit):
-        raise UnhealthyError(replace(report, remedies=(), given=None))
+        raise UnhealthyError(replace(report, remedies=(), given=unknown_model))
     return report
 
 

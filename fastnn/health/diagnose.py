@@ -18,6 +18,7 @@ from fastnn.health.changes.target import targets_off
 from fastnn.health.copies import copied
 from fastnn.health.cost import cost_of, price_of
 from fastnn.health.cures import Cures
+from fastnn.health.gather import gathered, validation
 from fastnn.health.judge import (
     NOTHING,
     Suspicion,
@@ -34,7 +35,7 @@ from fastnn.health.loss import mismatch_of
 from fastnn.health.outlook import Outlook
 from fastnn.health.ranking import UNDOING
 from fastnn.health.report import Progress, Remedy, Report, Trial
-from fastnn.health.sample import Sample, draw, n_rows_of
+from fastnn.health.sample import Sample, draw, first_rows, n_rows_of
 from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
 from fastnn.health.words import sentence
@@ -73,6 +74,7 @@ def diagnose(
     remedies: bool = True,
     seed: int = 0,
     thresholds: Thresholds | None = None,
+    validation_data: Any = None,
 ) -> Report:
     """Find out whether a net can learn; if not, where and why it fails, and what cures it.
 
@@ -85,9 +87,9 @@ def diagnose(
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
-        x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
-            drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
-            evaluate on.
+        x, y, sample_weight: As for ``fit``: arrays, or x an iterable of batches, of which the first
+            are taken. Of their rows, ``4 * steps * batch_size`` are drawn to train with, more for a
+            net in doubt, and up to 8000 others, at most a fifth, to evaluate on.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
@@ -96,6 +98,7 @@ def diagnose(
         remedies: Try changes, unless the net learns.
         seed: Of the rows that are drawn.
         thresholds: See ``fastnn.verdicts``.
+        validation_data: As for ``fit``: rows to evaluate on instead, the first 8000.
 
     Returns:
         A report to be printed, or read: ``verdict``, ``layers``, ``remedies``.
@@ -108,15 +111,21 @@ def diagnose(
     batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
     limits = thresholds or Thresholds()
     model._check_compiled()
+    rows = _ROWS * steps * batch_size
+    x, y, sample_weight = gathered("diagnose", x, y, sample_weight, rows + _HELD_OUT)
     n_rows = _count(x)
+    judged = None
+    if validation_data is not None:
+        judged = first_rows(validation("diagnose", validation_data, _HELD_OUT), _HELD_OUT)
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
 
-        drawn = partial(draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed)
-        rows = _ROWS * steps * batch_size
+        drawn = partial(
+            draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed, judged=judged
+        )
         sample = drawn(rows)
         numbers = sum(prod(shape) for _, shape in blueprint.inputs)
         most = stages(steps, batch_size)[-1] * batch_size

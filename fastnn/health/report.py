@@ -126,6 +126,11 @@ class Remedy:
         return self.make_fit_arguments()
 
 
+def unknown_model() -> Model | None:
+    """What a report returns that does not know its model."""
+    return None
+
+
 @dataclass(frozen=True)
 class Report:
     """What ``diagnose`` found: ``print(report)`` shows it in a terminal of 80 columns.
@@ -155,7 +160,7 @@ class Report:
     progress: tuple[Progress, ...] = ()
     illness: str = ""
     cost: float = 0.0
-    given: Callable[[], Model] | None = field(default=None, repr=False, compare=False)
+    given: Callable[[], Model | None] = field(default=unknown_model, repr=False, compare=False)
 
     @property
     def best(self) -> Remedy | None:
@@ -177,7 +182,8 @@ class Report:
         """
         if self.best is not None:
             return self.best.apply()
-        if self.given is None:
+        model = self.given()
+        if model is None:
             raise ValueError("cure: this report does not know the model that it is about")
         if self.verdict not in LEARNS:
             import warnings
@@ -186,7 +192,7 @@ class Report:
                 f"the model stays as it is, {self.verdict}: no remedy that was tried helped",
                 stacklevel=2,
             )
-        return self.given()
+        return model
 
     def is_tolerable(self, tolerance: float = TOLERANCE) -> bool:
         """Whether the net learns, and no illness costs more than this share of what there is to
