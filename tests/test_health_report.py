@@ -99,9 +99,8 @@ def test_text_says_all_there_is() -> None:
     assert "loss 2.302 -> 0.561, accuracy 11 -> 83 %, gradient first/last layer" in text
     assert "1.5e-7 -> 0.47" in text
     # Useless ones have no more than their names here; the page and JSON have their figures.
-    assert positions[2] < text.index(
-        "Tried and useless: learning_rate, clipping Not tried: dropout"
-    )
+    named = "Tried and useless: learning_rate, clipping Not tried: dropout"
+    assert positions[2] < text.index(named)
     assert "Broke off after 7 steps" not in text
     assert "model = report.cure()" in text
 
@@ -428,9 +427,8 @@ def test_gradient_flow_shows_first_and_last_step() -> None:
     best = report.best
     assert best is not None and best.trial is not None
     after = best.trial.steps[-1].layers
-    wanted = [
-        after[n].gradient_rms if n in after else np.nan for n in report.untreated.steps[0].layers
-    ]
+    names = report.untreated.steps[0].layers
+    wanted = [after[name].gradient_rms if name in after else np.nan for name in names]
     np.testing.assert_array_equal(treated.get_ydata(), wanted)
     assert treated.get_label() == f"with {best.name}"
     labels = axes.get_xticklabels()
