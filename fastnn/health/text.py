@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, recent
+from fastnn.health.report import LEARNS
 from fastnn.health.words import (
     combined,
     count,
@@ -180,7 +181,7 @@ def _remedies(report: Report) -> Iterable[list[str]]:
         start = "To use the first: "
         first, *more = usage(helpful[0], place)
         yield [start + first, *(" " * len(start) + line for line in more)]
-    elif report.verdict != "healthy" and report.remedies:
+    elif report.verdict not in LEARNS and report.remedies:
         yield ["No remedy helped."]
     if useless:
         yield paragraph(f"Tried and useless: {', '.join(each.name for each in useless)}")
