@@ -60,6 +60,7 @@ from Cython.Build import cythonize
 from setuptools import setup
 
 recipe = runpy.run_path("setup.py")
+recipe["FLAGS"].append("-O1")
 names = ["fastnn.kernels.levels", "fastnn.kernels.codes"]
 setup(
     name="copy",

@@ -13,7 +13,7 @@ from fastnn.lowering.rules import (  # noqa: F401
     pooling,
     python,
     regrouping,
-    windows,
+    resizing,
 )
 from fastnn.lowering.rules.base import LayerUse, lower_layer
 

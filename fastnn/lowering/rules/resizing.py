@@ -1,4 +1,4 @@
-"""Rules of layers that move or mix positions, which are sums over windows: borders, enlarging."""
+"""Rules of layers that give a picture another size: its positions are sums over windows."""
 
 from __future__ import annotations
 
