@@ -53,22 +53,21 @@ class Bounded(Optimizer):
         return rows(learning_rate, self._decay(learning_rate), self.momentum)
 '''
 
-# Only what depends on the lists is built again, and only for the level of all CPUs.
+# setup.py, but only for what depends on the lists, and only for the level of all CPUs.
 BUILD = """
 import runpy
-from Cython.Build import cythonize
-from setuptools import setup
+import sys
+import Cython.Build
 
-recipe = runpy.run_path("setup.py")
-recipe["FLAGS"].append("-O1")
-names = ["fastnn.kernels.levels", "fastnn.kernels.codes"]
-setup(
-    name="copy",
-    packages=[],
-    ext_modules=cythonize([recipe["extension"](name) for name in names], language_level="3"),
-    cmdclass={"build_ext": recipe["BuildLevels"]},
-    script_args=["-q", "build_ext", "--inplace"],
-)
+NAMES = ("fastnn.kernels.levels", "fastnn.kernels.codes")
+cythonize = Cython.Build.cythonize
+
+def only_names(extensions, **options):
+    return cythonize([each for each in extensions if each.name in NAMES], **options)
+
+Cython.Build.cythonize = only_names
+sys.argv = ["setup.py", "-q", "build_ext", "--inplace"]
+runpy.run_path("setup.py", run_name="__main__")
 """
 ONLY_GENERIC = " ".join(
     f"-Dfnn_kernels_{level}=fnn_kernels_generic" for level in ("avx2", "avx512", "neon")
@@ -146,7 +145,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__", "data.zip", "health", "cli")
     shutil.copytree(Path(fastnn.__file__).parent, copy / "fastnn", ignore=ignored)
-    shutil.copytree(ROOT / "csrc", copy / "csrc")
+    for part in ("csrc", "tools"):
+        shutil.copytree(ROOT / part, copy / part)
     shutil.copy(ROOT / "setup.py", copy)
     for pattern in ("*.pyx", "*.pxd"):
         for source in (ROOT / "fastnn").rglob(pattern):
