@@ -160,7 +160,7 @@ cdef void conv_backward_input(const Op *op, const Step *step, int i, int n) noex
     q, end = e0 * positions, e1 * positions
     while q < end:
         m = smaller(WINDOW_PANEL, end - q)
-        if o.d.accumulate:  # added to what is there
+        if o.d.accumulate:
             for j in range(groups * blocks):
                 sum_windows(step, dz + j // blocks * dz_group, o.stride.dz, op.positions, windows, positions, taps,
                             filters, turned, o.d.turned_block, j, j + 1, q, m, tile, 0)

@@ -63,7 +63,7 @@ cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept n
     cdef int64_t panels = parts(rows_of(op, step), ROW_PANEL), blocks = blocks_of(units)
     cdef int64_t group, task, j, r, r1
     cdef int turn = 0
-    if o.d.by_rows:  # by rows
+    if o.d.by_rows:
         share(rows_of(op, step), ROW_UNIT, i, n, &r, &r1)
         while r < r1:
             dense_forward_part(op, step, r, smaller(r + ROW_PANEL, r1), 0, blocks)
@@ -108,7 +108,7 @@ cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noe
     cdef int64_t group = blocks_of_task(blocks, panels, n)
     cdef int64_t task, r, r1, j
     cdef int turn = 0
-    if o.d.by_rows:  # by rows
+    if o.d.by_rows:
         share(step.rows, ROW_UNIT, i, n, &r, &r1)
         if r < r1:
             dense_forward_sparse_part(op, step, r, r1, 0, blocks)
@@ -167,7 +167,7 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(rows_of(op, step), ROW_PANEL)
     cdef int64_t task, k, r, r0, r1
     cdef int turn = 0
-    if o.d.by_rows:  # by rows
+    if o.d.by_rows:
         share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
         for task in range(panels):
             k = task * ROW_PANEL
