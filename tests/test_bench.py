@@ -14,6 +14,8 @@ import pytest
 from bench.__main__ import main
 from fastnn.bench import (
     checks,
+    data,
+    nets,
     peak,
     peers,
     predict,
@@ -25,6 +27,7 @@ from fastnn.bench import (
     timing,
 )
 from fastnn.bench.entrant import Entrant, EntrantError
+from fastnn.bench.peers import base
 from fastnn.bench.peers.base import Job
 from fastnn.bench.peers.numpy_peer import NumpyPeer
 
@@ -49,7 +52,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job_on(folder: Path, data: str = "full", rows: int = ROWS, **fields: Any) -> Job:
     x, y = str(folder / f"{data}-{rows}.npy"), str(folder / f"y-{rows}.npy")
-    return Job(data, (40, 24, 16, 10), 32, x, y, rows, **fields)
+    return Job(data, "40-24-16-10", 32, x, y, rows, **fields)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+    """Jobs on small pictures, of sides that are odd somewhere on the way."""
+    folder = tmp_path_factory.mktemp("pictures")
+    jobs = {}
+    for net in ("10x8x2-convnet", "9x10x2-resnet20"):
+        x, y = data.write("dense", folder, 60, nets.shape(net))
+        jobs[net] = Job("dense", net, 12, x, y, 60)
+    return jobs
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +108,12 @@ class Fake:
     def epoch(self) -> tuple[float, float]:
         return next(self._seconds), 1.0
 
+    def restart(self) -> None:
+        pass
+
+    def peak_memory(self) -> float:
+        return 50.0
+
     def skips_zeros(self) -> bool:
         return False
 
@@ -133,6 +153,28 @@ def test_gradients_of_the_reference_are_its_finite_differences(
                 assert (losses[0] - losses[1]) / (2 * h) == pytest.approx(gradient[index], abs=1e-8)
 
 
+@pytest.mark.parametrize("net", ["10x8x2-convnet", "9x10x2-resnet20"])
+def test_gradients_of_nets_for_pictures_are_finite_differences(
+    pictures: dict[str, Job], net: str
+) -> None:
+    job = dataclasses.replace(pictures[net], dropout=0.3)
+    x, y = np.load(job.x)[:3].astype(np.float64), np.load(job.y)[:3]
+    random = np.random.default_rng(0)
+    twin = reference.Net(job)
+    _, gradients = twin._loss_and_gradients(x, y)
+    h = 1e-6
+    for layer, own in enumerate(gradients):
+        for name, gradient in own.items():
+            assert gradient.shape == twin.layers[layer][name].shape
+            index = tuple(random.integers(length) for length in gradient.shape)
+            losses = []
+            for step in (h, -h):
+                moved = reference.Net(job)  # each draws the same masks
+                moved.layers[layer][name][index] += step
+                losses.append(moved._loss_and_gradients(x, y)[0])
+            assert (losses[0] - losses[1]) / (2 * h) == pytest.approx(gradient[index], abs=1e-7)
+
+
 def test_the_reference_clips_the_norm_of_all_gradients_together(folder: Path) -> None:
     net = reference.Net(job_on(folder, global_clipnorm=0.5))
     gradients = [{"kernel": np.full((2, 2), 3.0)}, {"bias": np.full(4, 4.0)}]
@@ -161,7 +203,7 @@ def test_fastnn_does_the_job(
 @pytest.mark.parametrize(
     ("job", "cheat"),
     [
-        ({}, {"widths": (40, 16, 24, 10)}),
+        ({}, {"net": "40-16-24-10"}),
         ({"global_clipnorm": 0.5}, {"global_clipnorm": None}),
         ({"batch_norm": True}, {"batch_norm": False}),
         (TREATED, {"dropout": 0.1}),
@@ -206,16 +248,98 @@ def test_who_trains_less_in_an_epoch_is_found_out() -> None:
         checks.check_epochs(found)
 
 
+@pytest.mark.parametrize("net", ["10x8x2-convnet", "9x10x2-resnet20"])
+def test_fastnn_does_the_job_on_pictures(
+    pictures: dict[str, Job], fastnn_entrant: Entrant, net: str
+) -> None:
+    checks.check([fastnn_entrant], pictures[net])
+    predict.check([fastnn_entrant], pictures[net])
+
+
+@pytest.mark.parametrize(
+    ("net", "cheat"),
+    [
+        ("10x8x2-convnet", {"batch_norm": True}),
+        ("10x8x2-convnet", {"batch": 11}),
+        ("9x10x2-resnet20", {"dropout": 0.01}),
+    ],
+)
+def test_who_does_another_job_on_pictures_is_found_out(
+    pictures: dict[str, Job], net: str, cheat: dict[str, Any]
+) -> None:
+    checks.check(fakes(Fake()), pictures[net])
+    with pytest.raises(EntrantError, match=r"fake: the first loss.*does another job"):
+        checks.check(fakes(Fake(**cheat)), pictures[net])
+
+
+def test_who_takes_another_step_on_pictures_is_found_out(
+    pictures: dict[str, Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cheat(Fake):
+        def losses(self, count: int) -> list[float]:
+            with monkeypatch.context() as patched:
+                patched.setattr(base, "LEARNING_RATE", 1.1e-3)
+                return super().losses(count)
+
+    with pytest.raises(EntrantError, match=r"fake: 3 losses differ.*does another job"):
+        checks.check(fakes(Cheat()), pictures["10x8x2-convnet"])
+
+
 def test_a_fault_of_a_library_names_it(folder: Path, fastnn_entrant: Entrant) -> None:
     with pytest.raises(EntrantError, match=r"fastnn: prepare failed(.|\n)*Dense"):
-        fastnn_entrant.prepare(dataclasses.replace(job_on(folder), widths=(40, -1, 10)))
+        fastnn_entrant.prepare(dataclasses.replace(job_on(folder), net="40-0-10"))
 
 
 def test_what_a_library_lacks(folder: Path, fastnn_entrant: Entrant) -> None:
     job = job_on(folder, **TREATED, dropout=0.5)
     assert NumpyPeer.lacks(job) == ["BatchNorm", "clip 0.5", "Dropout 0.5"]
     assert NumpyPeer.lacks(job_on(folder)) == []
+    assert NumpyPeer.lacks(dataclasses.replace(job, net="8x8x1-convnet"))[-1] == "convolutions"
     assert fastnn_entrant.lacks(job) == []
+
+
+# What the nets are
+
+
+def test_arithmetic_of_nets_for_pictures(pictures: dict[str, Job]) -> None:
+    job = dataclasses.replace(pictures["10x8x2-convnet"], net="28x28x1-convnet")
+    convs = 28 * 28 * 9 * 32 + 14 * 14 * 9 * 32 * 64 + 7 * 7 * 9 * 64 * 128
+    assert job.macs == convs + 3 * 3 * 128 * 128 + 128 * 10
+    assert job.flops == 6 * job.macs * job.batch
+    # He et al. (2016), table 6: 0.27 million weights; theirs has no convolutions in shortcuts
+    residual = dataclasses.replace(job, net="32x32x3-resnet20")
+    shortcuts = 16 * 32 + 32 * 64
+    assert residual.kernel_weights - shortcuts == pytest.approx(270e3, abs=5e3)
+    assert len(nets.weighted(residual.layers)) == 20 + 2
+    assert residual.normalized and not job.normalized
+
+
+def test_padding_is_that_of_keras() -> None:
+    def padding(length: int, size: int, stride: int) -> tuple[int, int]:
+        conv = nets.Conv(length, length, 1, 1, size, stride, bias=True, relu=True)
+        return conv.padding[0]
+
+    assert padding(8, 3, 1) == (1, 1) and padding(8, 3, 2) == (0, 1)
+    assert padding(9, 3, 2) == (1, 1) and padding(8, 1, 2) == (0, 0)
+
+
+@pytest.mark.parametrize("net", ["784", "8x8-convnet", "8x8x1-other", "8x8x1", "", "a-b"])
+def test_what_is_no_net(net: str) -> None:
+    with pytest.raises(ValueError, match=r"nets: .* is not like 784-512-10"):
+        nets.build(net, batch_norm=False, dropout=0.0)
+
+
+def test_pictures_that_are_too_small() -> None:
+    with pytest.raises(ValueError, match="must be 8x8 or larger"):
+        nets.build("7x9x1-convnet", batch_norm=False, dropout=0.0)
+
+
+def test_mnist_is_pictures_too(tmp_path: Path) -> None:
+    x, _ = data.write("mnist", tmp_path, 3, (28, 28, 1))
+    flat, _ = data.write("mnist", tmp_path, 3)
+    np.testing.assert_array_equal(np.load(x).reshape(3, 784), np.load(flat))
+    with pytest.raises(ValueError, match="mnist has pictures of 28x28x1"):
+        data.write("mnist", tmp_path, 3, (32, 32, 3))
 
 
 # What the tables say
@@ -238,9 +362,11 @@ def test_race(folder: Path, fastnn_entrant: Entrant) -> None:
     assert said[0] == "full 40-24-16-10 BatchNorm clip 0.5 batch 32: checking losses"
     table = race.table(rows)
     assert "| full   | 40-24-16-10 | BatchNorm, clip 0.5 | 32 " in table
-    assert [line.split("|")[-4].strip() for line in table.splitlines()[2:4]] == [
+    assert [line.split("|")[-5].strip() for line in table.splitlines()[2:4]] == [
         "multiplied", "skipped",
     ]  # fmt: skip
+    assert 10 < own["peak_memory_mb"] < 2000
+    assert table.splitlines()[-1].split("|")[-2].strip() == f"{own['peak_memory_mb']:.0f}"
     assert "100..100 GFLOP/s (meter, operands in cache)" in table
 
 
@@ -282,7 +408,7 @@ def test_a_race_without_fastnn_has_no_figures_of_it(folder: Path) -> None:
     rows = race.run(
         fakes(Fake("torch", [9, 4])), fakes(Fake("meter")), [job_on(folder)], 1, lambda text: None
     )
-    head, _, line = race.table(rows).splitlines()
+    head, _, line, *_ = race.table(rows).splitlines()
     assert head.split("|")[1:-1] == [" data ", " net         ", " batch ", " torch, us "]
     assert line.count("|") == head.count("|")
 
@@ -307,7 +433,7 @@ def test_costs_of_remedies(folder: Path) -> None:
 
 
 def test_the_fastest_reference_is_not_fastnn_itself() -> None:
-    assert timing.fastest_reference({"fastnn": 1, "torch": 3, "jax": 2, "keras": 1}) == "jax"
+    assert timing.fastest_reference({"fastnn": 1, "torch": 3, "jax": 2, "keras": 2.5}) == "jax"
     assert timing.fastest_reference({"fastnn": 1}) is None
 
 
@@ -392,6 +518,8 @@ def test_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFix
         (["race", "--peers", "numpy"], "'numpy' is not one of fastnn, jax"),
         (["race", "--peers", "fastnn", "--nets", "10-10"], "'10-10' must go from 784"),
         (["race", "--peers", "fastnn", "--rows", "8"], "32 is more than the 8 rows"),
+        (["race", "--peers", "fastnn", "--nets", "8x8x1-net"], "'8x8x1-net' is not like 784"),
+        (["statistics", "--nets", "28x28x1-convnet"], "must have Dense layers only"),
         (["race", "--suite", "other"], "invalid choice: 'other'"),
         (["remedies", "--batches", "0"], "0 is not positive"),
     ],

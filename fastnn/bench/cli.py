@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn.bench import (
     data,
     machine,
+    nets,
     peak,
     peers,
     predict,
@@ -43,15 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> Commands:
     what it parses."""
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
 
-    command = commands.add_parser("race", help="training epochs of MNIST, in turn")
-    _common(command, peers.TRAINERS, turns=7)
-    command.add_argument("--cases", type=_words, default=data.KINDS, help="mnist,dense")
+    command = commands.add_parser("race", help="training epochs, in turn")
+    _common(command, None, turns=7)
     command.add_argument(
-        "--suite", choices=suites.SUITES, default="plain", help="plain nets, or with BatchNorm, ..."
-    )
-    command.add_argument("--nets", type=_words, help="e.g. 784-512-10,784-64-10; the suite's")
-    command.add_argument("--batches", type=_numbers, default=_BATCHES)
-    command.add_argument("--rows", type=_number, default=data.ROWS, help="rows of an epoch")
+        "--suite", choices=suites.SUITES, default="plain",
+        help="plain nets, with BatchNorm and clipping, or nets for images; it says what is not "
+        "given: peers, cases, nets, batches, rows",
+    )  # fmt: skip
+    command.add_argument("--cases", type=_words, help="mnist,dense")
+    command.add_argument("--nets", type=_words, help="e.g. 784-64-10,28x28x1-convnet")
+    command.add_argument("--batches", type=_numbers)
+    command.add_argument("--rows", type=_number, help="rows of an epoch")
     command.add_argument("--threads", type=_number, default=2)
 
     command = commands.add_parser("remedies", help="cost of BatchNorm, clipping and dropout")
@@ -80,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> Commands:
 
     command = commands.add_parser("predict", help="latency of one prediction")
     _common(command, peers.PREDICTORS, turns=9)
-    command.add_argument("--nets", type=_words, default=_NETS[:1])
+    command.add_argument("--nets", type=_words, default=predict.NETS)
     command.add_argument("--rows", type=_numbers, default=predict.ROWS, help="rows of a call")
     command.add_argument("--threads", type=_number, default=1)
 
@@ -108,9 +111,10 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.benchmark == "statistics":
         return _statistics(options)
-    names = peers.installed(options.peers, _ABLE[options.benchmark])
+    wanted = options.peers or suites.SUITES[options.suite].peers
+    names = peers.installed(wanted, _ABLE[options.benchmark])
     if not names:
-        raise ValueError(f"peers: none of {', '.join(options.peers)} is installed")
+        raise ValueError(f"peers: none of {', '.join(wanted)} is installed")
     counts = options.threads if isinstance(options.threads, tuple) else (options.threads,)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastnn-bench-")))
@@ -141,10 +145,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _statistics(options: argparse.Namespace) -> int:
     described = machine.describe()
-    nets = [_widths(net) for net in options.nets]
+    widths = [_widths(net) for net in options.nets]
     with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder:
         results = statistics.run(
-            options.cases, nets, options.batches, options.rows, Path(folder), options.threads,
+            options.cases, widths, options.batches, options.rows, Path(folder), options.threads,
             options.turns, _say,
         )  # fmt: skip
     print(f"{described['cpu']}; threads: {options.threads}\n\n{statistics.table(results)}")
@@ -159,9 +163,18 @@ _Found = tuple[list[dict[str, Any]], str]
 
 def _race(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
     suite = suites.SUITES[options.suite]
-    plain = _jobs(
-        folder, options.cases, options.nets or suite.nets, options.batches, (options.rows,)
-    )
+    contests = [suite.contest(net) for net in options.nets or suite.nets]
+    cases = options.cases or data.KINDS
+    plain = [
+        job
+        for case in cases
+        for contest in contests
+        if options.cases or case in contest.cases
+        for job in _jobs(
+            folder, (case,), (contest.net,), options.batches or contest.batches,
+            (options.rows or contest.rows,),
+        )
+    ]  # fmt: skip
     jobs = [dataclasses.replace(job, **fields) for fields in suite.remedies for job in plain]
     with ExitStack() as stack:
         meters = timing.enter(stack, [(name, options.threads) for name in peak.RATES])
@@ -176,14 +189,18 @@ def _remedies(options: argparse.Namespace, entrants: list[Entrant], folder: Path
 
 
 def _sweep(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
-    nets = [f"{data.FEATURES}-{width}-{data.CLASSES}" for width in options.widths]
-    jobs = _jobs(folder, options.cases, nets, options.batches, (data.ROWS,))
+    names = [f"{data.FEATURES}-{width}-{nets.CLASSES}" for width in options.widths]
+    jobs = _jobs(folder, options.cases, names, options.batches, (data.ROWS,))
     results = sweep.run(entrants, [sweep.shortened(job) for job in jobs], options.turns, _say)
     return results, sweep.table(results)
 
 
 def _predict(options: argparse.Namespace, entrants: list[Entrant], folder: Path) -> _Found:
-    jobs = _jobs(folder, ("mnist",), options.nets, (1,), (max(options.rows),))
+    jobs = [
+        job
+        for net in options.nets
+        for job in _jobs(folder, (predict.case(_checked(net)),), (net,), (1,), (max(options.rows),))
+    ]
     results = predict.run(entrants, jobs, options.rows, options.turns, _say)
     return results, predict.table(results)
 
@@ -216,37 +233,52 @@ _COPIES = {"remedies": len(suites.COSTS)}
 def _jobs(
     folder: Path,
     kinds: Sequence[str],
-    nets: Sequence[str],
+    names: Sequence[str],
     batches: Sequence[int],
     counts: Sequence[int],
     mapped: bool = False,
 ) -> list[Job]:
-    """Every combination; the data is written once for each kind."""
+    """Every combination."""
     jobs = []
-    for kind in kinds:
-        _say(f"writing {kind} data")
-        x, y = data.write(kind, folder, max(counts))
-        for net, batch, count in itertools.product(nets, batches, counts):
+    for kind, net in itertools.product(kinds, names):
+        shape = nets.shape(_checked(net))
+        _say(f"{kind} data for {net}")
+        x, y = data.write(kind, folder, max(counts), shape)
+        for batch, count in itertools.product(batches, counts):
             if batch > count:
                 raise ValueError(f"batches: {batch} is more than the {count} rows")
-            jobs.append(Job(kind, _widths(net), batch, x, y, count, mapped))
+            jobs.append(Job(kind, net, batch, x, y, count, mapped))
     return jobs
 
 
-def _widths(net: str) -> tuple[int, ...]:
-    widths = tuple(map(int, net.split("-")))
-    if len(widths) < 2 or widths[0] != data.FEATURES or widths[-1] < data.CLASSES:
+def _checked(net: str) -> str:
+    """The name of a net that the data is for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    layers = nets.weighted(nets.build(net, batch_norm=False, dropout=0.0))
+    inputs, classes = layers[0].kernel[0], layers[-1].kernel[-1]
+    if len(nets.shape(net)) == 1 and (inputs != data.FEATURES or classes < nets.CLASSES):
         raise ValueError(
-            f"nets: {net!r} must go from {data.FEATURES} features to {data.CLASSES} or more classes"
+            f"nets: {net!r} must go from {data.FEATURES} features to {nets.CLASSES} or more classes"
         )
-    return widths
+    return net
+
+
+def _widths(net: str) -> tuple[int, ...]:
+    layers = nets.build(_checked(net), batch_norm=False, dropout=0.0)
+    dense = [layer for layer in layers if isinstance(layer, nets.Dense)]
+    if len(dense) < len(layers):
+        raise ValueError(f"nets: {net!r} must have Dense layers only")
+    return dense[0].inputs, *(layer.units for layer in dense)
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _common(parser: argparse.ArgumentParser, entrants: tuple[str, ...], turns: int) -> None:
+def _common(parser: argparse.ArgumentParser, entrants: tuple[str, ...] | None, turns: int) -> None:
     parser.add_argument(
         "--peers", type=_words, default=entrants, help="entrants; those not installed stay out"
     )

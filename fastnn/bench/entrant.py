@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import fastnn
+from fastnn.bench import peers
 from fastnn.bench.peers.base import Job
 
 _THREAD_VARIABLES = (
@@ -30,6 +31,10 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+# glibc gives the memory of large tensors back at once, and zeroes it at every step again. PyTorch
+# spends up to a tenth of its time there, so that it and others get an allocator that keeps memory.
+_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+
 
 class EntrantError(RuntimeError):
     """A library could not do the job, or did another."""
@@ -45,10 +50,20 @@ class Entrant:
     def __init__(self, name: str, threads: int) -> None:
         self.name = name
         self.threads = threads
-        environment = {**_ENVIRONMENT, **os.environ}
-        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        self._start()
+        self.version: str = self._ask("version")["version"]
+
+    def restart(self) -> None:
+        """Go on in a new process, which has done nothing yet and holds no memory."""
+        self._end()
+        self._start()
+
+    def _start(self) -> None:
+        kept = _KEEP_MEMORY if self.name in peers.KEEP_MEMORY else {}
+        environment = {**_ENVIRONMENT, **kept, **os.environ}
+        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(self.threads)))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fastnn.bench.worker", name, str(threads)],
+            [sys.executable, "-m", "fastnn.bench.worker", self.name, str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -56,7 +71,6 @@ class Entrant:
             # -m looks here first: the worker gets this very fastnn, whatever directory we are in.
             cwd=Path(fastnn.__file__).parents[1],
         )
-        self.version: str = self._ask("version")["version"]
 
     def prepare(self, job: Job) -> None:
         """Start anew with a job: its data and starting weights."""
@@ -92,6 +106,11 @@ class Entrant:
         seconds: float = self._ask("predict", rows=rows, calls=calls)["seconds"]
         return seconds
 
+    def peak_memory(self) -> float:
+        """Most memory that the process has held so far, MB: the library, the data, the job."""
+        kib: int = self._ask("peak_memory")["kib"]
+        return kib * 1024 / 1e6
+
     def product_rate(self) -> float:
         """Best rate of its float32 products, GFLOP/s; see ``fastnn.bench.peak``."""
         found: float = self._ask("product_rate")["gflops"]
@@ -126,6 +145,9 @@ class Entrant:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         # A worker keeps nothing worth an orderly end, and a library's threads may not come to one.
         self._process.kill()
         self._process.wait()

@@ -79,11 +79,14 @@ class Product:
         self.x = normal((n_blocks(inputs), activation_rows(rows), BLOCK))
         self.kernel = normal(packed_shape((inputs, units)))
         self.y = normal((n_blocks(units), activation_rows(rows), BLOCK))
+        x, y = Buffers.of_array("x", self.x), Buffers.of_array("y", self.y)
+        # A batch's activations, and no array that stays the same: from block to block.
+        x.stride = y.stride = activation_rows(rows) * BLOCK
         op = make_op(
             "dense_forward",
-            x=Buffers.of_array("x", self.x),
+            x=x,
             kernel=Buffers.of_array("kernel", self.kernel),
-            y=Buffers.of_array("y", self.y),
+            y=y,
             inputs=inputs,
             units=units,
             kernel_block=self.kernel.shape[1] * BLOCK,

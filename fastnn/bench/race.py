@@ -52,8 +52,8 @@ def epochs(
 
 
 def rank(entrants: dict[str, dict[str, Any]]) -> str | None:
-    """Add ``versus_reference`` to each entrant: how many times as fast as the faster of PyTorch
-    and JAX it is, over paired turns. Returns the reference's name."""
+    """Add ``versus_reference`` to each entrant: how many times as fast as the fastest of all but
+    fastnn it is, over paired turns. Returns the reference's name."""
     medians = {name: found["step_us"]["median"] for name, found in entrants.items()}
     best = timing.fastest_reference(medians)
     if best is not None:
@@ -71,9 +71,9 @@ def hold_against_peak(
     job: Job,
 ) -> None:
     """Add ``share_of_peak`` to each entrant: the arithmetic of its products in the time of the
-    whole step, against the best rate of products in the same turn. And ``at_peak``: what
-    ``versus_reference`` would be if its products ran at that rate, Adam took no longer than by
-    itself, and nothing else took time.
+    whole step, against the best rate of products in the same turn; ``gflops``, that arithmetic a
+    second. And ``at_peak``: what ``versus_reference`` would be if its products ran at that rate,
+    Adam took no longer than by itself, and nothing else took time.
 
     Args:
         peak: GFLOP/s, of each turn.
@@ -84,6 +84,8 @@ def hold_against_peak(
         products = [1e-9 * found["flops_per_step"] * job.steps / rate for rate in peak]
         share = timing.speed_up(products, found["seconds"])
         found["share_of_peak"] = dataclasses.asdict(share)
+        rates = [1e-9 * found["flops_per_step"] * job.steps / own for own in found["seconds"]]
+        found["gflops"] = dataclasses.asdict(timing.Spread.of(rates))
         if reference is not None:
             least = [seconds + job.steps * adam for seconds in products]
             bound = timing.speed_up(entrants[reference]["seconds"], least)
@@ -97,7 +99,8 @@ def run(
     turns: int,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Check and race each job; one row of results for each.
+    """Check and race each job; one row of results for each. Every job is raced in processes of
+    its own, whose ``peak_memory_mb`` holds the library, the data and its training.
 
     Args:
         entrants: Those that cannot do a job are left out of its row.
@@ -113,6 +116,8 @@ def run(
         say(f"{job.title}: checking losses")
         checks.check(able, job)
         say(f"{job.title}: racing")
+        for entrant in able:
+            entrant.restart()
         rates: list[dict[str, float]] = []
         steps: list[float] = []
 
@@ -126,6 +131,7 @@ def run(
         checks.check_epochs(found)
         for entrant in able:
             own = found[entrant.name]
+            own["peak_memory_mb"] = entrant.peak_memory()
             own["skips_zeros"] = entrant.skips_zeros()
             own["flops_per_step"] = job.flops_without_zeros() if own["skips_zeros"] else job.flops
         reference = rank(found)
@@ -149,14 +155,15 @@ def run(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Median step times in microseconds, fastnn's speed against the fastest reference, whether it
-    skipped zeros, its share of the best rate of products, and what its speed would be at that
-    rate with Adam's step alone beside it; then who was left out, and what that rate is."""
+    """Median step times in microseconds, fastnn's speed against the fastest peer, whether it
+    skipped zeros, the rate of its products and its share of the best rate, and what its speed would
+    be at that rate with Adam's step alone beside it; then who was left out, and what that rate is.
+    Another table has the memory of each."""
     names = list(dict.fromkeys(n for row in rows for n in (*row["entrants"], *row["left_out"])))
     fastnn = "fastnn" in names
     remedies = any(row["remedies"] for row in rows)
     head = ["data", "net", *["with"] * remedies, "batch", *(f"{name}, us" for name in names)]
-    head += ["fastnn is faster", "zeros", "share of peak", "at peak"] * fastnn
+    head += ["fastnn is faster", "zeros", "GFLOP/s", "share of peak", "at peak"] * fastnn
     lines = []
     for row in rows:
         line = [row["data"], row["net"], *[", ".join(row["remedies"])] * remedies]
@@ -167,15 +174,26 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         if fastnn:
             line += _of_fastnn(row)
         lines.append(line)
-    return "\n\n".join([report.markdown(head, lines), *_notes(rows)])
+    return "\n\n".join([report.markdown(head, lines), *_notes(rows), _memory(rows, names)])
+
+
+def _memory(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    head = ["data", "net", "batch", *(f"{name}, MB" for name in names)]
+    lines = []
+    for row in rows:
+        found = [row["entrants"].get(name) for name in names]
+        held = ["-" if own is None else f"{own['peak_memory_mb']:.0f}" for own in found]
+        lines.append([row["data"], row["net"], str(row["batch"]), *held])
+    return "Peak memory of the processes:\n\n" + report.markdown(head, lines)
 
 
 def _of_fastnn(row: dict[str, Any]) -> list[str]:
     own = row["entrants"]["fastnn"]
-    share, bound = own.get("share_of_peak"), own.get("at_peak")
+    rate, share, bound = own.get("gflops"), own.get("share_of_peak"), own.get("at_peak")
     return [
         report.ratio(own.get("versus_reference"), row["reference"]),
         "skipped" if own["skips_zeros"] else "multiplied",
+        "-" if rate is None else f"{rate['median']:.0f}",
         "-" if share is None else f"{share['median']:.0%}",
         "-" if bound is None else f"{bound['median']:.2f}x",
     ]

@@ -6,36 +6,31 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastnn.bench import twins
 from fastnn.bench.peers import base
-
-Arrays = dict[str, np.ndarray]
-"""Of a layer: kernel and bias; with BatchNorm gamma and beta, or its moving mean and variance."""
 
 
 @dataclass
 class Net:
     """A job's net with its starting weights, which trains as the entrants do.
 
+    ``layers``: weights of each layer that has any; ``moving``: the statistics of each BatchNorm.
     ``dropout_seed``: of the masks; they are no library's, so losses with dropout are only alike.
     """
 
     job: base.Job
     dropout_seed: int = 0
-    layers: list[Arrays] = field(init=False)
-    moving: list[Arrays] = field(init=False)
+    layers: list[twins.Arrays] = field(init=False)
+    moving: list[twins.Arrays] = field(init=False)
 
     def __post_init__(self) -> None:
-        arrays = [w.astype(np.float64) for w in base.start_weights(self.job.widths)]
-        self.layers = [
-            {"kernel": kernel, "bias": bias}
-            for kernel, bias in zip(arrays[::2], arrays[1::2], strict=True)
-        ]
-        self.moving = []
-        if self.job.batch_norm:
-            for layer, width in zip(self.layers, self.job.widths[1:-1], strict=False):
-                layer |= {"gamma": np.ones(width), "beta": np.zeros(width)}
-                self.moving.append({"mean": np.zeros(width), "variance": np.ones(width)})
-        self._random = np.random.default_rng(self.dropout_seed)
+        weights = (w.astype(np.float64) for w in base.start_weights(self.job.layers))
+        self._chain = twins.Chain(
+            self.job.layers, weights, np.random.default_rng(self.dropout_seed)
+        )
+        self._twins = [twin for twin in self._chain.every() if twin.weights]
+        self.layers = [twin.weights for twin in self._twins]
+        self.moving = [twin.moving for twin in self._twins if isinstance(twin, twins.Norm)]
         self._momenta = [{name: 0 * w for name, w in layer.items()} for layer in self.layers]
         self._velocities = [{name: 0 * w for name, w in layer.items()} for layer in self.layers]
 
@@ -62,59 +57,20 @@ class Net:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Float64 probabilities (rows, classes), as in inference."""
-        x = x.astype(np.float64)
-        for i, layer in enumerate(self.layers[:-1]):
-            x = x @ layer["kernel"] + layer["bias"]
-            if self.job.batch_norm:
-                x, _ = _normalized(x, layer, **self.moving[i])
-            x = np.maximum(x, 0)
-        found: np.ndarray = np.exp(self._log_probabilities(x))
+        logits = self._chain.forward(x.astype(np.float64), training=False)
+        found: np.ndarray = np.exp(_log_softmax(logits))
         return found
 
-    def _log_probabilities(self, x: np.ndarray) -> np.ndarray:
-        """What the head makes of its inputs."""
-        logits = x @ self.layers[-1]["kernel"] + self.layers[-1]["bias"]
-        logits -= logits.max(1, keepdims=True)
-        found: np.ndarray = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        return found
-
-    def _loss_and_gradients(self, x: np.ndarray, y: np.ndarray) -> tuple[float, list[Arrays]]:
-        job, inputs, standard, slopes = self.job, [x], [], []
-        for i, layer in enumerate(self.layers[:-1]):
-            z = inputs[-1] @ layer["kernel"] + layer["bias"]
-            if job.batch_norm:
-                mean, variance = z.mean(0), z.var(0)
-                for name, now in (("mean", mean), ("variance", variance)):
-                    self.moving[i][name] += (1 - base.NORM_MOMENTUM) * (now - self.moving[i][name])
-                z, whitened = _normalized(z, layer, mean, variance)
-                standard.append((whitened, np.sqrt(variance + base.NORM_EPSILON)))
-            slope = (z > 0).astype(np.float64)
-            if job.dropout:
-                slope *= (self._random.random(z.shape) >= job.dropout) / (1 - job.dropout)
-            slopes.append(slope)
-            inputs.append(z * slope)
-        logs = self._log_probabilities(inputs[-1])
+    def _loss_and_gradients(self, x: np.ndarray, y: np.ndarray) -> tuple[float, list[twins.Arrays]]:
+        logs = _log_softmax(self._chain.forward(x, training=True))
         each = np.arange(len(y))
         delta = np.exp(logs)
         delta[each, y] -= 1
         delta /= len(y)
-        gradients: list[Arrays] = []
-        for i in reversed(range(len(self.layers))):
-            gradient: Arrays = {}
-            if i < len(slopes):
-                delta = delta * slopes[i]
-                if job.batch_norm:
-                    # Ioffe & Szegedy (2015), section 3
-                    whitened, deviation = standard[i]
-                    gradient |= {"gamma": (delta * whitened).sum(0), "beta": delta.sum(0)}
-                    delta = delta - delta.mean(0) - whitened * (delta * whitened).mean(0)
-                    delta *= self.layers[i]["gamma"] / deviation
-            gradient |= {"kernel": inputs[i].T @ delta, "bias": delta.sum(0)}
-            gradients.insert(0, gradient)
-            delta = delta @ self.layers[i]["kernel"].T
-        return float(-logs[each, y].mean()), gradients
+        self._chain.backward(delta)
+        return float(-logs[each, y].mean()), [twin.gradients for twin in self._twins]
 
-    def _clipped(self, gradients: list[Arrays]) -> list[Arrays]:
+    def _clipped(self, gradients: list[twins.Arrays]) -> list[twins.Arrays]:
         limit = self.job.global_clipnorm
         if limit is None:
             return gradients
@@ -123,9 +79,7 @@ class Net:
         return [{name: g * scale for name, g in own.items()} for own in gradients]
 
 
-def _normalized(
-    z: np.ndarray, layer: Arrays, mean: np.ndarray, variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """BatchNorm's output, and what it was before gamma and beta."""
-    whitened = (z - mean) / np.sqrt(variance + base.NORM_EPSILON)
-    return whitened * layer["gamma"] + layer["beta"], whitened
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits - logits.max(1, keepdims=True)
+    found: np.ndarray = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,8 +23,7 @@ _UPDATE_SECONDS = 24 / 20e9
 
 def shortened(job: Job) -> Job:
     """The job on as many of its rows as make an epoch long enough to time, in whole batches."""
-    parameters = sum(a * b for a, b in itertools.pairwise(job.widths))
-    step = _CALL_SECONDS + job.flops / _FLOPS + parameters * _UPDATE_SECONDS
+    step = _CALL_SECONDS + job.flops / _FLOPS + job.kernel_weights * _UPDATE_SECONDS
     steps = min(max(2, round(_EPOCH_SECONDS / step)), job.rows // job.batch)
     return dataclasses.replace(job, rows=steps * job.batch)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -38,13 +39,13 @@ class Worker:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
-        wanted = _job(job)
+        wanted = Job(**job)
         x, y = _arrays(wanted.x, wanted.y, wanted.mapped)
         self._peer = self._class(wanted, self._threads, x[: wanted.rows], y[: wanted.rows])
         return {}
 
     def lacks(self, **job: Any) -> dict[str, Any]:
-        return {"lacks": self._class.lacks(_job(job))}
+        return {"lacks": self._class.lacks(Job(**job))}
 
     def skips_zeros(self) -> dict[str, Any]:
         assert self._peer is not None
@@ -68,6 +69,9 @@ class Worker:
         assert self._peer is not None
         return {"probabilities": self._peer.predict(self._rows(rows)).tolist()}
 
+    def peak_memory(self) -> dict[str, Any]:
+        return {"kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+
     def predict(self, rows: int, calls: int) -> dict[str, Any]:
         """Median seconds of a call."""
         assert self._peer is not None
@@ -81,16 +85,12 @@ class Worker:
 
     def _rows(self, rows: int) -> np.ndarray:
         assert self._peer is not None
-        return self._peer.x[:rows]
+        return self._peer.arranged(self._peer.x[:rows])
 
     @property
     def _trainer(self) -> Trainer:
         assert isinstance(self._peer, Trainer)
         return self._peer
-
-
-def _job(fields: dict[str, Any]) -> Job:
-    return Job(**{**fields, "widths": tuple(fields["widths"])})
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,15 +12,19 @@ _ENTRANTS = {
     "fastnn": ("fastnn_peer.FastnnPeer", ("fastnn",)),
     "jax": ("jax_peer.JaxPeer", ("jax",)),
     "torch": ("torch_peer.TorchPeer", ("torch",)),
+    "torch_channels_last": ("torch_peer.ChannelsLastTorchPeer", ("torch",)),
     "keras": ("keras_peer.KerasPeer", ("keras",)),
     "sklearn": ("sklearn_peer.SklearnPeer", ("sklearn",)),
     "onnxruntime": ("onnx_peer.OnnxPeer", ("onnxruntime", "onnx")),
     "numpy": ("numpy_peer.NumpyPeer", ("numpy",)),
 }
-TRAINERS = ("fastnn", "jax", "torch", "keras", "sklearn")
+TRAINERS = ("fastnn", "jax", "torch", "torch_channels_last", "keras", "sklearn")
 PREDICTORS = tuple(_ENTRANTS)
 REFERENCES = ("jax", "torch")
-"""The peers whose fastest is the mark to beat."""
+"""The peers that are the fastest nearly always."""
+
+KEEP_MEMORY = ("jax", "torch", "torch_channels_last", "keras")
+"""Who is faster, or no slower, with an allocator that gives no memory back."""
 
 
 def installed(names: tuple[str, ...], able: tuple[str, ...]) -> tuple[str, ...]:

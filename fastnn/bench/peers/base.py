@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+from fastnn.bench import nets
 
 LEARNING_RATE = 1e-3
 BETA_1 = 0.9
@@ -25,20 +28,20 @@ class Job:
 
     Attributes:
         data: kind of data, for the reports.
-        widths: of the layers from input to output, e.g. ``(784, 512, 10)``; ReLU between them,
-            softmax cross-entropy at the end.
+        net: its name; see ``fastnn.bench.nets``. Softmax cross-entropy is at its end.
         batch: rows per step.
-        x: path of a ``.npy`` file, float32 (rows, widths[0]).
+        x: path of a ``.npy`` file, float32 (rows, ...).
         y: path of a ``.npy`` file, int32 labels (rows,).
         rows: use only the first so many.
         mapped: memory-map x instead of reading it.
-        batch_norm: batch normalization between each hidden layer's product and its ReLU.
+        batch_norm: batch normalization between each hidden layer's product and its ReLU, where the
+            net has none by itself.
         global_clipnorm: where given, the most that the norm of all gradients together may be.
         dropout: share of each hidden layer's outputs that is dropped at a step.
     """
 
     data: str
-    widths: tuple[int, ...]
+    net: str
     batch: int
     x: str
     y: str
@@ -65,10 +68,25 @@ class Job:
         """All in a line, for messages."""
         return " ".join([self.data, self.net, *self.remedies.values(), f"batch {self.batch}"])
 
+    @cached_property
+    def layers(self) -> tuple[nets.Layer, ...]:
+        """From input to logits."""
+        return nets.build(self.net, self.batch_norm, self.dropout)
+
     @property
-    def net(self) -> str:
-        """The widths as text, e.g. ``784-512-10``."""
-        return "-".join(map(str, self.widths))
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: features, or height, width and channels."""
+        return nets.shape(self.net)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the inputs are."""
+        return len(self.shape) > 1
+
+    @property
+    def normalized(self) -> bool:
+        """Whether it has BatchNorm, its own or the job's."""
+        return any(isinstance(layer, nets.Norm) for layer in nets.every(self.layers))
 
     @property
     def steps(self) -> int:
@@ -78,29 +96,41 @@ class Job:
     @property
     def kernel_weights(self) -> int:
         """Numbers in all kernels."""
-        return sum(a * b for a, b in itertools.pairwise(self.widths))
+        return sum(math.prod(layer.kernel) for layer in nets.weighted(self.layers))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the products of one example's forward pass."""
+        return sum(layer.macs for layer in nets.weighted(self.layers))
 
     @property
     def flops(self) -> int:
-        """Floating-point operations in the products of one full step (multiply-add = 2)."""
-        first = self.widths[0] * self.widths[1]
-        return 2 * self.batch * (3 * self.kernel_weights - first)
+        """Floating-point operations in the products of one full step (multiply-add = 2).
+
+        Of convolutions all three products are counted, as is usual, though nobody needs the
+        gradient of the pictures.
+        """
+        first = 0 if self.pictures else nets.weighted(self.layers)[0].macs
+        return 2 * self.batch * (3 * self.macs - first)
 
     def flops_without_zeros(self) -> int:
         """The same without the products with zeros of the inputs, on average over the rows."""
         x = np.load(self.x, mmap_mode="r")[: self.rows]
         zeros: float = 1 - np.count_nonzero(x) / x.size
-        return self.flops - round(4 * self.batch * self.widths[0] * self.widths[1] * zeros)
+        return self.flops - round(4 * self.batch * nets.weighted(self.layers)[0].macs * zeros)
 
 
-def start_weights(widths: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
-    """Glorot-uniform kernels (in, out) and zero biases (out,) in turn, float32."""
+def start_weights(layers: tuple[nets.Layer, ...], seed: int = 1) -> list[np.ndarray]:
+    """Float32, in order: of each layer with a kernel the Glorot-uniform kernel, and where it has
+    one the bias, zero. BatchNorm begins at gamma 1 and beta 0."""
     rng = np.random.default_rng(seed)
     weights: list[np.ndarray] = []
-    for fan_in, fan_out in itertools.pairwise(widths):
-        limit = np.sqrt(6.0 / (fan_in + fan_out))
-        weights.append(rng.uniform(-limit, limit, (fan_in, fan_out)).astype(np.float32))
-        weights.append(np.zeros(fan_out, np.float32))
+    for layer in nets.weighted(layers):
+        *window, inputs, units = layer.kernel
+        limit = np.sqrt(6.0 / (math.prod(window) * (inputs + units)))
+        weights.append(rng.uniform(-limit, limit, layer.kernel).astype(np.float32))
+        if isinstance(layer, nets.Dense) or layer.bias:
+            weights.append(np.zeros(units, np.float32))
     return weights
 
 
@@ -112,15 +142,17 @@ class Peer(ABC):
 
     Attributes:
         remedies: the fields of ``Job.remedies`` that it can do.
+        convolves: whether it can do nets for pictures.
 
     Args:
         job: what to do.
         threads: as many the library may use.
-        x: the job's rows, float32 (rows, features).
+        x: the job's rows, float32 (rows, ...).
         y: their labels, int32 (rows,).
     """
 
     remedies: frozenset[str] = frozenset()
+    convolves: bool = False
 
     def __init__(self, job: Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         self.job = job
@@ -130,7 +162,12 @@ class Peer(ABC):
 
     @abstractmethod
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities, NumPy float32 (rows, classes), of NumPy float32 rows (rows, features)."""
+        """Probabilities, NumPy float32 (rows, classes), of what ``arranged`` made of rows."""
+
+    def arranged(self, x: np.ndarray) -> np.ndarray:
+        """NumPy float32 rows (rows, ...) with their axes in the order that ``predict`` likes
+        best; who asks for predictions is taken to have them so."""
+        return x
 
     @classmethod
     @abstractmethod
@@ -140,7 +177,10 @@ class Peer(ABC):
     @classmethod
     def lacks(cls, job: Job) -> list[str]:
         """What the job has and this library cannot do, by its name in the reports."""
-        return [name for field, name in job.remedies.items() if field not in cls.remedies]
+        lacking = [name for field, name in job.remedies.items() if field not in cls.remedies]
+        if job.pictures and not cls.convolves:
+            lacking.append("convolutions")
+        return lacking
 
     def skips_zeros(self) -> bool:
         """Whether it leaves out the products with the zeros of this job's inputs."""

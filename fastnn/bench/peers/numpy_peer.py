@@ -10,7 +10,7 @@ from fastnn.bench.peers import base
 class NumpyPeer(base.Peer):
     def __init__(self, job: base.Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         super().__init__(job, threads, x, y)
-        weights = base.start_weights(job.widths)
+        weights = base.start_weights(job.layers)
         self._layers = list(zip(weights[::2], weights[1::2], strict=True))
 
     def predict(self, x: np.ndarray) -> np.ndarray:

@@ -6,15 +6,17 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier
 
+from fastnn.bench import nets
 from fastnn.bench.peers import base
 
 
 class SklearnPeer(base.Trainer):
     def __init__(self, job: base.Job, threads: int, x: np.ndarray, y: np.ndarray) -> None:
         super().__init__(job, threads, x, y)
-        classes = np.arange(job.widths[-1])
+        *hidden, units = (layer.kernel[-1] for layer in nets.weighted(job.layers))
+        classes = np.arange(units)
         net = MLPClassifier(
-            job.widths[1:-1],
+            hidden,
             batch_size=len(classes),
             learning_rate_init=base.LEARNING_RATE,
             beta_1=base.BETA_1,
@@ -27,7 +29,7 @@ class SklearnPeer(base.Trainer):
         # The first call makes the weights and Adam's state; both are then set in place, because the
         # optimizer keeps a reference to the very arrays.
         net.partial_fit(x[: len(classes)], classes, classes=classes)
-        weights = base.start_weights(job.widths)
+        weights = base.start_weights(job.layers)
         for own, start in zip(
             net.coefs_ + net.intercepts_, weights[::2] + weights[1::2], strict=True
         ):
