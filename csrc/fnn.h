@@ -163,8 +163,8 @@ typedef struct {
 
     /* windows: csrc/convolution.inc.c, csrc/depthwise.inc.c, csrc/pooling.inc.c */
     void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K, const float *const *lines,
-                           int64_t row_taps, int64_t a_block, const float *b, int64_t b_block, float *c,
-                           int64_t c_block, int accumulate);
+                           int64_t a_block, const float *b, int64_t b_block, float *c, int64_t c_block,
+                           int accumulate);
     void (*pairs_product)(int64_t rows, int64_t blocks, int64_t examples, int64_t K, const float *a,
                           int64_t a_example, const int32_t *from, const float *b, int64_t b_example,
                           const int32_t *to, int64_t b_block, float *c, int64_t c_block);

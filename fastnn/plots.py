@@ -22,6 +22,7 @@ __all__ = ["gradient_flow", "history", "learning_rate", "predictions"]
 RIGHT = "#1f66c1"
 WRONG = "#d43d2f"
 UNSEEN = "#e0861a"
+GOOD = "#2a8c4a"
 OTHER = "#c3c8d0"
 TEXT = "#30343b"
 FAINT = "#858b96"
@@ -110,7 +111,8 @@ def gradient_flow(
     The gradient is the root mean square over the layer's weights. There is a line for the first
     step and one for the last; the band between the smallest and the largest of all steps lies
     behind them. A gradient of exactly 0 is marked at the bottom, one that is infinite or NaN in any
-    step at the top. Of a report, the names of layers that are not healthy are red.
+    step at the top. Of a report, the names of layers that are not healthy are red, and there is one
+    more line: the last step with the best remedy, for the layers that it leaves in the net.
 
     Args:
         report_or_history: What ``fnn.health.diagnose`` returned, of which the untreated net is
@@ -151,6 +153,11 @@ def gradient_flow(
     if ax is None:
         ax = _figure(min(max(5.2, 0.42 * len(names)), 16), 3.9).subplots()
     _draw_gradients(ax, gradients, lost, [step.step for step in steps])
+    best = given.best if isinstance(given, Report) else None
+    if best is not None and best.trial is not None and best.trial.steps:
+        treated = best.trial.steps[-1].layers
+        after = [treated[name].gradient_rms if name in treated else np.nan for name in names]
+        _draw_treated(ax, np.array(after, np.float64), f"with {shortened(best.name, 30)}")
     labels = [shortened(name, 20) for name in names]
     ax.set_xticks(range(len(names)), labels, rotation=90 if len(names) > 4 else 0)
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
@@ -304,6 +311,20 @@ def _tidy(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(OTHER)
     axes.legend(frameon=False, labelcolor=TEXT)
+
+
+def _draw_treated(axes: Axes, after: NDArray[Any], label: str) -> None:
+    """``after`` (layers,): NaN where a layer is not there any more."""
+    shown = np.where(np.isfinite(after) & (after > 0), after, np.nan)
+    if np.isnan(shown).all():
+        return
+    axes.plot(
+        np.arange(len(shown)), shown, color=GOOD, linewidth=1.8, marker="s", markersize=4,
+        label=label,
+    )  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.5 * np.nanmin(shown)), max(high, 2 * np.nanmax(shown)))
+    axes.legend(frameon=False)
 
 
 def _draw_gradients(

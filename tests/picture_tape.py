@@ -22,15 +22,20 @@ from fastnn.variables import Variable
 
 
 class PictureTape(Tape):
-    """Values have the shapes of the graph."""
+    """Values have the shapes of the graph.
+
+    Attributes:
+        penalty: Of activities, as far as the tape has come.
+    """
+
+    penalty = 0.0
 
     def _layer(self, layer: Any, inputs: list[Node]) -> Node:
         x = inputs[0]
         shape = (None, *x.value.shape[1:])
         if isinstance(layer, Convolution):
-            return self._activation(
-                layer.activation.kind, self._biased(layer, self._convolved(layer, x))
-            )
+            z = self._biased(layer, self._convolved(layer, x))
+            return self._penalized(layer, self._activation(layer.activation.kind, z))
         if isinstance(layer, MaxPooling | layers.GlobalMaxPooling1D | layers.GlobalMaxPooling2D):
             return self._largest(layer, x)
         if isinstance(layer, AveragePooling):
@@ -113,6 +118,13 @@ class PictureTape(Tape):
             b.d += y.d.reshape(-1, len(b.value)).sum(axis=0)
 
         self._back.append(back)
+        return y
+
+    def _penalized(self, layer: Convolution, y: Node) -> Node:
+        if layer.activity_regularizer is not None:
+            l1, l2, n = layer.activity_regularizer.l1, layer.activity_regularizer.l2, len(y.value)
+            self.penalty += (l1 * np.abs(y.value).sum() + l2 * (y.value**2).sum()) / n
+            y.d += (l1 * np.sign(y.value) + 2 * l2 * y.value) / n
         return y
 
     def _largest(self, layer: Any, x: Node) -> Node:
