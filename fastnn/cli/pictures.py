@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -139,11 +141,8 @@ def read_folder(name: str, form: Form) -> Labelled:
         raise ValueError(f"{name}: holds pictures, but no directory for each class of them")
     names = {entry.name for entry in inside}
     own_test = names - {"train"}
-    if (
-        len(own_test) == 1 < len(names)
-        and own_test <= TEST_NAMES
-        and all(map(_directories, inside))
-    ):
+    is_pair = len(names) == 2 and len(own_test) == 1 and own_test <= TEST_NAMES
+    if is_pair and all(map(_directories, inside)):
         own = path / own_test.pop()
         train = _dataset(path / "train", form, shuffle=True, seed=0)
         test = _dataset(own, form, shuffle=False)
@@ -209,8 +208,9 @@ def relabelled(
 def _dataset(path: str | os.PathLike[str], form: Form, **options: Any) -> Any:
     from fastnn.utils import image_dataset_from_directory
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings("ignore", "image_dataset_from_directory: .* are skipped")
+        # Its lines would call the test set one for validation. Progress goes to stderr.
         found = image_dataset_from_directory(
             path, image_size=form.size, color_mode=form.color_mode, on_error=form.on_error,
             verbose=form.verbose, **options,
