@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -54,6 +55,11 @@ def read(name: str, label: str | None, form: pictures.Form) -> Data:
     if pictures.is_folder(name):
         found = pictures.read_folder(name, form)
         return Data(found.train, found.test, found.note, found.class_names)
+    if Path(name).is_dir() and not files.is_idx_directory(Path(name)):
+        raise ValueError(
+            f"{name}: holds no IDX files (train-images-idx3-ubyte ...), and no directories of "
+            "pictures, one for each class"
+        )
     source = files.Source(*mnist.load_data()) if name == "mnist" else files.read(name, label=label)
     train, test = source
     note = "its own test set"
