@@ -132,8 +132,7 @@ def read_folder(name: str, form: Form) -> Labelled:
     ``validation``), has a test set of its own. Of any other a fifth is set aside as one.
 
     Raises:
-        ValueError: There are no such directories, no pictures, fewer than two classes, or broken
-            files.
+        ValueError: There are no such directories, no pictures, or broken files.
     """
     path = Path(name)
     inside = _directories(path)
@@ -155,8 +154,6 @@ def read_folder(name: str, form: Form) -> Labelled:
         labels = test.labels
         both = len(train.images) + len(test.images)
         note = f"{len(labels)} of {both} pictures, drawn with seed 0, set aside as the test set"
-    if len(_names(train)) < 2:
-        raise ValueError(f"{name}: holds one class, {_names(train)[0]!r}, wanted two or more")
     return Labelled((train.images, train.labels), (test.images, labels), _names(train), note)
 
 

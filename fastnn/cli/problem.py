@@ -90,6 +90,10 @@ def read(arguments: argparse.Namespace) -> Problem:
         OSError, ValueError: There is no such data, it has no labels, or ``--task`` is another.
     """
     data = source.read(arguments.data, arguments.label, pictures.form_wanted(arguments))
+    if data.class_names is not None and len(data.class_names) < 2:
+        raise ValueError(
+            f"{arguments.data}: holds one class, {data.class_names[0]!r}, wanted two or more"
+        )
     if data.class_names is not None and arguments.task == "regression":
         raise ValueError(
             "--task regression has no place with a folder of pictures, whose labels are classes"
