@@ -46,30 +46,29 @@ INLINE void depthwise_pairs_tile(const int n, int64_t windows, int64_t taps, con
         }
 }
 
-#define DEPTHWISE_CASE(n)                                                              \
-    case n:                                                                            \
-        depthwise_tile(n, taps, table + r * taps, w, x, y + r * BLOCK);                \
+#define DEPTHWISE_CASE(n, TILE) \
+    case n:                     \
+        TILE(n);                \
         break;
 
 /* y (windows, 16) = the sum over taps of lines of x times w (taps, 16) */
 static void depthwise(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
                       float *y) {
+#define TILE(n) depthwise_tile(n, taps, table + r * taps, w, x, y + r * BLOCK)
     for (int64_t r = 0, m; r < windows; r += m) {
         m = windows - r < MR ? windows - r : MR;
-        switch (m) { ROW_CASES(DEPTHWISE_CASE) }
+        switch (m) { ROW_CASES(DEPTHWISE_CASE, TILE) }
     }
+#undef TILE
 }
-
-#define DEPTHWISE_PAIRS_CASE(n)                                                        \
-    case n:                                                                            \
-        depthwise_pairs_tile(n, windows, taps, table + t, x, dz, sums + t * BLOCK);    \
-        break;
 
 /* sums (taps, 16) += the sum over windows of the line that each tap reads times that of dz (windows, 16) */
 static void depthwise_pairs(int64_t windows, int64_t taps, const int32_t *table, const float *x, const float *dz,
                             float *sums) {
+#define TILE(n) depthwise_pairs_tile(n, windows, taps, table + t, x, dz, sums + t * BLOCK)
     for (int64_t t = 0, m; t < taps; t += m) {
         m = tile_rows(taps - t);
-        switch (m) { ROW_CASES(DEPTHWISE_PAIRS_CASE) }
+        switch (m) { ROW_CASES(DEPTHWISE_CASE, TILE) }
     }
+#undef TILE
 }

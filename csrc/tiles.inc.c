@@ -1,57 +1,85 @@
 /* Register tiles: C = A B for a few rows of A and a few blocks of 16 columns of B.
  *
  * Design
+ * - One tile for all products: the sum of A_t B_t over a list of segments t, all summed in registers (Georganas et al.
+ *   2020, "Harnessing deep learning via a single building block"). A matrix is one segment; a convolution has one
+ *   for each tap of its window, and nothing is copied into columns first (convolution.inc.c).
  * - B lies in blocks of 16 columns, one row of a block is one cache line: a tile reads it from top
  *   to bottom and packs nothing.
- * - Each element of C is ONE chain of multiply-adds over ascending k, whatever the tile, the thread
- *   or the number of rows: so no partition of the work changes a bit. The caller may cut k anywhere
+ * - Each element of C is ONE chain of multiply-adds over ascending segments and k, whatever the tile, the thread
+ *   or the number of rows: so no partition of the work changes a bit. The caller may cut it anywhere
  *   (accumulate != 0): a product over features goes on with the chain that C holds; a product over the
  *   rows of a batch, which can be very long, adds a chain of its own to C (see FNN_CHUNK).
- * - A is read one scalar at a time, in one of two ways:
- *     rows:    a[(k / 16) * a_block + r * 16 + k % 16]   activations (forward), weights (dX)
- *     columns: a[(r / 16) * a_block + k * 16 + r % 16]   activations (dW)
+ * - A is read one scalar at a time. For sums over features, row r of a segment begins at a pointer and goes on in blocks
+ *   of 16: the pointers of neighbouring rows (activations in forward, weights in dX) follow from the first; the rows
+ *   of a window are where the caller says. For sums over lines (dW), a and b are lines of 16: neighbouring ones, or
+ *   pairs that the caller names.
  * - Few rows leave registers free, so they take more blocks at a time: a matrix-vector product
  *   needs as many independent chains as a full tile to hide the latency of an addition.
  */
 
-INLINE void tile(const int mr, const int nb, const int by_column, int64_t K, const float *a,
-                 int64_t a_block, const float *b, int64_t b_block, float *c, int64_t c_block,
+static const float no_line[BLOCK] __attribute__((aligned(64)));
+
+/* C (mr, 16 * nb) [+]= the sum over segments t of A_t (mr, K) B_t (K, 16 * nb). Row r of A_t goes on in blocks of 16, a_block
+ * apart; B_t follows B_(t-1). pointed: it begins at lines[r * row_segments + t], NULL for zeros; else r lines after
+ * lines[t]. */
+INLINE void tile(const int mr, const int nb, const int pointed, int64_t segments, int64_t K, const float *const *lines,
+                 int64_t row_segments, int64_t a_block, const float *b, int64_t b_block, float *c, int64_t c_block,
                  int accumulate) {
     vf acc[MR][REGISTERS];
     for (int r = 0; r < mr; r++)
         for (int v = 0; v < nb * BV; v++)
-            acc[r][v] = !by_column && accumulate ? load(c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL)
-                                                 : (vf){0};
-    if (by_column) {
-        for (int64_t k = 0; k < K; k++) {
-            vf bk[REGISTERS];
-            for (int v = 0; v < nb * BV; v++)
-                bk[v] = load(b + (v / BV) * b_block + k * BLOCK + (v % BV) * VL);
-            for (int r = 0; r < mr; r++) {
-                const vf ak = splat(a[k * BLOCK + r]);
-                for (int v = 0; v < nb * BV; v++) acc[r][v] += ak * bk[v];
-            }
-        }
-    } else {
+            acc[r][v] = accumulate ? load(c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL) : (vf){0};
+    for (int64_t t = 0; t < segments; t++, b += K * BLOCK) {
+        const float *line[MR];
+        uintptr_t any = 0;
+        for (int r = 0; r < mr; r++)
+            any |= (uintptr_t)(line[r] = pointed ? lines[r * row_segments + t] : lines[t] + r * BLOCK);
+        if (pointed && !any) continue;
         for (int64_t k0 = 0; k0 < K; k0 += BLOCK) {
-            const float *ak0 = a + (k0 / BLOCK) * a_block;
+            const float *a[MR];
             const float *bk0 = b + k0 * BLOCK;
+            for (int r = 0; r < mr; r++)
+                a[r] = !pointed || line[r] ? line[r] + (k0 / BLOCK) * a_block : no_line;
             const int64_t n = K - k0 < BLOCK ? K - k0 : BLOCK;
             for (int64_t k = 0; k < n; k++) {
                 vf bk[REGISTERS];
                 for (int v = 0; v < nb * BV; v++)
                     bk[v] = load(bk0 + (v / BV) * b_block + k * BLOCK + (v % BV) * VL);
                 for (int r = 0; r < mr; r++) {
-                    const vf ak = splat(ak0[r * BLOCK + k]);
+                    const vf ak = splat(a[r][k]);
                     for (int v = 0; v < nb * BV; v++) acc[r][v] += ak * bk[v];
                 }
             }
         }
     }
     for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nb * BV; v++) store(c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL, acc[r][v]);
+}
+
+/* C (mr, 16 * nb) [+]= the sum over examples and k < K of a_k' b_k: a chain of its own, which is added to C. a_k are mr
+ * numbers from a + from[k] of the example on, b_k is the line at b + to[k]; without such tables, line k of both. */
+INLINE void line_tile(const int mr, const int nb, const int paired, int64_t examples, int64_t K, const float *a,
+                      int64_t a_example, const int32_t *from, const float *b, int64_t b_example, const int32_t *to,
+                      int64_t b_block, float *c, int64_t c_block, int accumulate) {
+    vf acc[MR][REGISTERS];
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nb * BV; v++) acc[r][v] = (vf){0};
+    for (int64_t e = 0; e < examples; e++, a += a_example, b += b_example)
+        for (int64_t k = 0; k < K; k++) {
+            const float *ak = a + (paired ? from[k] : k * BLOCK);
+            const float *bk0 = b + (paired ? to[k] : k * BLOCK);
+            vf bk[REGISTERS];
+            for (int v = 0; v < nb * BV; v++) bk[v] = load(bk0 + (v / BV) * b_block + (v % BV) * VL);
+            for (int r = 0; r < mr; r++) {
+                const vf x = splat(ak[r]);
+                for (int v = 0; v < nb * BV; v++) acc[r][v] += x * bk[v];
+            }
+        }
+    for (int r = 0; r < mr; r++)
         for (int v = 0; v < nb * BV; v++) {
             float *out = c + (v / BV) * c_block + r * BLOCK + (v % BV) * VL;
-            store(out, by_column && accumulate ? load(out) + acc[r][v] : acc[r][v]);
+            store(out, accumulate ? load(out) + acc[r][v] : acc[r][v]);
         }
 }
 
@@ -59,37 +87,25 @@ INLINE void tile(const int mr, const int nb, const int by_column, int64_t K, con
 #define TILE_BLOCKS(mr) \
     ((mr) == MR ? NB : REGISTERS / ((mr) * BV) > 8 ? 8 : REGISTERS / ((mr) * BV) > NB ? REGISTERS / ((mr) * BV) : NB)
 
-#define TILE_CASE(mr)                                                                                  \
-    case mr:                                                                                           \
-        if ((mr) <= MR) {                                                                              \
-            int64_t j = 0;                                                                             \
-            for (; j + TILE_BLOCKS(mr) <= blocks; j += TILE_BLOCKS(mr))                                \
-                tile(mr, TILE_BLOCKS(mr), by_column, K, a, a_block, b + j * b_block, b_block,          \
-                     c + j * c_block, c_block, accumulate);                                            \
-            for (; j < blocks; j++)                                                                    \
-                tile(mr, 1, by_column, K, a, a_block, b + j * b_block, b_block, c + j * c_block, c_block, \
-                     accumulate);                                                                      \
-        }                                                                                              \
-        break;
+/* TILE(mr, nb, j) of the rows at hand for the blocks j0 to j1, as many at a time as fit the registers. */
+#define TILE_CASE(mr, TILE)                                                                   \
+    case mr: {                                                                                \
+        int64_t j = j0;                                                                       \
+        for (; j + TILE_BLOCKS(mr) <= j1; j += TILE_BLOCKS(mr)) TILE(mr, TILE_BLOCKS(mr), j); \
+        for (; j < j1; j++) TILE(mr, 1, j);                                                   \
+    } break;
 
-INLINE void product_rows(const int by_column, int rows, int64_t blocks, int64_t K, const float *a,
-                         int64_t a_block, const float *b, int64_t b_block, float *c, int64_t c_block,
-                         int accumulate) {
-    switch (rows) {
-        TILE_CASE(1)
-        TILE_CASE(2)
-#if MR > 2
-        TILE_CASE(3)
-        TILE_CASE(4)
-        TILE_CASE(5)
-        TILE_CASE(6)
-#endif
+/* CASE(rows, TILE) for as many rows as a tile may have. */
 #if MR > 6
-        TILE_CASE(7)
-        TILE_CASE(8)
+#define ROW_CASES(CASE, TILE)                                                       \
+    CASE(1, TILE) CASE(2, TILE) CASE(3, TILE) CASE(4, TILE) CASE(5, TILE) CASE(6, TILE) \
+    CASE(7, TILE) CASE(8, TILE)
+#elif MR > 2
+#define ROW_CASES(CASE, TILE) \
+    CASE(1, TILE) CASE(2, TILE) CASE(3, TILE) CASE(4, TILE) CASE(5, TILE) CASE(6, TILE)
+#else
+#define ROW_CASES(CASE, TILE) CASE(1, TILE) CASE(2, TILE)
 #endif
-    }
-}
 
 /* Rows of the next tile. A tile of one to three rows has too few chains to hide the latency of an addition:
  * where one would be left over, the last two share their rows. */
@@ -98,34 +114,40 @@ INLINE int64_t tile_rows(int64_t rows) {
     return rows < MR + 4 && rows < 2 * MR ? (rows + 1) / 2 : MR;
 }
 
-/* C (rows, 16 * blocks) [+]= A (rows, K) B (K, 16 * blocks), A read by rows. */
+/* Blocks that go through all rows together: few rows are done with all of them at once. */
+INLINE int64_t blocks_together(int64_t rows, int64_t blocks) { return rows < MR ? blocks : NB; }
+
+/* C (rows, 16 * blocks) [+]= A (rows, K) B (K, 16 * blocks), A in blocks of 16 features. */
 static void product(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
                     const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate) {
-    if (rows < MR) {
-        product_rows(0, (int)rows, blocks, K, a, a_block, b, b_block, c, c_block, accumulate);
-        return;
-    }
-    for (int64_t j = 0; j < blocks; j += NB) {
-        const int64_t n = blocks - j < NB ? blocks - j : NB;
+#define TILE(mr, nb, j)                                                                                        \
+    tile(mr, nb, 0, 1, K, &row, 1, a_block, b + (j) * b_block, b_block, c + (j) * c_block + r * BLOCK, c_block, \
+         accumulate)
+    const int64_t group = blocks_together(rows, blocks);
+    for (int64_t j0 = 0; j0 < blocks; j0 += group) {
+        const int64_t j1 = blocks - j0 < group ? blocks : j0 + group;
         for (int64_t r = 0, m; r < rows; r += m) {
+            const float *const row = a + r * BLOCK;
             m = tile_rows(rows - r);
-            product_rows(0, (int)m, n, K, a + r * BLOCK, a_block, b + j * b_block, b_block,
-                         c + j * c_block + r * BLOCK, c_block, accumulate);
+            switch (m) { ROW_CASES(TILE_CASE, TILE) }
         }
     }
+#undef TILE
 }
 
-/* C (rows, 16) [+]= A' (rows, K) B (K, 16), A read by columns; rows may span several blocks of A. */
+/* C (rows, 16 * blocks) [+]= A' (rows, K) B (K, 16 * blocks), A in blocks of 16 of its columns, which rows may span. */
 static void product_transposed(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
                                const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate) {
-    for (int64_t j = 0; j < blocks; j += NB) {
-        const int64_t n = blocks - j < NB ? blocks - j : NB;
-        for (int64_t r0 = 0; r0 < rows; r0 += BLOCK)
-            for (int64_t r = r0; r < r0 + BLOCK && r < rows; r += MR) {
-                int64_t m = r0 + BLOCK - r < MR ? r0 + BLOCK - r : MR;
-                m = rows - r < m ? rows - r : m;
-                product_rows(1, (int)m, n, K, a + (r0 / BLOCK) * a_block + (r - r0), a_block,
-                             b + j * b_block, b_block, c + j * c_block + r * BLOCK, c_block, accumulate);
-            }
+#define TILE(mr, nb, j)                                                                                     \
+    line_tile(mr, nb, 0, 1, K, a + (r / BLOCK) * a_block + r % BLOCK, 0, NULL, b + (j) * b_block, 0, NULL,  \
+              b_block, c + (j) * c_block + r * BLOCK, c_block, accumulate)
+    for (int64_t j0 = 0; j0 < blocks; j0 += NB) {
+        const int64_t j1 = blocks - j0 < NB ? blocks : j0 + NB;
+        for (int64_t r = 0, m; r < rows; r += m) {
+            m = BLOCK - r % BLOCK < MR ? BLOCK - r % BLOCK : MR;
+            m = rows - r < m ? rows - r : m;
+            switch (m) { ROW_CASES(TILE_CASE, TILE) }
+        }
     }
+#undef TILE
 }

@@ -24,7 +24,7 @@ class Thresholds:
 
     Attributes:
         vanishing: A layer's gradient, as a share of the largest of the layers behind it.
-        exploding: A layer's gradient, as a multiple of the last layer's.
+        exploding: A layer's gradient, as a multiple of the smallest of the layers behind it.
         activations: Deviation of a layer's outputs.
         dead: Share of units that gave 0 for every row of every step.
         saturated: Share of outputs where the activation is flat.
@@ -32,6 +32,8 @@ class Thresholds:
         learned_surely: A net that has learned so much, as a share of what a sound net has learned
             from the same batches, is healthy; no need to see more of it.
         learned: What it must have learned, likewise, when the last has been seen of it.
+        learned_cheap: Likewise, of a net that costs little to see to the end, by the better of two
+            sound nets.
         hopeless: Less than this after four times the steps of a trial is the end.
     """
 
@@ -44,6 +46,7 @@ class Thresholds:
     small_steps: float = 1e-6
     learned_surely: float = 0.97
     learned: float = 0.91
+    learned_cheap: float = 0.93
     hopeless: float = 0.2
 
 
@@ -98,8 +101,10 @@ def _judge(
     deviation = _median(steps, name, lambda layer: layer.deviation)
     update = _median(steps, name, lambda layer: layer.update_ratio)
     largest = max(behind, key=lambda other: behind[other], default=None)
+    moving = [other for other in behind if behind[other] > 0]
+    smallest = min(moving, key=lambda other: behind[other], default=None)
     share = gradient / behind[largest] if largest is not None and behind[largest] > 0 else nan
-    multiple = gradient / list(behind.values())[-1] if behind and list(behind.values())[-1] else nan
+    multiple = gradient / behind[smallest] if smallest is not None else nan
     # A unit that never gives anything is dead only where the activation can be silent.
     silent = last.activation in ("relu", "relu_general") and dead >= limits.dead
 
@@ -127,14 +132,14 @@ def _judge(
         )
     if deviation >= limits.activations or multiple >= limits.exploding:
         if multiple >= limits.exploding:
-            words = f"its gradient is {multiple:.1e} times that of the last layer"
+            words = f"its gradient is {scientific(multiple)} times that of {smallest!r}"
         else:
-            words = f"its outputs have a deviation of {deviation:.1e}"
+            words = f"its outputs have a deviation of {scientific(deviation)}"
         return finding("exploding", words, gradient=gradient, multiple=multiple, outputs=deviation)
     if share <= limits.vanishing:
         return finding(
             "vanishing",
-            f"its gradient is {share:.1e} of that of {largest!r}{_why(steps, name)}",
+            f"its gradient is {scientific(share)} of that of {largest!r}{_why(steps, name)}",
             gradient=gradient, share=share,
         )  # fmt: skip
     if update >= limits.large_steps:
@@ -143,9 +148,19 @@ def _judge(
         )
     if update <= limits.small_steps:
         return finding(
-            "learning_rate", f"a step moves its weights by {update:.1e} only", update_ratio=update
+            "learning_rate",
+            f"a step moves its weights by {scientific(update)} of their size only"
+            if update
+            else "its weights do not move at all",
+            update_ratio=update,
         )
     return None
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """``"6.2e30"``, with so many digits after the point."""
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 _SHRINKING = {"sigmoid": "a quarter", "hard_sigmoid": "a sixth"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ except ImportError as fault:
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(fastnn.__file__).parent
+
+# For ``bench``; last, so that the fastnn under test stays the one that was found.
+sys.path.append(str(TESTS.parent))
 
 # The tests run in another directory (see below); failing examples are kept here all the same.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(TESTS.parent / ".hypothesis"))

@@ -22,15 +22,20 @@ from fastnn.variables import Variable
 
 
 class PictureTape(Tape):
-    """Values have the shapes of the graph."""
+    """Values have the shapes of the graph.
+
+    Attributes:
+        penalty: Of activities, as far as the tape has come.
+    """
+
+    penalty = 0.0
 
     def _layer(self, layer: Any, inputs: list[Node]) -> Node:
         x = inputs[0]
         shape = (None, *x.value.shape[1:])
         if isinstance(layer, Convolution):
-            return self._activation(
-                layer.activation.kind, self._biased(layer, self._convolved(layer, x))
-            )
+            z = self._biased(layer, self._convolved(layer, x))
+            return self._penalized(layer, self._activation(layer.activation.kind, z))
         if isinstance(layer, MaxPooling | layers.GlobalMaxPooling1D | layers.GlobalMaxPooling2D):
             return self._largest(layer, x)
         if isinstance(layer, AveragePooling):
@@ -44,7 +49,7 @@ class PictureTape(Tape):
             mean = x.value.mean(axis=around, keepdims=True)
             positions = x.value[0, ..., 0].size
             y = self._made(x, mean, lambda dy: np.broadcast_to(dy / positions, x.value.shape))
-            return y if layer.keepdims else self._reshaped(y, (len(mean), -1))
+            return y if layer.keepdims else self._moved(y, lambda a: a.reshape(len(a), -1))
         if isinstance(layer, ZeroPadding):
             around = [(0, 0), *layer.amounts, (0, 0)]
             inside = tuple(slice(b, b + n) for (b, _), n in zip(around, x.value.shape, strict=True))
@@ -56,7 +61,8 @@ class PictureTape(Tape):
         if isinstance(layer, UpSampling):
             return self._larger(layer, x)
         if isinstance(layer, layers.Reshape):
-            return self._reshaped(x, (len(x.value), *layer.compute_output_shape(shape)[1:]))
+            made = layer.compute_output_shape(shape)
+            return self._moved(x, lambda a: a.reshape(len(a), *made[1:]))
         return super()._layer(layer, inputs)
 
     def _made(self, x: Node, value: Array, gradient: Callable[[Array], Array]) -> Node:
@@ -114,6 +120,13 @@ class PictureTape(Tape):
         self._back.append(back)
         return y
 
+    def _penalized(self, layer: Convolution, y: Node) -> Node:
+        if layer.activity_regularizer is not None:
+            l1, l2, n = layer.activity_regularizer.l1, layer.activity_regularizer.l2, len(y.value)
+            self.penalty += (l1 * np.abs(y.value).sum() + l2 * (y.value**2).sum()) / n
+            y.d += (l1 * np.sign(y.value) + 2 * l2 * y.value) / n
+        return y
+
     def _largest(self, layer: Any, x: Node) -> Node:
         lengths = x.value.shape[1:-1]
         if isinstance(layer, MaxPooling):
@@ -124,7 +137,7 @@ class PictureTape(Tape):
         y = self._made(x, value, lambda dy: twins.max_pool_gradient(dy, tap, axes))
         if isinstance(layer, MaxPooling) or layer.keepdims:
             return y
-        return self._reshaped(y, (len(value), -1))
+        return self._moved(y, lambda a: a.reshape(len(a), -1))
 
     def _larger(self, layer: UpSampling, x: Node) -> Node:
         matrices = [

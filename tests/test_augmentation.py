@@ -181,6 +181,22 @@ def test_pictures_that_lie_in_blocks(channels: int) -> None:
     assert_same_bits([first, second], [x.reshape(20, -1), expected.reshape(20, -1)])
 
 
+def test_what_several_read_is_moved_by_itself() -> None:
+    x, _ = examples(20)
+    flip, crop = layers.RandomFlip(seed=1), layers.RandomCrop(5, 4, seed=2)
+    inputs, spy = layers.Input(x.shape[1:]), Spy()
+    first = flip(inputs)
+    second = crop(first)
+    both = spy(layers.Concatenate()([layers.Flatten()(first), layers.Flatten()(second)]))
+    model = fnn.Model(inputs, layers.Dense(1)(both))
+    model.compile(optimizers.SGD(0.0), "mean_squared_error")
+    model.fit(x, np.zeros((20, 1)), batch_size=20, shuffle=False, verbose=0)
+    whole, part = np.split(spy.seen[0], [9 * 8 * 3], axis=1)
+    again = [type(layer).from_config(layer.get_config()) for layer in (flip, crop)]
+    [flips], [windows] = augmented(again[:1], x), augmented(again, x)
+    assert_same_bits([whole, part], [flips.reshape(20, -1), windows.reshape(20, -1)])
+
+
 def _follow(chain: Sequence[Any], x: Any) -> Any:
     for layer in chain:
         x = type(layer).from_config({**layer.get_config(), "name": None})(x)
@@ -317,7 +333,12 @@ def test_weights_before_an_augmentation_are_refused() -> None:
 def test_statistics_and_diagnosis_see_through_it() -> None:
     x, y = examples()
     model = classifier(*every_kind())
-    model.fit(x, y, batch_size=16, callbacks=[callbacks.GradientHealth()], verbose=0)
+    watch = callbacks.GradientHealth(every=2)
+    history = model.fit(x, y, batch_size=16, callbacks=[watch], verbose=0).history
+    watched = {key.partition("/")[0] for key in history if "/" in key}
+    assert watched == {
+        layer.name for layer in model.layers if layer.weights or "pool" in layer.name
+    }
     report = fnn.health.diagnose(model, x, y, steps=20, remedies=False)
     assert report.verdict
 

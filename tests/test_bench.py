@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.__main__ import main
 from fastnn.bench import (
     checks,
     peak,
@@ -23,7 +24,6 @@ from fastnn.bench import (
     suites,
     timing,
 )
-from fastnn.bench.cli import main
 from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
 from fastnn.bench.peers.numpy_peer import NumpyPeer

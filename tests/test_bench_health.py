@@ -14,22 +14,25 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.bench.cli import main
-from fastnn.bench.health import (
+from bench.__main__ import main
+from bench.health import (
     confusion,
     cures,
     diagnoses,
     grid,
     journal,
+    kinds,
     labels,
     nets,
     norms,
+    tables,
     thresholds,
 )
-from fastnn.bench.health.cli import measure
-from fastnn.bench.health.confusion import Outcome
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.shares import Share
+from bench.health.cli import measure
+from bench.health.confusion import Outcome
+from bench.health.grid import Case
+from bench.health.shares import Share
+from bench.health.tables import TableCase
 from fastnn.verdicts import Thresholds
 
 SMALL = labels.Budget(rows=256, epochs=1, test_rows=100)
@@ -365,7 +368,7 @@ def test_all_stages(tmp_path: Path) -> None:
     budget = labels.Budget(rows=9_000, epochs=2, test_rows=1_000)
     stages = ("labels", "diagnoses", "cures")
     said: list[str] = []
-    arguments = tmp_path, seeds, budget, stages, 1, said.append, diagnosing.diagnose, 4
+    arguments = tmp_path, seeds, budget, stages, 1, said.append, diagnosing.diagnose, (4,)
     result = measure(*arguments)
     assert result["labels"]["nets"] == 2 and result["labels"]["train"]["count"] == 1
     assert result["verdicts"]["false_alarms"]["count"] == 0
@@ -383,15 +386,84 @@ def test_all_stages(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "health.json"
     options = ["--rows", "128", "--epochs", "1", "--test-rows", "100", "--processes", "1"]
-    options += ["--count", "1", "--until", "labels", "--json", str(file)]
+    options += ["--count", "1", "--until", "labels", "--json", str(file), "--kinds", "images"]
     assert main(["health", "--out", str(tmp_path / "folder"), *options]) == 0
     assert "| factor " in capsys.readouterr().out
     written = json.loads(file.read_text())
-    assert written["labels"]["nets"] == len(set(grid.SEEDS)) == len(grid.SEEDS)
-    assert written["budget"]["rows"] == 128
+    assert written["images"]["labels"]["nets"] == len(set(grid.SEEDS)) == len(grid.SEEDS)
+    assert written["images"]["budget"]["rows"] == 128
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["health", "--out", str(tmp_path), "--count", "0"])
     assert "count: 0 is not positive" in capsys.readouterr().err
+
+
+# Tables
+
+
+@pytest.mark.parametrize("kind", list(tables.FACTORS))
+def test_a_table_is_always_the_same(kind: str) -> None:
+    cases = tables.draw(kind, 1, 40)
+    assert tables.draw(kind, 1, 40) == cases != tables.draw(kind, 2, 40)
+    assert len({case.name for case in cases}) == 40
+    budget = tables.TableBudget(rows=300, epochs=1, test_rows=200)
+    for case in cases[:12]:
+        assert kinds.case_of({"case": json.loads(json.dumps(case.to_dict()))}) == case
+        data = tables.table(case, budget)
+        tables.table.cache_clear()
+        np.testing.assert_array_equal(data.y, tables.table(case, budget).y)
+        assert data.x.shape == (300, case.features) and data.y.shape == (300, case.columns)
+        assert data.xt.shape == (200, case.features) and data.best.shape == (200, case.columns)
+        assert tables.build(case).output_shape == (None, case.columns)
+
+
+def test_a_target_is_scaled_score_and_noise() -> None:
+    budget = tables.TableBudget(rows=2_000, epochs=1, test_rows=4_000)
+    case = TableCase("regression", 0, 0, noise=0.3, scale=1e4, offset=30.0, outputs="uneven")
+    data = tables.table(case, budget)
+    for column, scale in enumerate((1e4, 1e6, 1e2)):
+        best, found = data.best[:, column], data.yt[:, column]
+        assert best.std() == pytest.approx(scale, rel=0.05)
+        assert best.mean() == pytest.approx(30 * scale, rel=0.01)
+        assert (found - best).std() == pytest.approx(0.3 * scale, rel=0.05)
+
+
+def test_scores_are_shares_of_the_variance() -> None:
+    case = TableCase("regression", 0, 0)
+    best = np.random.default_rng(0).standard_normal((500, 2)) * (1, 1e6)
+    middle = np.broadcast_to(best.mean(axis=0), best.shape)
+    assert tables.score(case, best, best, False) == 1.0
+    assert tables.score(case, best, middle, False) == pytest.approx(0, abs=1e-12)
+    half = np.stack([best[:, 0], middle[:, 1]], axis=1)
+    assert tables.score(case, best, half, False) == pytest.approx(0.5)
+    assert tables.score(case, best, best * np.nan, False) == 0.0
+    labels = (best[:, :1] > 0).astype(float)
+    binary = dataclasses.replace(case, kind="classes", loss="logits")
+    assert tables.score(binary, labels, 100 * (labels - 0.5), True) == pytest.approx(1.0)
+    assert tables.score(binary, labels, labels, False) == 1.0
+
+
+def test_a_table_net_trains_if_a_sound_one_does_no_better() -> None:
+    budget = tables.TableBudget(rows=1_000, epochs=12, test_rows=1_000)
+    sound = TableCase("regression", 0, 3, initializer="he_normal", target="linear")
+    lost = dataclasses.replace(sound, scale=1e6, offset=30.0)
+    one, other = (tables.label(case, budget) for case in (sound, lost))
+    assert one["trains"] and one["accuracy"] > 0.9 and one["sound"] > 0.9
+    assert not other["trains"] and other["accuracy"] == 0.0 and other["sound"] > 0.9
+
+
+def test_all_stages_of_tables(tmp_path: Path) -> None:
+    budget = tables.TableBudget(rows=600, epochs=4, test_rows=400)
+    base = TableCase("regression", 0, 0, initializer="he_normal", target="linear", noise=0.0)
+    slow = dataclasses.replace(base, index=1, learning_rate=1e-7)
+    stages = ("labels", "diagnoses", "cures")
+    result = measure(
+        tmp_path, {0: [base, slow]}, budget, stages, 1, lambda text: None, diagnosing.diagnose, (0,)
+    )
+    assert result["labels"]["train"]["count"] == 1
+    assert result["verdicts_built_in"]["detection"]["count"] == 1
+    assert result["verdicts_built_in"]["false_alarms"]["count"] == 0
+    assert result["cures"]["first"]["of"] == 1
+    assert "float64" not in result["tables"]["Verdicts, with the thresholds built in"]

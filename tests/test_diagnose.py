@@ -83,7 +83,7 @@ def test_verdicts(name: str, mnist: tuple[Array, Array]) -> None:
 def test_a_net_that_learns_in_spite_of_a_fault(mnist: tuple[Array, Array]) -> None:
     twice = losses.SparseCategoricalCrossentropy(from_logits=True)
     report = diagnose(net(width=128, loss=twice, optimizer=optimizers.Adam(3e-3)), *mnist)
-    assert report.verdict == "healthy"
+    assert (report.verdict, report.illness) == ("impaired", "loss_mismatch")
     assert report.cause.startswith("it learns in spite of this: ") and "softmax" in report.cause
     assert "It learns in spite of this" in str(report)
 
@@ -134,7 +134,8 @@ def test_remedies_are_ranked_and_measured(vanishing: tuple[fnn.Sequential, Repor
     assert list(report.remedies) == helped + useless
     assert {"clipping", "learning_rate_down"} <= {remedy.name for remedy in useless}
     learned = [remedy.trial.learned for remedy in helped if remedy.trial]
-    assert learned == sorted(learned, reverse=True)
+    # But for the first: of those that make the net healthy it is the smallest.
+    assert learned[1:] == sorted(learned[1:], reverse=True)
     assert learned[0] > 0.6 > report.untreated.learned + 0.3
     first = helped[0].trial
     assert first is not None
@@ -300,7 +301,7 @@ def test_few_rows(mnist: tuple[Array, Array]) -> None:
     [
         ({"steps": 0}, ValueError, "steps"),
         ({"batch_size": 0}, ValueError, "batch_size"),
-        ({"x": iter([])}, TypeError, "arrays"),
+        ({"x": iter([]), "y": None}, ValueError, "no batch"),
         ({"x": np.zeros((0, 784), np.float32), "y": np.zeros(0, int)}, ValueError, "no rows"),
         ({"x": np.zeros((5, 3), np.float32), "y": np.zeros(5, int)}, ValueError, "784"),
         ({"x": np.zeros((50, 784), np.float32), "y": np.zeros(4, int)}, ValueError, "rows"),
@@ -355,4 +356,13 @@ def test_what_counts_in_the_end_is_the_last_look() -> None:
     assert learns([seen[0], Progress(400, 0.84, 0.94)], True, limits) is False
     assert learns([Progress(100, 0.98, 1.0)], False, limits) is True
     assert learns([Progress(100, 0.98, 1.0, failed=True)], False, limits) is False
-    assert learns([Progress(100, 0.01, 0.02)], False, limits) is True  # nobody can learn that
+    assert learns([Progress(100, 0.01, 0.02)], False, limits) is None
+    assert learns([Progress(100, 0.01, 0.02)], True, limits) is True  # nobody can learn that
+    assert learns([Progress(100, 0.08, 0.1)], True, limits) is True  # less than noise behind
+
+
+def test_what_still_comes_down_is_seen_to_the_end() -> None:
+    # The target lies far from where outputs begin: worse than a constant, for a long while.
+    seen = [Progress(100, 0.0, 0.9, loss=1000.0), Progress(400, 0.0, 0.9, loss=400.0)]
+    assert learns(seen, False, Thresholds()) is None
+    assert learns([*seen, Progress(1600, 0.0, 0.9, loss=390.0)], False, Thresholds()) is False

@@ -169,7 +169,8 @@ def test_the_json_is_the_reports(run: Any, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_saved_model(run: Any, folder: Path) -> None:
     status, out = run("--model", folder / "sound.safetensors")
-    assert status == 0 and "healthy" in out
+    # It has learned in the table's own units, where inputs near 1000 spoil what further steps do.
+    assert status == 1 and "impaired" in out and "the inputs have mean 1002" in out
     assert "classification" not in out, "what it learns is in the file"
 
 
@@ -441,7 +442,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--help"])
     assert stop.value.code == 0
-    assert "Exit status: 0 if the network is healthy; 1 if" in capsys.readouterr().out
+    assert "Exit status: 0 if the network is healthy, or learns in spite" in capsys.readouterr().out
 
 
 # Standardized tables, whatever the cure has put first

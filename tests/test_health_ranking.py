@@ -73,7 +73,11 @@ def test_the_search_goes_by_what_was_learned_alone() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("verdict", [verdict for verdict in VERDICTS if verdict != "healthy"])
+@pytest.mark.parametrize("verdict", sorted({*VERDICTS} - {"healthy", "impaired", "no_signal"}))
 def test_each_verdict_has_a_change_that_undoes_it(verdict: str) -> None:
-    made = {change.category for change in changes_for(model(), X, Y)}
+    net, y = model(), Y
+    if verdict == "target_scale":
+        net.compile("adam", "mse")
+        y = Y + 1e5
+    made = {change.category for change in changes_for(net, X, y)}
     assert UNDOING[verdict] <= made

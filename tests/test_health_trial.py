@@ -11,10 +11,10 @@ import pytest
 
 import fastnn as fnn
 from fastnn import layers, losses, optimizers
-from fastnn.health.baseline import baseline_loss, chance
+from fastnn.health.baseline import baseline_loss, chance, explained
 from fastnn.health.reference import reference_for
 from fastnn.health.sample import draw
-from fastnn.health.trial import Course, share_right
+from fastnn.health.trial import Course, share_right, sureness
 from fastnn.models.feeding import feed
 
 RANDOM = np.random.default_rng(0)
@@ -42,6 +42,23 @@ def test_the_best_constant_of_a_crossentropy_is_the_entropy() -> None:
     one_hot = np.eye(3)[CLASSES]
     net = model("categorical_crossentropy", 3, "softmax")
     assert baseline_loss(net, feed(net, X, one_hot)) == pytest.approx(entropy)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 30.0])
+def test_the_best_constant_of_hubers_loss(delta: float) -> None:
+    y = RANDOM.exponential(size=(600, 2)).astype(np.float32) * (1, 20)
+    net = model(losses.Huber(delta), 2)
+    known = baseline_loss(net, feed(net, X, y))
+    assert known is not None
+
+    def loss_of(constant: Any, column: int) -> float:
+        error = np.abs(y[:, column] - constant)
+        return float(np.where(error <= delta, error**2 / 2, delta * error - delta**2 / 2).mean())
+
+    # No constant of a fine grid does better, by column.
+    best = [min(loss_of(c, k) for c in np.linspace(0, 40, 40_001)) for k in (0, 1)]
+    assert known == pytest.approx(np.mean(best), rel=1e-5)
+    assert known <= np.mean(best) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +109,7 @@ def test_rows_count_by_their_weights(loss: str, units: int, activation: str | No
 
 
 def test_nobody_knows_the_best_constant_of_other_losses() -> None:
-    for loss in ("huber", losses.MeanSquaredError(reduction="sum")):
+    for loss in ("poisson", losses.MeanSquaredError(reduction="sum")):
         net = model(loss, 1)
         assert baseline_loss(net, feed(net, X, X[:, :1])) is None
 
@@ -101,6 +118,7 @@ def test_chance_is_the_most_frequent_class() -> None:
     assert chance(np.array([0, 2, 2, 1])) == 0.5
     assert chance(np.eye(3)[[0, 2, 2, 1]]) == 0.5
     assert chance(np.array([[1.0], [0.0], [0.0], [0.0]])) == 0.75
+    assert chance(np.array([[1, 0], [1, 0], [1, 1], [0, 0]])) == 0.75  # of both columns
 
 
 @pytest.mark.parametrize(
@@ -111,12 +129,51 @@ def test_chance_is_the_most_frequent_class() -> None:
         ([[1], [0]], [[0.9], [0.6]], 0.5),
         ([[1], [0]], [[3.0], [-2.0]], 1.0),
         ([[0.5], [0.2]], [[3.0], [-2.0]], math.nan),
+        ([[1, 1], [0, 0]], [[0.9, 0.4], [0.2, 0.1]], 0.75),
         ([[0.5, 0.5], [1, 0]], [[0.1, 0.9], [0.2, 0.8]], math.nan),
     ],
 )
 def test_accuracy_of_any_targets(true: Any, predicted: Any, right: float) -> None:
     found = share_right(np.array(true), np.array(predicted, np.float32))
     assert found == right or (math.isnan(found) and math.isnan(right))
+
+
+def test_columns_of_their_own_scale_count_the_same() -> None:
+    y = RANDOM.standard_normal((500, 3)) * (1e-3, 1, 1e6) + (0, 5, 1e7)
+    guess = y.copy()
+    guess[:, 2] = y[:, 2].mean()
+    assert explained(y, y) == 1.0
+    assert explained(y, guess) == pytest.approx(2 / 3)
+    guess[:, 1] += y[:, 1].std() / 2
+    assert explained(y, guess) == pytest.approx((1 + 0.75 + 0) / 3)
+    guess[:, 0] += 1e9  # far worse than a constant
+    assert explained(y, guess) == pytest.approx(0.75 / 3)
+    assert explained(y, np.full_like(y, np.inf)) == explained(y, np.full_like(y, np.nan)) == 0.0
+    constant = np.column_stack([y[:, 0], np.ones(500)])
+    assert explained(constant, constant * 0 + constant.mean(0)) == pytest.approx(0, abs=1e-6)
+    assert explained(np.ones((5, 1)), np.ones((5, 1))) == 0.0  # there is nothing to learn
+
+
+def test_stray_rows_count_for_little_in_absolute_errors() -> None:
+    y = RANDOM.standard_normal((1000, 1))
+    guess = y + 0.5 * RANDOM.standard_normal((1000, 1))
+    assert explained(y, guess, squared=False) == pytest.approx(0.75, abs=0.05)
+    y[0] = 1e3
+    assert explained(y, guess, squared=True) < 0.1
+    assert explained(y, guess, squared=False) > 0.3
+    weights = np.ones(1000, np.float32)
+    weights[0] = 0
+    assert explained(y, guess, weights) == pytest.approx(0.75, abs=0.05)
+
+
+def test_probabilities_count_by_brier() -> None:
+    y = (RANDOM.random((4000, 2)) < (0.5, 0.05)).astype(np.float32)
+    best = np.where(y == 1, 0.9, 0.1)
+    logits = np.log(best / (1 - best)).astype(np.float32)
+    brier = np.mean([1 - 0.01 / column.var() for column in y.T])
+    assert sureness(y, best.astype(np.float32), None, False) == pytest.approx(brier, rel=1e-4)
+    assert sureness(y, logits, None, True) == pytest.approx(brier, rel=1e-4)
+    assert sureness(y, np.full_like(y, 1e9), None, True) == 0.0
 
 
 # Samples

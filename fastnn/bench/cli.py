@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn.bench import (
     data,
@@ -29,15 +29,18 @@ from fastnn.bench import (
     timing,
 )
 from fastnn.bench.entrant import Entrant, EntrantError
-from fastnn.bench.health import cli as health
 from fastnn.bench.peers.base import Job
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _NETS = suites.SUITES["plain"].nets
 _BATCHES = (32, 128, 512)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the benchmarks as subcommands; :func:`run` takes what it parses."""
+def add_arguments(parser: argparse.ArgumentParser) -> Commands:
+    """Give a parser the benchmarks as subcommands, to which more may be added; :func:`run` takes
+    what it parses."""
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
 
     command = commands.add_parser("race", help="training epochs of MNIST, in turn")
@@ -94,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--rows", type=_numbers, default=rows.COUNTS)
     command.add_argument("--threads", type=_number, default=2)
 
-    health.add_arguments(commands.add_parser("health", help="diagnoses and remedies of many nets"))
+    return commands
 
 
 def run(options: argparse.Namespace) -> int:
@@ -103,8 +106,6 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: an option names what is not there, or a number is out of range.
     """
-    if options.benchmark == "health":
-        return health.run(options)
     if options.benchmark == "statistics":
         return _statistics(options)
     names = peers.installed(options.peers, _ABLE[options.benchmark])
@@ -266,14 +267,3 @@ def _number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
     return number
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line on its own; the exit status."""
-    parser = argparse.ArgumentParser(prog="bench", description="Race fastnn against its peers.")
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    try:
-        return run(options)
-    except ValueError as error:
-        parser.error(str(error))

@@ -30,7 +30,7 @@ from fastnn.kernels.op cimport (
     MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source,
     Step, Verdict, parts, smaller, take,
 )
-from fastnn.engine.calls import Call
+from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
@@ -271,7 +271,7 @@ cdef class Executable:
             op.closing = row.spec.closing
             op.band, op.band_rows = row.band, row.band_rows
             if row.function is not None:
-                call = Call(row.function, row.arguments, self.arena, self.capacity)
+                call = BoundFunction(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)
                 op.t[len(row.tensors)] = <void *> call
             op.positions = row.positions

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from fastnn._checks import check_real
 from fastnn.health.diagnose import diagnose
-from fastnn.health.report import LayerReport, Report
+from fastnn.health.report import TOLERANCE, LayerReport, Report, unknown_model
 from fastnn.health.words import headline
 from fastnn.verdicts import Thresholds
 
@@ -53,8 +55,11 @@ def assert_healthy(
     batch_size: int = 32,
     seed: int = 0,
     thresholds: Thresholds | None = None,
+    tolerance: float = TOLERANCE,
+    validation_data: Any = None,
 ) -> Report:
-    """Raise unless a copy of ``model`` learns as a sound net does; see ``diagnose``.
+    """Raise unless a copy of ``model`` learns as a sound net does, and no illness costs it more
+    than ``tolerance``; see ``diagnose``.
 
     ::
 
@@ -65,22 +70,27 @@ def assert_healthy(
     same model, data and seed give the same verdict.
 
     Args:
-        model, x, y, sample_weight, steps, batch_size, seed, thresholds: As for ``diagnose``.
+        model, x, y, sample_weight, steps, batch_size, seed, thresholds, validation_data: As for
+            ``diagnose``.
+        tolerance: How much less than it could a net may learn in its trial for an illness that it
+            learns in spite of, as a share of what there is to learn, 0 to 1. Below 0, no illness
+            passes; with 1, each does.
 
     Returns:
-        The report of a healthy net.
+        The report of a net that is healthy, or ill but within the tolerance.
 
     Raises:
         UnhealthyError: An ``AssertionError``, with the report.
         TypeError, ValueError: As ``diagnose``.
     """
     __tracebackhide__ = True  # pytest shows the caller's line then, not this file
+    limit = check_real("assert_healthy", "tolerance", tolerance, at_most=1)
     report = diagnose(
         model, x, y, sample_weight, steps=steps, batch_size=batch_size, remedies=False, seed=seed,
-        thresholds=thresholds,
+        thresholds=thresholds, validation_data=validation_data,
     )  # fmt: skip
-    if report.verdict != "healthy":
-        raise UnhealthyError(report)
+    if report.verdict != "healthy" and not report.is_tolerable(limit):
+        raise UnhealthyError(replace(report, remedies=(), given=unknown_model))
     return report
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fastnn.health.baseline import baseline_loss
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change
 from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
 from fastnn.health.trial import Course
+from fastnn.models.feeding import feed
+
+if TYPE_CHECKING:
+    from fastnn.models import Model
 
 _FEWEST = 5
 """Steps of an attempt, however few rows it is to see."""
@@ -54,10 +63,36 @@ class Attempt:
         self._course, self._steps = course, steps
         return self
 
+    def looks(self, after: Sequence[int], batch_size: int) -> Iterator[tuple[int, float | None]]:
+        """From the beginning, the outcome alone: what has been learned in the rows of so many steps
+        of ``batch_size``; None if training broke off.
+
+        Args:
+            after: Ascending.
+        """
+        course, done = self._begin(), 0
+        for steps in after:
+            total = max(_FEWEST, steps * batch_size // self._batch_size)
+            yield steps, course.hurry_on(total - done)
+            done = total
+
     def rest(self) -> None:
         """Give the memory back; if it goes on, it does so from the beginning."""
         self._course, self._steps = None, 0
 
     def _begin(self) -> Course:
         model = self.change.edit(self._blueprint).make()
-        return Course(model, self._sample, self._batch_size, self._every)
+        return Course(
+            model, self._sample, self._batch_size, self._every, unit=self._unit(model)
+        )  # fmt: skip
+
+    def _unit(self, model: Model) -> float:
+        """The loss of a constant, weighted as the untreated model does it, by that of ``model``."""
+        before, after = self._blueprint.loss_weights, model._check_compiled().loss_weights
+        if before == after:
+            return 1.0
+        data = feed(model, *self._sample.held_out)
+        mine = baseline_loss(model, data)
+        model_as_given = replace(self.change.edit(self._blueprint), loss_weights=before).make()
+        theirs = baseline_loss(model_as_given, data)
+        return float(theirs / mine) if mine and theirs else 1.0

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from fastnn.health.attempt import Attempt
 from fastnn.health.blueprint import Blueprint
-from fastnn.health.changes import Change, combine, overhaul
-from fastnn.health.ranking import ranked, recommended
+from fastnn.health.changes import Change, combine, known_to_help, overhaul
+from fastnn.health.changes.training import with_rate
+from fastnn.health.outlook import Outlook
+from fastnn.health.ranking import UNDOING, place, ranked, recommended
 from fastnn.health.report import Progress, Remedy, Trial
 from fastnn.health.sample import Sample, n_rows_of
 
@@ -39,6 +41,16 @@ _LONGER = 4
 _LAST = 4
 """Where nothing cures, so many of the best are tried once more for so many times the steps."""
 
+_SIMPLE = 2
+"""Of the changes that undo the cause, so many are looked at first, as long as a net in doubt."""
+
+SURELY = 0.95
+"""By what a sound net has learned in the end: a remedy with which the net comes to less is not the
+first, if there is another."""
+
+_LOOKED_AT = 8
+"""Where they don't do, so many of the best, combinations among them."""
+
 _MOST_WEIGHTS = 2**26
 """Of nets that wait in memory to go on: with an optimizer's two slots, 0.8 GB."""
 
@@ -53,6 +65,7 @@ class Cures:
         verdict: On it.
         progress: What it and a sound net learned in one, and in longer ones; may be empty.
         steps, batch_size: Of a trial of the model as it is.
+        outlook: Tells whether a change makes the net healthy; without it, a trial must do.
     """
 
     def __init__(
@@ -64,10 +77,12 @@ class Cures:
         sample: Sample,
         steps: int,
         batch_size: int,
+        outlook: Outlook | None = None,
     ) -> None:
         self._model, self._untreated, self._progress = model, untreated, progress
         self._reference = progress[0].reference if progress else 1.0
         self._verdict = verdict
+        self._outlook = outlook
         self._blueprint = Blueprint.of(model)
         self._sample, self._steps, self._batch_size = sample, steps, batch_size
         self._waiting = _MOST_WEIGHTS // max(1, sum(weight.size for weight in model.weights))
@@ -75,22 +90,69 @@ class Cures:
     def try_all(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
         """All, and combinations of those that did best: the best first, the useless last."""
         whole, others = self._race([each for each in changes if each.changes_steps], _STAGES)
-        combined, given_up = self._combine(whole, others)
-        best_first = self._recommended([*whole, *combined])
-        if not any(map(self._cures, best_first)):
-            longer = self._seen_longer(best_first[:_LAST])
-            best_first = self._recommended([*longer, *best_first[_LAST:]])
+        alone = [*self._undoing(whole, others), *filter(self._cures, whole[:1])]
+        first = self._simplest(alone, SURELY)
+        given_up: list[Attempt] = []
+        best_first = self._recommended(whole)
+        if first is None:
+            combined, given_up = self._combine(whole, others)
+            best_first = self._recommended([*whole, *combined])
+            if not any(map(self._cures, best_first)):
+                longer = self._seen_longer(best_first[:_LAST])
+                best_first = self._recommended([*longer, *best_first[_LAST:]])
+            candidates = [*alone, *best_first[:_LOOKED_AT]]
+            first = self._simplest(candidates, SURELY) or self._simplest(candidates, 0.0)
+        if first is not None:
+            name = first.change.name
+            best_first = [first, *(each for each in best_first if each.change.name != name)]
+            others = [each for each in others if each.change.name != name]
         remedies = [
             *(self._remedy(each.change, each.trial) for each in [*best_first, *given_up, *others]),
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
         ]
         return (*(r for r in remedies if r.helped), *(r for r in remedies if not r.helped))
 
+    def try_each(self, changes: Sequence[Change]) -> tuple[Remedy, ...]:
+        """Each for a whole trial, the best first."""
+        whole, _ = self._race([each for each in changes if each.changes_steps], ())
+        found = [self._remedy(each.change, each.trial) for each in self._recommended(whole)]
+        return (*(r for r in found if r.helped), *(r for r in found if not r.helped))
+
+    def learns_at(self, rate: float) -> bool:
+        """Whether the model cures with another learning rate, in a trial."""
+        change = Change("learning_rate", "", "learning_rate", with_rate(rate))
+        attempt = self._attempt(change, self._steps).go_on()
+        attempt.rest()
+        return self._cures(attempt)
+
     def _recommended(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         return recommended(attempts, self._verdict, n_rows_of(self._sample.held_out[0]))
 
     def _cures(self, attempt: Attempt) -> bool:
         return attempt.trial.learned >= CURED * self._reference
+
+    def _undoing(self, whole: Sequence[Attempt], others: Sequence[Attempt]) -> list[Attempt]:
+        """The best of the changes that do nothing but undo the cause."""
+        undoing = UNDOING.get(self._verdict, set())
+        found = [each for each in [*whole, *others] if each.change.category in undoing]
+        return found[:_SIMPLE]
+
+    def _simplest(self, attempts: Sequence[Attempt], least: float) -> Attempt | None:
+        """Of those that make the net healthy, or where no sound net goes along, cure in a trial:
+        one that undoes the cause before others, and then the smallest.
+
+        Args:
+            least: What they have learned in the end, by what a sound net has.
+        """
+        outlook = self._outlook
+        if outlook is None:
+            sound = [each for each in attempts if self._cures(each)]
+        else:
+            sound = [each for each in attempts if outlook.share(each) > least]
+        if not sound:
+            return None
+        first = min(sound, key=lambda each: place(each.change, self._verdict))
+        return first if self._cures(first) else self._seen_longer([first])[0]
 
     def _seen_longer(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         steps = _LONGER * self._steps
@@ -136,11 +198,16 @@ class Cures:
         everything = overhaul(changes)
         known = set() if everything is None else {_parts(everything)}
         for number in range(_ROUNDS):
-            if best is None or self._cures(best):
+            if best is None or (self._cures(best) and self._outlook is None):
                 break
             both = [combine(best.change, each) for each in _partners(best.change, changes)]
-            new = [each for each in both if _parts(each) not in known]
-            known.update(map(_parts, new))
+            if number == 0:
+                both += self._with_undoing(whole, others, changes)
+            new: list[Change] = []
+            for each in both:
+                if _parts(each) not in known:
+                    known.add(_parts(each))
+                    new.append(each)
             found, dropped = self._race(new, _STAGES_OF_COMBINATIONS)
             if number == 0 and everything is not None:
                 found += self._race([everything], ())[0]
@@ -152,11 +219,25 @@ class Cures:
             best = better
         return tried, given_up
 
+    def _with_undoing(
+        self, whole: Sequence[Attempt], others: Sequence[Attempt], changes: Sequence[Change]
+    ) -> list[Change]:
+        """What undoes the cause, with each of what is known to help: by itself it may show nothing
+        if there is another fault."""
+        bases = self._undoing(whole, others)[:1]
+        return [
+            combine(base.change, each)
+            for base in bases
+            for each in known_to_help(changes)
+            if each.category != base.change.category
+        ]
+
     def _remedy(self, change: Change, trial: Trial) -> Remedy:
         rows = len(trial.losses) * trial.batch_size
         seen = [each for each in self._progress if each.steps * self._batch_size <= rows]
         without = seen[-1].learned if seen else self._untreated.learned
-        helped = trial.error is None and trial.learned >= without + MARGIN
+        lasting = self._outlook is not None and self._outlook.was_healthy(change.name)
+        helped = trial.error is None and (lasting or trial.learned >= without + MARGIN)
         return Remedy(
             change.name, change.change, trial, helped, lambda: change.apply(self._model),
             change.fit_arguments,

@@ -9,26 +9,36 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fastnn._checks import check_integer
+from fastnn.health import rates
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
-from fastnn.health.changes.scaling import input_scale
+from fastnn.health.changes.initialization import weights_off
+from fastnn.health.changes.scaling import inputs_off
+from fastnn.health.changes.target import targets_off
 from fastnn.health.copies import copied
+from fastnn.health.cost import cost_of, price_of
 from fastnn.health.cures import Cures
+from fastnn.health.gather import gathered, validation
 from fastnn.health.judge import (
     NOTHING,
     Suspicion,
     cause_of,
-    in_spite_of,
+    illness_of,
+    is_cheap,
     is_hopeless,
     judge_layers,
     learns,
     stages,
+    without_signal,
 )
 from fastnn.health.loss import mismatch_of
-from fastnn.health.reference import reference_for
+from fastnn.health.outlook import Outlook
+from fastnn.health.ranking import UNDOING
 from fastnn.health.report import Progress, Remedy, Report, Trial
-from fastnn.health.sample import Sample, draw, n_rows_of
+from fastnn.health.sample import Sample, draw, first_rows, n_rows_of
+from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
+from fastnn.health.words import sentence
 from fastnn.models.feeding import feed_inputs
 from fastnn.verdicts import Thresholds
 
@@ -46,6 +56,9 @@ _HELD_OUT = 8000
 """Rows to evaluate on, where the verdict rests on it: the standard error of an accuracy is a third
 of a per cent."""
 
+_OF_WEIGHTS = ("nonfinite", "exploding", "vanishing", "saturated", "dead")
+"""Verdicts of which weights that are too large or small may be the cause."""
+
 _HELD_OUT_OF_CHANGES = 1000
 """Rows to evaluate each change on."""
 
@@ -61,6 +74,7 @@ def diagnose(
     remedies: bool = True,
     seed: int = 0,
     thresholds: Thresholds | None = None,
+    validation_data: Any = None,
 ) -> Report:
     """Find out whether a net can learn; if not, where and why it fails, and what cures it.
 
@@ -73,17 +87,18 @@ def diagnose(
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
-        x, y, sample_weight: Arrays as for ``fit``. Of their rows, ``4 * steps * batch_size`` are
-            drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
-            evaluate on.
+        x, y, sample_weight: As for ``fit``: arrays, or x an iterable of batches, of which the first
+            are taken. Of their rows, ``4 * steps * batch_size`` are drawn to train with, more for a
+            net in doubt, and up to 8000 others, at most a fifth, to evaluate on.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
             than 32 rows, as many as give it the rows that it would have with 32.
         batch_size: Rows of a step.
-        remedies: Try changes, unless the net is healthy.
+        remedies: Try changes, unless the net learns.
         seed: Of the rows that are drawn.
         thresholds: See ``fastnn.verdicts``.
+        validation_data: As for ``fit``: rows to evaluate on instead, the first 8000.
 
     Returns:
         A report to be printed, or read: ``verdict``, ``layers``, ``remedies``.
@@ -96,34 +111,60 @@ def diagnose(
     batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
     limits = thresholds or Thresholds()
     model._check_compiled()
+    rows = _ROWS * steps * batch_size
+    x, y, sample_weight = gathered("diagnose", x, y, sample_weight, rows + _HELD_OUT)
     n_rows = _count(x)
+    judged = None
+    if validation_data is not None:
+        judged = first_rows(validation("diagnose", validation_data, _HELD_OUT), _HELD_OUT)
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
 
-        drawn = partial(draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed)
-        rows = _ROWS * steps * batch_size
+        drawn = partial(
+            draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed, judged=judged
+        )
         sample = drawn(rows)
         numbers = sum(prod(shape) for _, shape in blueprint.inputs)
         most = stages(steps, batch_size)[-1] * batch_size
         more = min(most, max(rows, _MOST_NUMBERS // max(1, numbers)))
-        untreated, progress, learned = _try(
+        untreated, progress, learned, sound = _try(
             probed, sample, partial(drawn, more), steps, batch_size, suspicions, limits
         )
-        verdict, cause = "healthy", in_spite_of(suspicions)
+        verdict, cause, illness, cost = "healthy", "", None, 0.0
+        nothing = without_signal(progress) if learned else ""
         if not learned:
             verdict, cause = cause_of(untreated, suspicions, limits)
+            if not remedies:
+                cause = _explained(verdict, cause, blueprint, None)
+        elif nothing:
+            verdict, cause = "no_signal", nothing
+        else:
+            illness = illness_of(untreated, suspicions, limits)
         layers = judge_layers(untreated, probed.layers, limits)
         tried: tuple[Remedy, ...] = ()
-        if remedies and verdict != "healthy":
-            smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
-            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size)
-            tried = cures.try_all(changes_for(probed, x, y, batch_size))
+        wanted = changes_for(probed, x, y, batch_size) if illness or not learned else []
+        smaller = sample.with_fewer_held_out(_HELD_OUT_OF_CHANGES)
+        if illness is not None:
+            verdict = "impaired"
+            wanted = [each for each in wanted if each.category in UNDOING[illness.verdict]]
+            cures = Cures(probed, untreated, illness.verdict, progress, smaller, steps, batch_size)
+            tried = cures.try_each(wanted)
+            cost = cost_of(untreated, tried)
+            cause = f"it learns in spite of this: {illness.cause}. {price_of(untreated, tried)}"
+        elif remedies and not learned:
+            outlook = None
+            if sound is not None:
+                n_weights = sum(weight.size for weight in probed.weights)
+                outlook = Outlook(sound.after, n_weights, steps, batch_size, limits)
+            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
+            tried = cures.try_all(wanted)
+            cause = _explained(verdict, cause, blueprint, cures.learns_at)
     return Report(
-        verdict, cause, layers, tried, untreated, model_name=model.name,
-        progress=progress,
+        verdict, cause, layers, tried, untreated, model_name=model.name, progress=progress,
+        illness=illness.verdict if illness else "", cost=cost, given=lambda: model,
     )  # fmt: skip
 
 
@@ -132,11 +173,20 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
     mismatch = mismatch_of(blueprint, y)
     if mismatch is not None:
         found.append(Suspicion("loss_mismatch", mismatch.cause))
-    found += [
-        Suspicion("input_scale", f"inputs far from a deviation of 1 need {change.change}")
-        for change in input_scale(blueprint, x)
-    ]
-    return found
+    causes = {"input_scale": inputs_off(blueprint, x), "target_scale": targets_off(blueprint, y)}
+    return found + [Suspicion(verdict, cause) for verdict, cause in causes.items() if cause]
+
+
+def _explained(
+    verdict: str, cause: str, blueprint: Blueprint, learns_at: Callable[[float], bool] | None
+) -> str:
+    """The cause, with what made it so before it, in one plain sentence."""
+    first = ""
+    if verdict in _OF_WEIGHTS:
+        first = weights_off(blueprint)
+    elif verdict == "learning_rate":
+        first = rates.why(blueprint, learns_at)
+    return f"{first}. {sentence(cause)}" if first else cause
 
 
 def _try(
@@ -147,9 +197,9 @@ def _try(
     batch_size: int,
     suspicions: Sequence[Suspicion],
     thresholds: Thresholds,
-) -> tuple[Trial, tuple[Progress, ...], bool]:
+) -> tuple[Trial, tuple[Progress, ...], bool, Sound | None]:
     """The trial of the untreated net; what it and a sound one learned, of which one sees more than
-    the trial while it is in doubt; and whether it learns.
+    the trial while it is in doubt; whether it learns; and the sound one, to go on.
 
     Args:
         larger: Draws a sample that begins with those rows, for a net that is in doubt after them.
@@ -160,14 +210,14 @@ def _try(
         # Labels of the wrong kind; any other fault of the data is the caller's to hear.
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
-        return Trial((), error=str(error), batch_size=batch_size), (), False
-    sound = Course(reference_for(model), sample.dense(), batch_size)
+        return Trial((), error=str(error), batch_size=batch_size), (), False, None
+    cheap = is_cheap(sum(weight.size for weight in model.weights), steps, batch_size)
+    sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
-    # Numbers may be too large even for a sound net: then it has learned nothing.
-    reference = sound.hurry_on(steps) or 0.0
-    progress = [Progress(steps, trial.learned, reference, trial.error is not None)]
+    reference = sound.after(steps)
+    progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
     looks = stages(steps, batch_size)
-    learned = learns(progress, False, thresholds)
+    learned = learns(progress, False, thresholds, cheap)
     if learned is None and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
@@ -175,12 +225,12 @@ def _try(
         if progress[-1].steps == _ROWS * steps:
             sample = larger()
             course.widen(sample)
-            sound.widen(sample.dense())
+            sound.widen(sample)
         further = total - progress[-1].steps
-        own, reference = course.hurry_on(further), sound.hurry_on(further) or 0.0
-        progress.append(Progress(total, own or 0.0, reference, own is None))
-        learned = learns(progress, total == looks[-1], thresholds)
-    return trial, tuple(progress), learned
+        own, reference = course.hurry_on(further), sound.after(total)
+        progress.append(Progress(total, own or 0.0, reference, own is None, course.loss))
+        learned = learns(progress, total == looks[-1], thresholds, cheap)
+    return trial, tuple(progress), learned, sound
 
 
 def _count(x: Any) -> int:

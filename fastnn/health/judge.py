@@ -23,6 +23,16 @@ an epoch or two comes too late."""
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
+_CHEAP = 2**31
+"""Weights by rows: about a second, with those of the sound nets."""
+
+_NOISE = 0.04
+"""By so much less than a sound net, nets learn that are as good."""
+
+_FALLING = 0.3
+"""A loss that fell by this share since the last look may come down in time: the target of a
+regression may lie far from where a net's outputs begin."""
+
 _LOST = 1e-5
 """A layer's gradient, as a share of the largest behind it, that no optimizer makes up for."""
 
@@ -37,7 +47,7 @@ class Suspicion:
     """What seems wrong with a net before it is tried.
 
     Attributes:
-        verdict: "loss_mismatch" or "input_scale".
+        verdict: "loss_mismatch", "input_scale" or "target_scale".
         cause: In words.
     """
 
@@ -53,23 +63,50 @@ def stages(steps: int, batch_size: int) -> tuple[int, ...]:
     return (*early, end) if end > early[-1] else tuple(early)
 
 
-def learns(progress: Sequence[Progress], last: bool, thresholds: Thresholds) -> bool | None:
+def is_cheap(n_weights: int, steps: int, batch_size: int) -> bool:
+    """Whether a net of so many weights can be seen to the end in no time."""
+    return n_weights * batch_size * stages(steps, batch_size)[-1] <= _CHEAP
+
+
+def learns(
+    progress: Sequence[Progress], last: bool, thresholds: Thresholds, cheap: bool = False
+) -> bool | None:
     """Whether a net learns, by what it has learned so far; None if one must see more of it.
 
     Args:
         last: There is no more to see.
+        cheap: It costs nothing to see it to the end.
     """
     now = progress[-1]
     if now.failed:
         return False
+    if cheap and not last:
+        return None
+    kept = _kept(progress)
+    behind = now.reference - kept
     if now.reference < NOTHING:
-        return True  # a sound net does no better
-    share = now.learned / now.reference
+        return True if last else None  # nobody can learn that, or not yet
+    share = kept / now.reference
     if share >= thresholds.learned_surely:
         return True
     if last:
-        return share >= thresholds.learned
-    return False if len(progress) > 1 and share < thresholds.hopeless else None
+        enough = thresholds.learned_cheap if cheap else thresholds.learned
+        return share >= enough or behind < _NOISE
+    hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
+    return False if hopeless and not _falls(progress) else None
+
+
+def _kept(progress: Sequence[Progress]) -> float:
+    """What a net has learned, or had at the look before: overfitting is no failure to learn. A net
+    that has lost more than half of it has not."""
+    last = [each.learned for each in progress[-2:]]
+    return max(last) if last[-1] >= max(last) / 2 else last[-1]
+
+
+def _falls(progress: Sequence[Progress]) -> bool:
+    """Whether the loss still falls, though it is above that of a constant, or hardly below it."""
+    before, now = progress[-2:]
+    return now.loss < before.loss * (1 - _FALLING)
 
 
 def is_hopeless(trial: Trial) -> bool:
@@ -112,10 +149,32 @@ def cause_of(
     )
 
 
-def in_spite_of(suspicions: Sequence[Suspicion]) -> str:
-    """What is to be said of a net that learns; empty if nothing seems wrong with it."""
-    causes = "; ".join(suspicion.cause for suspicion in suspicions)
-    return f"it learns in spite of this: {causes}" if causes else ""
+def without_signal(progress: Sequence[Progress]) -> str:
+    """Why a net is not to blame that has learned nothing: a sound one has not, either; empty if
+    there was something to learn."""
+    now = progress[-1]
+    if now.failed or max(now.reference, now.learned) >= NOTHING:
+        return ""
+    return (
+        f"after {now.steps} steps neither the net nor a sound one predicts rows held out better "
+        "than a constant does: what x says of y is nothing, or hard to find. Are rows of x and y "
+        "in the same order, and are the labels more than noise?"
+    )
+
+
+def illness_of(
+    trial: Trial, suspicions: Sequence[Suspicion], thresholds: Thresholds
+) -> Suspicion | None:
+    """What is wrong with a net that learns, in the last half of its trial as
+    ``callbacks.GradientHealth`` would see it, or before any step; None if nothing is."""
+    found = findings(trial.steps, thresholds)
+    causes = [suspicion.cause for suspicion in suspicions]
+    verdicts = [suspicion.verdict for suspicion in suspicions]
+    if found:
+        verdict, cause = _first_of(found)
+        causes.append(cause)
+        verdicts.append(verdict)
+    return Suspicion(verdicts[0], "; ".join(causes)) if verdicts else None
 
 
 def judge_layers(

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
-from fastnn.data.batches import is_batches, is_list_of_batches
 from fastnn.errors import NonFiniteGradientError
 from fastnn.health.copies import copied
+from fastnn.health.gather import gathered
 from fastnn.health.stepwise import run_stepwise
 from fastnn.models.feeding import feed
 from fastnn.models.lsuv import calibrate
@@ -124,7 +124,8 @@ def find_learning_rate(
 
     Args:
         model: Compiled.
-        x, y, sample_weight: As ``fit`` takes them, arrays; too few rows come again.
+        x, y, sample_weight: As ``fit`` takes them, arrays or an iterable of batches, of which as
+            many are taken as the test needs; too few rows come again.
         min_lr, max_lr: The range, both > 0.
         steps: How many rates, at least 20. With fewer than 20 a decade the curve is mostly noise.
         batch_size: Rows a step: the best rate depends on it.
@@ -141,8 +142,7 @@ def find_learning_rate(
     highest = check_real(_OWNER, "max_lr", max_lr, above=lowest)
     steps = check_integer(_OWNER, "steps", steps, at_least=2 * _FIRST)
     batch_size = check_integer(_OWNER, "batch_size", batch_size, at_least=1)
-    if x is None or is_batches(x) or (y is None and is_list_of_batches(x)):
-        raise TypeError(f"{_OWNER}: x must be arrays, not batches, got {type(x).__name__}")
+    x, y, sample_weight = gathered(_OWNER, x, y, sample_weight, steps * batch_size)
     rates = np.geomspace(lowest, highest, steps)
     with copied(model) as trained:
         dataset = feed(trained, x, y, sample_weight)

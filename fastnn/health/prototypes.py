@@ -46,6 +46,17 @@ def changed(layer: L, **attributes: Any) -> L:
     return other
 
 
+def renamed(layer: L, name: str) -> L:
+    """The layer and its weights under another name."""
+    other = copy.deepcopy(layer)
+    other._name = name
+    for variable in other.weights:
+        owner, _, own = variable.path.rpartition("/")
+        if owner == layer.name:
+            variable.path = f"{name}/{own}"
+    return other
+
+
 def drawn_anew(layer: L, **attributes: Any) -> L:
     """The layer with other settings, if any, and weights yet to be made."""
     return changed(layer, _trained=[], _untrained=[], built=False, **attributes)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from math import inf, isfinite, sqrt
 
 from fastnn.health.attempt import Attempt
+from fastnn.health.changes import Change
 from fastnn.health.report import Trial
 
 UNDOING = {
     "input_scale": {"input_scale"},
+    "target_scale": {"target_scale"},
     "loss_mismatch": {"loss"},
     "learning_rate": {"learning_rate"},
     "nonfinite": {"initialization"},
@@ -33,20 +35,20 @@ def recommended(attempts: Sequence[Attempt], verdict: str, rows: int) -> list[At
     Args:
         rows: On which they were evaluated. What was learned is about a share of them.
     """
-    undoing = UNDOING.get(verdict, set())
-
-    def place(attempt: Attempt) -> tuple[bool, int]:
-        categories = attempt.change.category.split("+")
-        return undoing.isdisjoint(categories), len(categories)
-
     left, found = ranked(attempts), list[Attempt]()
     while left:
         best = left[0].trial.learned
         level = best - sqrt(best * (1 - best) / rows)
         equals = [each for each in left if each.trial.learned >= level]
-        found += sorted(equals, key=place)
+        found += sorted(equals, key=lambda each: place(each.change, verdict))
         left = left[len(equals) :]
     return found
+
+
+def place(change: Change, verdict: str) -> tuple[bool, int]:
+    """Of changes that are as good: whether it does not undo the cause, and its parts."""
+    categories = change.category.split("+")
+    return UNDOING.get(verdict, set()).isdisjoint(categories), len(categories)
 
 
 def _merit(trial: Trial) -> tuple[float, float]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from fastnn import layers
+from fastnn.health.baseline import REGRESSIONS
+from fastnn.health.standard import Standard
 from fastnn.models import Model
 from fastnn.optimizers import Adam
 
@@ -13,23 +18,50 @@ if TYPE_CHECKING:
     from fastnn.graph import SymbolicTensor
     from fastnn.losses import Loss
 
-_WIDTH = 128
+_WIDTH, _PLAIN_WIDTH = 128, 64
 
 
-def reference_for(model: Model) -> Model:
+def reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
     """One hidden layer with everything that is known to help: inputs brought to deviation 1 by
     batch normalization, He initialization and batch normalization before ReLU, Adam at 1e-3; the
-    model's own losses, each with the activation that it wants."""
+    model's own losses, each with the activation that it wants.
+
+    Args:
+        targets: Of the outputs that have some, as in a ``Dataset``. Where the loss is of a
+            difference, the net works with the standardised target, and predicts in its units.
+    """
+    return _made(model, targets, _normalized)
+
+
+def plain_reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
+    """Two hidden layers of ReLU instead, without normalization between them; see
+    ``reference_for``."""
+    return _made(model, targets, _plain)
+
+
+def _normalized(joined: Any) -> Any:
+    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
+    hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
+    return layers.ReLU(name="reference_relu")(hidden)
+
+
+def _plain(joined: Any) -> Any:
+    for name in ("reference", "reference_second"):
+        dense = layers.Dense(_PLAIN_WIDTH, "relu", kernel_initializer="he_normal", name=name)
+        joined = dense(joined)
+    return joined
+
+
+def _made(model: Model, targets: Sequence[NDArray[Any]], between: Callable[[Any], Any]) -> Model:
     inputs = [
         layers.Input(_extents(tensor), name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     scaled = [_scaled(tensor, f"reference_input_{i}") for i, tensor in enumerate(inputs)]
     joined: Any = layers.Concatenate(name="reference_inputs")(scaled) if scaled[1:] else scaled[0]
-    hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
-    hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
-    hidden = layers.ReLU(name="reference_relu")(hidden)
-    outputs = []
+    hidden = between(joined)
+    outputs, weights, optimizer = [], [], Adam(1e-3)
+    given = iter(targets)
     for name, tensor, objective in zip(
         model.output_names, model.outputs, model._objectives(), strict=True
     ):
@@ -37,10 +69,15 @@ def reference_for(model: Model) -> Model:
         units = layers.Dense(
             prod(extents), _activation(objective.loss), name=f"reference_{name}"
         )  # fmt: skip
-        outputs.append(layers.Reshape(extents, name=name)(units(hidden)))
+        target, made = next(given, None) if objective.has_target else None, units(hidden)
+        weights.append(objective.loss_weight)
+        if target is not None and getattr(objective.loss, "kind", "") in REGRESSIONS:
+            standard = Standard.of(target, objective.loss)  # type: ignore[arg-type]
+            made = standard.layer(f"reference_{name}_rescaled")(made)
+            weights[-1] *= standard.factor(optimizer)
+        outputs.append(layers.Reshape(extents, name=name)(made))
     result = Model(inputs, outputs, name="reference")
-    compiled = model._check_compiled()
-    result.compile(Adam(1e-3), compiled.loss, compiled.loss_weights)
+    result.compile(optimizer, model._check_compiled().loss, weights)
     return result
 
 

@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     from fastnn.models import Model
 
 VERDICTS = (
-    "healthy", "vanishing", "exploding", "dead", "saturated", "nonfinite", "input_scale",
-    "learning_rate", "loss_mismatch",
+    "healthy", "impaired", "vanishing", "exploding", "dead", "saturated", "nonfinite",
+    "input_scale", "target_scale", "learning_rate", "loss_mismatch", "no_signal",
 )  # fmt: skip
+
+
+LEARNS = ("healthy", "impaired")
+"""Verdicts of nets that learn as a sound one does; the second in spite of an illness."""
+
+TOLERANCE = 0.05
+"""What an illness may cost by default: a twentieth of what there is to learn. That is three
+standard errors of an accuracy on 1000 rows, so no chance."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,15 @@ class Trial:
             the root of its size; median over the last steps.
         error: Why training broke off.
         steps: What was seen of each step.
-        learned: How much of what there is to learn, from 0 to 1: by how much the loss is below
-            that of the best constant prediction, or the accuracy above that of the most frequent
-            class, each by the most that it could be; whichever is more.
+        learned: How much of what there is to learn, from 0 to 1, the mean over the outputs. Of
+            classes: by how much the loss is below that of the best constant prediction, or the
+            accuracy above that of the most frequent class, each by the most that it could be;
+            whichever is more; where each column is 0 or 1 by itself, in the accuracy's place R2 of
+            the probabilities. Of other numbers: R2, the mean over the columns; for an absolute
+            error and Huber's, one that is made of absolute errors.
         batch_size: Rows of a step; 0 if it isn't known.
+        r2: On the rows held out, the mean over the columns, none below 0; NaN where the targets are
+            classes.
     """
 
     losses: tuple[float, ...]
@@ -46,6 +59,7 @@ class Trial:
     steps: tuple[StepStatistics, ...] = field(default=(), repr=False)
     learned: float = 0.0
     batch_size: int = 0
+    r2: float = nan
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,14 @@ class Progress:
         learned: See ``Trial.learned``.
         reference: What a net that is known to be sound had learned from the same batches.
         failed: Whether training has broken off.
+        loss: On the rows held out; NaN if it has.
     """
 
     steps: int
     learned: float
     reference: float
     failed: bool = False
+    loss: float = nan
 
 
 @dataclass(frozen=True)
@@ -110,19 +126,29 @@ class Remedy:
         return self.make_fit_arguments()
 
 
+def unknown_model() -> Model | None:
+    """What a report returns that does not know its model."""
+    return None
+
+
 @dataclass(frozen=True)
 class Report:
     """What ``diagnose`` found: ``print(report)`` shows it in a terminal of 80 columns.
 
     Attributes:
-        verdict: One of ``VERDICTS``: the cause that comes first.
-        cause: Why, in words; of a healthy net what looks wrong all the same, or nothing.
+        verdict: One of ``VERDICTS``: "healthy" if the net learns and nothing is ill, "impaired" if
+            it learns in spite of an illness; else the cause that comes first why it does not.
+        cause: Why, in words; empty if it is healthy.
         layers: In the model's order.
         remedies: Tried ones, best first; those that did not help come last.
         untreated: The model as it was given.
         model_name: The model's; empty if it isn't known.
         progress: Of the model as it was given, which goes on after its trial as long as it is in
             doubt whether it learns.
+        illness: Of an impaired net: the verdict that it would have if it did not learn; else empty.
+        cost: Of an impaired net: by how much more of what there is to learn it learns in its trial
+            with the best change that undoes the illness, 0 if none helps; else 0.
+        given: Returns the model that was looked at; None if it isn't known.
     """
 
     verdict: str
@@ -132,6 +158,46 @@ class Report:
     untreated: Trial
     model_name: str = ""
     progress: tuple[Progress, ...] = ()
+    illness: str = ""
+    cost: float = 0.0
+    given: Callable[[], Model | None] = field(default=unknown_model, repr=False, compare=False)
+
+    @property
+    def best(self) -> Remedy | None:
+        """The first remedy that helped, if any did."""
+        return next((remedy for remedy in self.remedies if remedy.helped), None)
+
+    @property
+    def fit_arguments(self) -> dict[str, Any]:
+        """Arguments of ``fit`` that belong to the best remedy; of most, and of none, there are
+        none."""
+        return {} if self.best is None else self.best.fit_arguments
+
+    def cure(self) -> Model:
+        """The model with the best remedy, a new compiled one; or the very model that was given, if
+        it needs none, or with a warning if nothing that was tried helped.
+
+        Raises:
+            ValueError: The report does not know the model.
+        """
+        if self.best is not None:
+            return self.best.apply()
+        model = self.given()
+        if model is None:
+            raise ValueError("cure: this report does not know the model that it is about")
+        if self.verdict not in LEARNS:
+            import warnings
+
+            warnings.warn(
+                f"the model stays as it is, {self.verdict}: no remedy that was tried helped",
+                stacklevel=2,
+            )
+        return model
+
+    def is_tolerable(self, tolerance: float = TOLERANCE) -> bool:
+        """Whether the net learns, and no illness costs more than this share of what there is to
+        learn."""
+        return self.verdict in LEARNS and self.cost <= tolerance
 
     def __repr__(self) -> str:
         # The generated one would print every figure of every step.

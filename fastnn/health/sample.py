@@ -26,23 +26,23 @@ class Sample:
 
     def with_fewer_held_out(self, count: int) -> Sample:
         """Up to so many."""
-        x, y, weight = self.held_out
-        first = np.arange(min(count, n_rows_of(x)))
-        return Sample(self.train, (rows_of(x, first), rows_of(y, first), rows_of(weight, first)))
+        return Sample(self.train, first_rows(self.held_out, count))
 
     def dense(self) -> Sample:
         """With arrays in the place of sparse matrices."""
         parts = (self.train, self.held_out)
-        return Sample(*((x.toarray() if is_sparse(x) else x, y, w) for x, y, w in parts))
+        return Sample(*((_dense(x), y, w) for x, y, w in parts))
 
 
 def draw(
-    x: Any, y: Any, sample_weight: Any, n_rows: int, train: int, held_out: int, seed: int
-) -> Sample:
+    x: Any, y: Any, sample_weight: Any, n_rows: int, train: int, held_out: int, seed: int,
+    judged: tuple[Any, Any, Any] | None = None,
+) -> Sample:  # fmt: skip
     """Up to so many rows, in an order that depends on ``seed`` alone.
 
     Args:
         n_rows: Of ``x``. At most a fifth of them is held out.
+        judged: Rows to evaluate on; then none is held out.
 
     Raises:
         ValueError: Something has another number of rows.
@@ -52,12 +52,30 @@ def draw(
             length = _length(array)
             if length != n_rows:
                 raise ValueError(f"{name} has {length} rows, but x has {n_rows}")
+    if judged is not None:
+        held_out = 0
     order = np.random.default_rng(seed).permutation(n_rows)
     held_out = min(held_out, n_rows // 5)
     parts = [order[held_out : held_out + train], order[:held_out] if held_out else order]
-    return Sample(
-        *((rows_of(x, rows), rows_of(y, rows), rows_of(sample_weight, rows)) for rows in parts)
+    own, other = (
+        (rows_of(x, rows), rows_of(y, rows), rows_of(sample_weight, rows)) for rows in parts
     )
+    return Sample(own, other if judged is None else judged)
+
+
+def first_rows(data: tuple[Any, Any, Any], most: int) -> tuple[Any, Any, Any]:
+    """Of x, y and weights up to so many."""
+    x, y, weight = data
+    first = np.arange(min(most, n_rows_of(x)))
+    return rows_of(x, first), rows_of(y, first), rows_of(weight, first)
+
+
+def _dense(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return {name: _dense(value) for name, value in x.items()}
+    if _is_list_of_arrays(x):
+        return [_dense(value) for value in x]
+    return x.toarray() if is_sparse(x) else x
 
 
 def rows_of(data: Any, rows: NDArray[np.int64]) -> Any:

@@ -10,16 +10,16 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fastnn.health.figures import RECENT, recent
+from fastnn.health.report import LEARNS
 from fastnn.health.words import (
     combined,
     count,
-    headline,
     is_longer,
     length,
     number,
     percent,
-    sentence,
     shortened,
+    told,
     usage,
     with_new_causes,
 )
@@ -48,20 +48,19 @@ _MAX_KIND = 10
 
 def report_text(report: Report) -> str:
     """The whole report."""
-    parts = [_verdict(report), _layers(report), *_remedies(report)]
+    parts = [_verdict(report), *([_layers(report)] if report.layers else []), *_remedies(report)]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
 def _verdict(report: Report) -> list[str]:
     name = f" of {printable(report.model_name)}" if report.model_name else ""
     title = shortened(f"Gradient health{name}", WIDTH - len(report.verdict) - 2)
-    words = headline(report.verdict)
     trial = report.untreated
     outcome = f"Untreated, after {length(trial)}: {_outcome(trial)}"
     return [
         f"{title}: {printable(report.verdict)}",
         "=" * WIDTH,
-        *paragraph(f"{words}. {sentence(report.cause)}" if report.cause else f"{words}."),
+        *paragraph(told(report)),
         *paragraph(outcome),
     ]
 
@@ -72,6 +71,8 @@ def _outcome(trial: Trial) -> str:
         parts.append(f"loss {number(trial.loss, 4)}")
     if not isnan(trial.accuracy):
         parts.append(f"accuracy {percent(trial.accuracy)} %")
+    if not isnan(trial.r2):
+        parts.append(f"R2 {number(trial.r2)}")
     if not isnan(trial.gradient_ratio):
         parts.append(f"gradient of the first layer {number(trial.gradient_ratio)} times the last's")
     if trial.error:
@@ -81,8 +82,6 @@ def _outcome(trial: Trial) -> str:
 
 def _layers(report: Report) -> list[str]:
     """The table. A cause stands below the first of several layers that it is true of."""
-    if not report.layers:
-        return ["No layers."]
     kept = _kept(report.layers)
     table = [_cells(report, report.layers[i]) for i in sorted(kept)]
     widths = _widths([*zip(*_HEADER, strict=True), *table])
@@ -182,14 +181,12 @@ def _remedies(report: Report) -> Iterable[list[str]]:
         start = "To use the first: "
         first, *more = usage(helpful[0], place)
         yield [start + first, *(" " * len(start) + line for line in more)]
-    elif report.verdict != "healthy" and report.remedies:
+    elif report.verdict not in LEARNS and report.remedies:
         yield ["No remedy helped."]
     if useless:
-        items = (_item(report.untreated, remedy, "-  ") for remedy in useless)
-        yield ["Tried and useless", *(line for item in items for line in item)]
+        yield paragraph(f"Tried and useless: {', '.join(each.name for each in useless)}")
     if untried:
-        items = (_item(report.untreated, remedy, "-  ") for remedy in untried)
-        yield ["Not tried", *(line for item in items for line in item)]
+        yield paragraph(f"Not tried: {', '.join(each.name for each in untried)}")
 
 
 def _item(untreated: Trial, remedy: Remedy, mark: str) -> list[str]:
@@ -207,6 +204,8 @@ def _effect(before: Trial, after: Trial) -> str:
     changes = [f"loss {_change(number(before.loss, 4), number(after.loss, 4))}"]
     if not isnan(after.accuracy):
         changes.append(f"accuracy {_change(percent(before.accuracy), percent(after.accuracy))} %")
+    if not isnan(after.r2):
+        changes.append(f"R2 {_change(number(before.r2), number(after.r2))}")
     if not isnan(after.gradient_ratio):
         ratios = _change(number(before.gradient_ratio), number(after.gradient_ratio))
         changes.append(f"gradient first/last layer {ratios}")

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite, isnan, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.errors import NonFiniteGradientError
-from fastnn.health.baseline import baseline_loss, chance, share_learned
+from fastnn.health.baseline import (
+    REGRESSIONS,
+    best_constants,
+    chance,
+    explained,
+    is_one_class,
+    share_learned,
+)
 from fastnn.health.report import Trial
 from fastnn.health.sample import Sample
 from fastnn.health.stepwise import run_stepwise
 from fastnn.layers import BatchNormalization
 from fastnn.layers.base import Layer
+from fastnn.lowering.objective import Objective
 from fastnn.metrics import EpochMetric
 from fastnn.models.executables import Observing
 from fastnn.models.feeding import feed
 from fastnn.models.lsuv import calibrate
 from fastnn.models.passes import ROWS_AT_A_TIME, run_pass
-from fastnn.models.totals import Totals
+from fastnn.models.totals import Logs, Totals
 from fastnn.statistics import StepStatistics
 
 if TYPE_CHECKING:
@@ -30,6 +40,9 @@ if TYPE_CHECKING:
 _MOMENTUM = 0.9
 """Of moving statistics: with Keras's 0.99, those of a short trial would still be those of its
 beginning."""
+
+_LARGEST = 500.0
+"""Of a logit; the exponential of twice as much is too large for float64."""
 
 _SETTLING = 30
 """Steps after which the first values have a share of 4 % in them."""
@@ -46,16 +59,20 @@ class Course:
         sample: Rows to train with and to evaluate on.
         batch_size: Rows of a step.
         every: Steps of which the statistics of one are taken.
+        window: Steps after which they come.
+        unit: What a trial's losses are multiplied by.
         window: Steps for which a unit must be silent to count as dead.
 
     Attributes:
+        loss: On the rows held out, when it was last looked at; NaN if training broke off.
         settling: Steps before which its outcome says little: 0, or with batch normalization 30.
     """
 
     def __init__(
-        self, model: Model, sample: Sample, batch_size: int, every: int = 1, window: int = 25
-    ) -> None:
-        self.settling = 0
+        self, model: Model, sample: Sample, batch_size: int, every: int = 1,
+        window: int = 25, unit: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.settling, self.loss = 0, nan
         for layer in _flat(model.layers):
             if isinstance(layer, BatchNormalization):
                 layer.momentum, self.settling = min(layer.momentum, _MOMENTUM), _SETTLING
@@ -68,8 +85,8 @@ class Course:
             replace(each, metrics=[_RIGHT] * each.has_target, weighted_metrics=())
             for each in model._objectives()
         ]
-        baseline = baseline_loss(model, self._held_out)
-        self._baseline = self._test().logs()["loss"] if baseline is None else baseline
+        self._constants = self._best_constants()
+        self._unit = unit
         self._losses: list[float] = []
         self._observed: list[StepStatistics] = []
         self._observing = Observing(every, window, self._observed.extend)
@@ -82,10 +99,12 @@ class Course:
         """So many steps, each looked at; then how far it has come."""
         if self._error is None:
             self._error = self._train_closely(self._next_rows(steps))
-        loss, accuracy, learned = (nan, nan, 0.0) if self._error else self._evaluate()
+        out = _Outcome(nan, nan, nan, 0.0) if self._error else self._evaluate()
+        self.loss = out.loss
         return Trial(
-            tuple(self._losses), loss, accuracy, gradient_ratio(self._observed), self._error,
-            tuple(self._observed), learned, self._batch_size,
+            tuple(loss * self._unit for loss in self._losses), out.loss, out.accuracy,
+            gradient_ratio(self._observed), self._error, tuple(self._observed), out.learned,
+            self._batch_size, out.r2,
         )  # fmt: skip
 
     def hurry_on(self, steps: int) -> float | None:
@@ -96,7 +115,12 @@ class Course:
             run_pass(model, self._data, order, self._batch_size, model._totals(), model._updates())
         except NonFiniteGradientError as error:
             self._error = _in_short(error)
-        return self._evaluate()[-1] if self._error is None else None
+        if self._error is not None:
+            self.loss = nan
+            return None
+        out = self._evaluate()
+        self.loss = out.loss
+        return out.learned
 
     def widen(self, sample: Sample) -> None:
         """Go on with the rows to train with of a sample that begins with those so far: first with
@@ -140,58 +164,130 @@ class Course:
         run_pass(self._model, self._held_out, rows, min(count, ROWS_AT_A_TIME), totals)
         return totals
 
-    def _evaluate(self) -> tuple[float, float, float]:
-        """Loss and accuracy on the rows held out, and how much was learned."""
-        totals = self._test()
-        loss = totals.logs()["loss"]
-        outputs = [each for each in totals.collector.examples if each is not None]
-        rights = [each.compute(_RIGHT, weighted=False) for each in outputs]
-        objectives = [o for o in self._model._objectives() if o.has_target]
-        targets = [
-            o.by_place(target) for o, target in zip(objectives, self._held_out.targets, strict=True)
+    def _best_constants(self) -> list[float]:
+        """The loss of each output that counts as nothing learned: that of the best constant, or
+        where nobody knows it, that of the net as it is now."""
+        known = best_constants(self._model, self._held_out)
+        if None not in known:
+            return [best for best in known if best is not None]
+        logs = self._test().logs()
+        return [
+            self._loss_of(name, objective, logs)
+            if best is None and objective.loss is not None
+            else best or 0.0
+            for name, objective, best in zip(
+                self._model.output_names, self._judged, known, strict=True
+            )
         ]
-        accuracies = zip(rights, map(chance, targets), strict=True)
-        known = [pair for pair in accuracies if isfinite(pair[0])]
-        accuracy = float(np.mean([right for right, _ in known])) if known else nan
-        return loss, accuracy, share_learned(loss, self._baseline, known)
+
+    def _evaluate(self) -> _Outcome:
+        totals = self._test()
+        logs = totals.logs()
+        names, outputs = self._model.output_names, totals.collector.examples
+        shares, rights, fits = [], [], []
+        for name, objective, examples, best in zip(
+            names, self._judged, outputs, self._constants, strict=True
+        ):
+            if objective.loss is None or examples is None:
+                continue
+            right = examples.compute(_RIGHT, weighted=False)
+            if objective.loss.kind == "binary_crossentropy":
+                logits = bool(getattr(objective.loss, "from_logits", False))
+                above = examples.compute(_SURE[logits], weighted=True)
+            else:
+                above = examples.compute(_ABOVE, weighted=False)
+            share = share_learned(self._loss_of(name, objective, logs), best, above)
+            if objective.loss.kind in REGRESSIONS and not isfinite(right):
+                squared = objective.loss.kind == "mean_squared_error"
+                share = examples.compute(_EXPLAINED[squared], weighted=True)
+                fits.append(examples.compute(_EXPLAINED[True], weighted=True))
+            shares.append(share)
+            rights += [right] * isfinite(right)
+        return _Outcome(
+            float(logs["loss"] * self._unit),
+            float(np.mean(rights)) if rights else nan,
+            float(np.mean(fits)) if fits else nan,
+            float(np.mean(shares)) if shares else 0.0,
+        )
+
+    def _loss_of(self, name: str, objective: Objective, logs: Logs) -> float:
+        """Of one output, before it is weighted."""
+        if len(self._judged) > 1:
+            return logs[f"{name}_loss"]
+        return logs["loss"] / objective.loss_weight if objective.loss_weight else nan
 
 
 def _in_short(error: NonFiniteGradientError) -> str:
     """Without the advice: the report has its own."""
-    return str(error).partition(";")[0]
+    layer, _, name = error.weight.rpartition("/")
+    where = f"the gradient of its {name} is too large for float32"
+    return f"layer {layer!r}: {where} at step {error.step}"
 
 
-class _ShareRight(EpochMetric):
-    """``share_right`` among the metrics of a pass."""
+@dataclass(frozen=True)
+class _Outcome:
+    """On the rows held out; as in ``Trial``."""
+
+    loss: float
+    accuracy: float
+    r2: float
+    learned: float
+
+
+class _Figure(EpochMetric):
+    """A function of targets, predictions and weights among the metrics of a pass."""
+
+    def __init__(self, name: str, function: Callable[[Any, Any, Any], float]) -> None:
+        super().__init__(name)
+        self._function = function
 
     def compute(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        return share_right(y_true, np.asarray(y_pred, np.float32))
-
-
-_RIGHT = _ShareRight("right")
+        return self._function(np.asarray(y_true), np.asarray(y_pred, np.float32), sample_weight)
 
 
 def share_right(target: ArrayLike, y_pred: NDArray[np.float32]) -> float:
-    """The accuracy where the targets are classes, labels or rows with a single 1; else NaN."""
+    """The accuracy where the targets are classes: labels, rows with a single 1, or columns of which
+    each is 0 or 1; else NaN."""
     true = np.asarray(target)
     predicted = y_pred.reshape(len(y_pred), -1)
-    if predicted.shape[1] == 1:
-        binary = true.reshape(len(true), -1)
-        if not np.isin(binary, (0, 1)).all():
-            return nan
-        # Probabilities lie between 0 and 1; logits do not, or not for long.
-        threshold = 0.5 if predicted.min() >= 0 and predicted.max() <= 1 else 0.0
-        return float(np.mean((predicted > threshold) == (binary == 1)))
-    if true.ndim > 1:
-        flat = true.reshape(len(true), -1)
-        if flat.shape != predicted.shape or not (
-            np.isin(flat, (0, 1)).all() and (flat.sum(axis=1) == 1).all()
-        ):
-            return nan
-        true = flat.argmax(axis=1)
-    return float(np.mean(predicted.argmax(axis=1) == true))
+    if true.ndim == 1 and predicted.shape[1] > 1:
+        return float(np.mean(predicted.argmax(axis=1) == true))
+    flat = true.reshape(len(true), -1)
+    if flat.shape != predicted.shape or not np.isin(flat, (0, 1)).all():
+        return nan
+    if is_one_class(flat):
+        return float(np.mean(predicted.argmax(axis=1) == flat.argmax(axis=1)))
+    # Probabilities lie between 0 and 1; logits do not, or not for long.
+    threshold = 0.5 if predicted.min() >= 0 and predicted.max() <= 1 else 0.0
+    return float(np.mean((predicted > threshold) == (flat == 1)))
+
+
+def above_chance(target: NDArray[Any], y_pred: NDArray[np.float32]) -> float:
+    """By how much the accuracy is above that of the most frequent class, as a share of what is left
+    above it; NaN where targets are no classes, or all of one."""
+    right = share_right(target, y_pred)
+    lucky = chance(target) if isfinite(right) else 1.0
+    return (right - lucky) / (1.0 - lucky) if lucky < 1.0 else nan
+
+
+def sureness(target: NDArray[Any], y_pred: NDArray[np.float32], weight: Any, logits: bool) -> float:
+    """R2 of probabilities of labels that are 0 or 1: Brier's score by that of a constant."""
+    predicted = y_pred.astype(np.float64)
+    if logits:
+        chances = 1.0 / (1.0 + np.exp(-predicted.clip(-_LARGEST, _LARGEST)))
+    else:
+        chances = predicted.clip(0.0, 1.0)
+    return explained(target, chances, weight)
+
+
+_RIGHT = _Figure("right", lambda true, predicted, _: share_right(true, predicted))
+_ABOVE = _Figure("above", lambda true, predicted, _: above_chance(true, predicted))
+_SURE = {logits: _Figure("sure", partial(sureness, logits=logits)) for logits in (True, False)}
+_EXPLAINED = {
+    squared: _Figure("explained", partial(explained, squared=squared)) for squared in (True, False)
+}
 
 
 def gradient_ratio(observed: list[StepStatistics]) -> float:

@@ -7,20 +7,28 @@ from collections.abc import Sequence
 from math import inf, isinf, isnan
 from typing import TYPE_CHECKING
 
+from fastnn.verdicts import scientific
+
 if TYPE_CHECKING:
-    from fastnn.health.report import LayerReport, Remedy, Trial
+    from fastnn.health.report import LayerReport, Remedy, Report, Trial
 
 HEADLINES = {
     "healthy": "Gradients are healthy",
+    "impaired": "It learns, but something is wrong",
     "vanishing": "Gradients vanish",
     "exploding": "Gradients explode",
     "dead": "Units are dead",
     "saturated": "Units are saturated",
     "nonfinite": "Numbers become infinite or NaN",
     "input_scale": "The inputs are badly scaled",
+    "target_scale": "The target is badly scaled",
     "learning_rate": "The learning rate does not fit",
+    "no_signal": "There is nothing to learn here, or it takes longer",
     "loss_mismatch": "The loss does not fit the outputs",
 }
+
+_PLAIN = ("impaired", "input_scale", "target_scale", "no_signal")
+"""Verdicts whose cause begins with what the headline says."""
 
 _FIGURE = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
 
@@ -36,7 +44,7 @@ def number(value: float, digits: int = 3, missing: str = "-") -> str:
         return "0"
     if 1e-2 <= rounded < 1e4:
         return f"{value:.0f}" if rounded >= 10**digits else f"{value:.{digits}g}"
-    return f"{value:.{max(digits - 2, 0)}e}"
+    return scientific(value, max(digits - 2, 0))
 
 
 def percent(share: float, missing: str = "-") -> str:
@@ -71,16 +79,27 @@ def with_new_causes(layers: Sequence[LayerReport]) -> set[int]:
 
 
 def usage(remedy: Remedy, place: int) -> list[str]:
-    """Lines of code that use ``report.remedies[place]``."""
-    lines = [f"model = report.remedies[{place}].apply()"]
+    """Lines of code that use ``report.remedies[place]``; of the best, which is the first."""
+    best = place == 0
+    lines = ["model = report.cure()" if best else f"model = report.remedies[{place}].apply()"]
     if remedy.fit_arguments:
-        lines.append(f"model.fit(x, y, **report.remedies[{place}].fit_arguments)")
+        whose = "report" if best else f"report.remedies[{place}]"
+        lines.append(f"model.fit(x, y, **{whose}.fit_arguments)")
     return lines
 
 
 def headline(verdict: str) -> str:
     """What a verdict says, as a sentence without its full stop."""
     return HEADLINES.get(verdict, verdict)
+
+
+def told(report: Report) -> str:
+    """Verdict and cause in sentences; the cause alone where it says the same with figures."""
+    words, cause = headline(report.verdict), sentence(report.cause)
+    if not cause:
+        return f"{words}."
+    plain = report.verdict in _PLAIN or cause.startswith("The learning rate")
+    return cause if plain else f"{words}. {cause}"
 
 
 def shortened(text: str, width: int) -> str:

@@ -86,7 +86,7 @@ cdef void sum_windows(const Step *step, const float *x, int64_t x_block, int64_t
     while t < taps:
         t1 = smaller(t + WINDOW_TAPS, taps)
         find_lines(x, positions, windows, windows_of_row, taps, t, t1, q, q + m, lines)
-        step.k.window_product(m, j1 - j0, t1 - t, channels, lines, t1 - t, x_block,
+        step.k.window_product(m, j1 - j0, t1 - t, channels, lines, x_block,
                               kernel + j0 * kernel_block + t * channels * FNN_BLOCK, kernel_block,
                               sums, sums_block, t > 0)
         t = t1
@@ -105,7 +105,7 @@ cdef int64_t sum_patches(const Op *op, const Step *step, const float *x, const f
                           patch, patches)
     for r in range(m):
         lines[r] = patches + r * patch
-    step.k.window_product(m, blocks_of(op.d[1]), 1, taps * channels, lines, 1, FNN_BLOCK, kernel, op.d[2], sums,
+    step.k.window_product(m, blocks_of(op.d[1]), 1, taps * channels, lines, FNN_BLOCK, kernel, op.d[2], sums,
                           sums_block, 0)
     return m
 

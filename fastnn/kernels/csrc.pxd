@@ -105,7 +105,7 @@ cdef extern from "fnn.h" nogil:
                                           int accumulate) noexcept nogil
         void (*transpose)(int64_t rows, const float *x, float *y) noexcept nogil
         void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K,
-                               const float *const *lines, int64_t row_taps, int64_t a_block, const float *b,
+                               const float *const *lines, int64_t a_block, const float *b,
                                int64_t b_block, float *c, int64_t c_block, int accumulate) noexcept nogil
         void (*pairs_product)(int64_t rows, int64_t blocks, int64_t examples, int64_t K, const float *a,
                               int64_t a_example, const int32_t *from_, const float *b, int64_t b_example,

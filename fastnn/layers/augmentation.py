@@ -22,7 +22,12 @@ class Augmentation(Noise):
 
     Each picture of a batch has random numbers of its own, which are a function of the seed, of the
     layer's place among those of the model that use random numbers, of the optimizer's
-    ``iterations`` and of the picture's row.
+    ``iterations`` and of the picture's row. So a picture is changed in another way in each epoch,
+    and all of it is the same for any number of threads, and for a training that was saved and goes
+    on. Several such layers work one after another, as in Keras; flips and crops lose nothing,
+    each of the other moves interpolates anew.
+
+    Its input gets no gradient: in ``fit`` it is a ValueError if weights that train come before it.
 
     Args:
         seed: From 0 to 2**63 - 1. By default one is drawn from the stream that
@@ -236,9 +241,10 @@ class RandomZoom(Warp):
 class RandomCrop(Augmentation):
     """In training, a window of each picture at a random place; otherwise its middle.
 
-    Takes (batch, rows, columns, channels), makes (batch, height, width, channels). Keras takes one
-    place for all pictures of a batch, and resizes those that are too small; here that is a
-    ValueError when the layer is built.
+    Takes (batch, rows, columns, channels), makes (batch, height, width, channels). The middle
+    begins at row (rows - height) // 2, and likewise. Keras takes one place for all pictures of a
+    batch, leaves them whole when it does not train, and resizes those that are too small; here the
+    last is a ValueError when the layer is built.
 
     Args:
         height, width: Of the window.

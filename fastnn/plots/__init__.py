@@ -3,11 +3,12 @@
 
 from fastnn.plots.classes import confusion_matrix, predictions
 from fastnn.plots.convolutions import feature_maps, filters
-from fastnn.plots.style import FAINT, OTHER, RIGHT, TEXT, UNSEEN, WRONG
+from fastnn.plots.style import FAINT, GOOD, OTHER, RIGHT, TEXT, UNSEEN, WRONG
 from fastnn.plots.training import gradient_flow, history, learning_rate
 
 __all__ = [
     "FAINT",
+    "GOOD",
     "OTHER",
     "RIGHT",
     "TEXT",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 RIGHT = "#1f66c1"
 WRONG = "#d43d2f"
 UNSEEN = "#e0861a"
+GOOD = "#2a8c4a"
 OTHER = "#c3c8d0"
 TEXT = "#30343b"
 FAINT = "#858b96"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastnn.plots.style import FAINT, OTHER, RIGHT, TEXT, UNSEEN, WRONG, new_figure, tidy
+from fastnn.plots.style import FAINT, GOOD, OTHER, RIGHT, TEXT, UNSEEN, WRONG, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,8 @@ def gradient_flow(
     The gradient is the root mean square over the layer's weights. There is a line for the first
     step and one for the last; the band between the smallest and the largest of all steps lies
     behind them. A gradient of exactly 0 is marked at the bottom, one that is infinite or NaN in any
-    step at the top. Of a report, the names of layers that are not healthy are red.
+    step at the top. Of a report, the names of layers that are not healthy are red, and there is one
+    more line: the last step with the best remedy, for the layers that it leaves in the net.
 
     Args:
         report_or_history: What ``fnn.health.diagnose`` returned, of which the untreated net is
@@ -96,6 +97,11 @@ def gradient_flow(
     if ax is None:
         ax = new_figure(min(max(5.2, 0.42 * len(names)), 16), 3.9).subplots()
     _draw_gradients(ax, gradients, lost, [step.step for step in steps])
+    best = given.best if isinstance(given, Report) else None
+    if best is not None and best.trial is not None and best.trial.steps:
+        treated = best.trial.steps[-1].layers
+        after = [treated[name].gradient_rms if name in treated else np.nan for name in names]
+        _draw_treated(ax, np.array(after, np.float64), f"with {shortened(best.name, 30)}")
     labels = [shortened(name, 20) for name in names]
     ax.set_xticks(range(len(names)), labels, rotation=90 if len(names) > 4 else 0)
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
@@ -161,6 +167,20 @@ def _draw_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.08)
     tidy(axes)
+
+
+def _draw_treated(axes: Axes, after: NDArray[Any], label: str) -> None:
+    """``after`` (layers,): NaN where a layer is not there any more."""
+    shown = np.where(np.isfinite(after) & (after > 0), after, np.nan)
+    if np.isnan(shown).all():
+        return
+    axes.plot(
+        np.arange(len(shown)), shown, color=GOOD, linewidth=1.8, marker="s", markersize=4,
+        label=label,
+    )  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.5 * np.nanmin(shown)), max(high, 2 * np.nanmax(shown)))
+    axes.legend(frameon=False)
 
 
 def _draw_gradients(

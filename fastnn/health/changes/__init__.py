@@ -14,10 +14,11 @@ from fastnn.health.changes.activation import activation
 from fastnn.health.changes.base import Change, combine
 from fastnn.health.changes.initialization import initialization
 from fastnn.health.changes.normalization import normalization
-from fastnn.health.changes.overhaul import overhaul
+from fastnn.health.changes.overhaul import known_to_help, overhaul
 from fastnn.health.changes.regularization import dropout, early_stopping, weight_penalty
 from fastnn.health.changes.scaling import input_scale
 from fastnn.health.changes.structure import depth, residual
+from fastnn.health.changes.target import target_scale
 from fastnn.health.changes.training import batch_size as _batch_size
 from fastnn.health.changes.training import clipping, learning_rate, optimizer
 from fastnn.health.loss import mismatch_of
@@ -25,7 +26,7 @@ from fastnn.health.loss import mismatch_of
 if TYPE_CHECKING:
     from fastnn.models import Model
 
-__all__ = ["Change", "changes_for", "combine", "overhaul"]
+__all__ = ["Change", "changes_for", "combine", "known_to_help", "overhaul"]
 
 
 def changes_for(model: Model, x: Any, y: Any, batch_size: int = 32) -> list[Change]:
@@ -43,6 +44,7 @@ def changes_for(model: Model, x: Any, y: Any, batch_size: int = 32) -> list[Chan
     return [
         *_repair(blueprint, y),
         *input_scale(blueprint, x),
+        *target_scale(blueprint, y),
         *initialization(blueprint),
         *activation(blueprint),
         *normalization(blueprint),

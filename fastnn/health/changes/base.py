@@ -28,6 +28,7 @@ class Change:
         category: Of changes of one category only one makes sense at a time.
         edit: Makes the changed blueprint; the same one if there is nothing left to change.
         fit_arguments: Makes arguments for ``fit``, callbacks among them, anew at each call.
+        cause: What it undoes, in words, where that is known beforehand.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Change:
     category: str
     edit: Callable[[Blueprint], Blueprint] = _nothing
     fit_arguments: Callable[[], dict[str, Any]] = dict
+    cause: str = ""
 
     @property
     def changes_steps(self) -> bool:

@@ -11,6 +11,7 @@ from fastnn.health.anatomy import Unit, hidden_units, output_layers
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change, described
 from fastnn.health.prototypes import SEED, drawn_anew
+from fastnn.health.words import number
 from fastnn.initializers import (
     LSUV,
     GlorotUniform,
@@ -24,6 +25,10 @@ from fastnn.layers.base import Layer
 
 _GLOROT = {"linear", "tanh", "softsign", "softmax"}
 _SIGMOID = {"sigmoid", "hard_sigmoid"}
+
+_OFF = 5.0
+"""Hidden weights this many times too large or small are worth a word; Keras's own ones for a
+sigmoid are a quarter of what they might be."""
 
 _OUTPUT_IS_OFF = 2.0
 """An output layer is drawn anew too if the deviation of its weights is off by more than this
@@ -81,13 +86,41 @@ def initialization(blueprint: Blueprint) -> list[Change]:
     ]
 
 
+def weights_off(blueprint: Blueprint) -> str:
+    """How far the weights of hidden layers are from what their activations ask for, in words; empty
+    if they are not off by a factor of two."""
+    units = [unit for unit in _trained(blueprint) if unit.dense.built]
+    ratios = {
+        unit: _ratio(unit.dense.kernel.numpy(), initializer_for(unit.activation, SEED))
+        for unit in units
+    }
+    large = [unit for unit in units if ratios[unit] >= _OFF]
+    small = [unit for unit in units if ratios[unit] <= 1 / _OFF]
+    off = max(large, small, key=len)
+    if not off:
+        return ""
+    first = off[0]
+    kernel = first.dense.kernel.numpy()
+    deviation, ratio = float(kernel.std(dtype=np.float64)), ratios[first]
+    owner = f"the weights of {described(off)}"
+    if deviation == 0:
+        return f"{owner} all have one value, so that no two units differ"
+    factor = ratio if off is large else 1 / ratio
+    wanted = name_of(initializer_for(first.activation, SEED))
+    return (
+        f"{owner} are drawn {number(factor, 2)} times too {'large' if off is large else 'small'}: "
+        f"with a deviation of {number(deviation)}, where {wanted} has {number(deviation / ratio)} "
+        f"for the {kernel.shape[0]} inputs of {first.dense.name!r}"
+    )
+
+
 def _initialized(blueprint: Blueprint) -> Blueprint:
     units = _trained(blueprint)
     fresh: dict[Layer, Layer] = {
-        unit.dense: drawn_for(unit, number) for number, unit in enumerate(units)
+        unit.dense: drawn_for(unit, place) for place, unit in enumerate(units)
     }
-    for number, layer in enumerate(_wrong_outputs(blueprint), len(units)):
-        initializer = GlorotUniform(SEED + number)
+    for place, layer in enumerate(_wrong_outputs(blueprint), len(units)):
+        initializer = GlorotUniform(SEED + place)
         fresh[layer] = drawn_anew(layer, kernel_initializer=initializer, bias_initializer=Zeros())
     return blueprint.replaced(fresh)
 

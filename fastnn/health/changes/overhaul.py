@@ -11,6 +11,7 @@ from fastnn.health.changes.base import Change, combine
 _PARTS = (
     ("loss",),
     ("input_scale", "input_normalization"),
+    ("target_scale",),
     ("initialization",),
     ("batch_normalization", "layer_normalization"),
     # Adam brings its own learning rate; the usual one of another optimizer is not for it.
@@ -26,10 +27,15 @@ def overhaul(changes: Sequence[Change]) -> Change | None:
     Args:
         changes: All that mean something for the model.
     """
+    chosen = known_to_help(changes)
+    return reduce(combine, chosen) if len(chosen) > 1 else None
+
+
+def known_to_help(changes: Sequence[Change]) -> list[Change]:
+    """Those of them that make a net like one that is known to be sound, one for each part."""
     offered = {change.name: change for change in changes}
-    chosen = [
+    return [
         next(offered[name] for name in names if name in offered)
         for names in _PARTS
         if not offered.keys().isdisjoint(names)
     ]
-    return reduce(combine, chosen) if len(chosen) > 1 else None

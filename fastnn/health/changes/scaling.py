@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastnn.health.anatomy import readers_of, steps_of
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change
+from fastnn.health.words import number
 from fastnn.layers import BatchNormalization, Flatten, Rescaling, Reshape
 from fastnn.layers.base import Layer
 from fastnn.layers.normalization import Normalization
@@ -49,6 +50,11 @@ def input_scale(blueprint: Blueprint, x: Any) -> list[Change]:
     return changes
 
 
+def inputs_off(blueprint: Blueprint, x: Any) -> str:
+    """What is wrong with the inputs, in words; empty if nothing is."""
+    return "; ".join(change.cause for change in input_scale(blueprint, x))
+
+
 def _rescaling(fed: NDArray[np.float64], integers: bool) -> Change:
     mean, deviation = float(fed.mean()), float(fed.std())
     scale, offset = 1 / deviation, -mean / deviation
@@ -60,6 +66,8 @@ def _rescaling(fed: NDArray[np.float64], integers: bool) -> Change:
         f"{words} of the input, which has mean {mean:.3g} and deviation {deviation:.3g}",
         "input_scale",
         _edit(lambda name: Rescaling(scale, offset, name=name), "input_rescaling"),
+        cause=f"the inputs have mean {number(mean)} and deviation {number(deviation)}, where about "
+        "0 and 1 are wanted",
     )
 
 
@@ -73,6 +81,8 @@ def _normalization(widths: NDArray[np.float64]) -> Change:
             lambda name: BatchNormalization(center=False, scale=False, name=name),
             "input_normalization",
         ),
+        cause=f"some features are far wider than others: deviations go from {number(widths.min())} "
+        f"to {number(widths.max())}",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change
-from fastnn.optimizers import SGD, Adagrad, Adam, Optimizer
+from fastnn.health.standard import goes_by_gradient
+from fastnn.optimizers import SGD, Adam, Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 
 _RATES = {"Lion": 1e-4, "Adagrad": 1e-2}
@@ -31,7 +32,7 @@ _COMMON = (
 def learning_rate(blueprint: Blueprint) -> list[Change]:
     """The optimizer's usual one, if the present one is not near; a tenth; ten times as much."""
     optimizer = blueprint.optimizer
-    usual, now = _usual(optimizer), optimizer.learning_rate
+    usual, now = usual_rate(optimizer), optimizer.learning_rate
     rates = {}
     if not usual / 2 <= now <= 2 * usual or _scheduled(optimizer):
         rates["default"] = usual
@@ -42,31 +43,27 @@ def learning_rate(blueprint: Blueprint) -> list[Change]:
         text = f"{rate:.3g}"
         before = type(optimizer._learning_rate).__name__ if _scheduled(optimizer) else f"{now:.3g}"
         words = f"learning rate {text} instead of {before}"
-        change = Change(f"learning_rate_{name}", words, "learning_rate", _with_rate(rate))
+        change = Change(f"learning_rate_{name}", words, "learning_rate", with_rate(rate))
         changes.setdefault(text, change)
     return list(changes.values())
 
 
-def _with_rate(rate: float) -> Callable[[Blueprint], Blueprint]:
+def with_rate(rate: float) -> Callable[[Blueprint], Blueprint]:
     # The public setter refuses a number where a schedule rules.
     return _changing("_learning_rate", rate)
 
 
 def optimizer(blueprint: Blueprint) -> list[Change]:
     """Adam in the place of those that take steps as long as the gradient."""
-    if not _goes_by_gradient(blueprint.optimizer):
+    if not goes_by_gradient(blueprint.optimizer):
         return []
     words = f"Adam({_RATE:g}) instead of {blueprint.optimizer!r}"
     return [Change("optimizer", words, "optimizer", _with_adam)]
 
 
-def _goes_by_gradient(optimizer: Optimizer) -> bool:
-    return isinstance(optimizer, (SGD, Adagrad))
-
-
 def _with_adam(blueprint: Blueprint) -> Blueprint:
     old = blueprint.optimizer
-    if not _goes_by_gradient(old):
+    if not goes_by_gradient(old):
         return blueprint
     common: dict[str, Any] = {key: getattr(old, key) for key in _COMMON}
     return replace(blueprint, optimizer=Adam(_RATE, **common))
@@ -113,7 +110,8 @@ def _scheduled(optimizer: Optimizer) -> bool:
     return isinstance(optimizer._learning_rate, LearningRateSchedule)
 
 
-def _usual(optimizer: Optimizer) -> float:
+def usual_rate(optimizer: Optimizer) -> float:
+    """A rate to begin with."""
     if isinstance(optimizer, SGD):
         return _MOMENTUM_RATE if optimizer.momentum else _SGD_RATE
     return _RATES.get(type(optimizer).__name__, _RATE)

@@ -9,6 +9,7 @@ from fastnn.health.html.layers import chip
 from fastnn.health.html.markup import Markup, element
 from fastnn.health.html.numbers import figure, prose, share
 from fastnn.health.html.remedies import effects
+from fastnn.health.report import LEARNS
 from fastnn.health.words import count, headline, sentence, usage
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def _facts(report: Report) -> list[Markup]:
         ),
         ("Loss at the end", figure(trial.loss, 4), not isnan(trial.loss)),
         ("Accuracy at the end", share(trial.accuracy), not isnan(trial.accuracy)),
+        ("R2 at the end", figure(trial.r2), not isnan(trial.r2)),
+        ("What the illness costs", share(report.cost), bool(report.illness)),
         (f"Trained for{batches}", count(len(trial.losses), "step"), True),
     ]
     return [
@@ -55,12 +58,12 @@ def _facts(report: Report) -> list[Markup]:
 
 def _advice(report: Report) -> Markup | None:
     """How to use the first remedy that helped."""
-    place = next((i for i, remedy in enumerate(report.remedies) if remedy.helped), None)
-    if place is None:
-        if report.verdict == "healthy" or not report.remedies:
+    best = report.best
+    if best is None:
+        if report.verdict in LEARNS or not report.remedies:
             return None
         return element("p", "No remedy that was tried helped.", class_="advice")
-    best = report.remedies[place]
+    place = report.remedies.index(best)
     found = effects(report.untreated, best.trial) if best.trial else []
     effect = ", ".join(f"{label.lower()} {text}" for label, text in found)
     return element(

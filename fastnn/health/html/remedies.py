@@ -50,6 +50,8 @@ def effects(before: Trial, after: Trial) -> list[tuple[str, str]]:
     found = [("Loss", change(figure(before.loss, 4), figure(after.loss, 4)))]
     if not isnan(after.accuracy):
         found.append(("Accuracy", change(share(before.accuracy), share(after.accuracy))))
+    if not isnan(after.r2):
+        found.append(("R2", change(figure(before.r2), figure(after.r2))))
     if not isnan(after.gradient_ratio):
         ratios = change(figure(before.gradient_ratio), figure(after.gradient_ratio))
         found.append(("First/last gradient", ratios))

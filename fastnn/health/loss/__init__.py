@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.loss.edits import Edit, Fault
 from fastnn.health.loss.labels import wrong_labels
-from fastnn.health.loss.last import wrong_activation
+from fastnn.health.loss.last import linear_ending, wrong_activation
 from fastnn.models import Model
 
-__all__ = ["Mismatch", "loss_mismatch", "mismatch_of"]
+__all__ = ["Mismatch", "linear_ending", "loss_mismatch", "mismatch_of", "targets_by_output"]
 
 _MOST = 4
 """Faults of one output; so many repairs one after the other would chase each other."""
@@ -58,7 +58,7 @@ def mismatch_of(blueprint: Blueprint, y: Any = None) -> Mismatch | None:
     """``loss_mismatch`` of what is not a model yet. All faults of the first output that has some
     are one mismatch."""
     names = blueprint.output_names
-    for output, (name, target) in enumerate(zip(names, _by_output(y, names), strict=True)):
+    for output, (name, target) in enumerate(zip(names, targets_by_output(y, names), strict=True)):
         faults: list[Fault] = []
         repaired = blueprint
         # A repair may bring another fault to light: other labels want another activation.
@@ -97,7 +97,8 @@ def _as_one(name: str, faults: list[Fault]) -> Mismatch:
     return Mismatch(name, cause, ", ".join(fault.change for fault in faults), edit)
 
 
-def _by_output(y: Any, names: list[str]) -> list[NDArray[Any] | None]:
+def targets_by_output(y: Any, names: list[str]) -> list[NDArray[Any] | None]:
+    """Of each output as (N,) or (N, columns); None where they are no such numbers."""
     if isinstance(y, Mapping):
         given = [y.get(name) for name in names]
     elif len(names) == 1:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastnn import activations, losses
 from fastnn.activations import Activation as Function
 from fastnn.health.blueprint import Blueprint
-from fastnn.health.loss.edits import CATEGORICAL, STRAY, Fault, with_logits, with_loss
+from fastnn.health.loss.edits import CATEGORICAL, STRAY, Edit, Fault, with_logits, with_loss
 from fastnn.health.loss.labels import several_at_once
 from fastnn.health.prototypes import changed
 from fastnn.layers import Activation, Dense, Residual
@@ -69,6 +69,17 @@ def wrong_activation(
             )
             return _refitted(cause, ending, wanted)
     return None
+
+
+def linear_ending(blueprint: Blueprint, output: int) -> Edit | None:
+    """What makes the last activation linear, which is nothing where it is; None where it can't be
+    made so, or nobody can tell."""
+    ending = _ending(blueprint, blueprint.outputs[output])
+    if ending is None:
+        return None
+    if ending.activation.kind == "linear":
+        return lambda blueprint: blueprint
+    return _refitted("", ending, "linear").edit
 
 
 def _wrong_probability(

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from fastnn.bench.health import nets
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
-from fastnn.health.judge import learns
-from fastnn.health.report import Progress
+from bench.health import kinds
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.labels import Budget
+from bench.health.tables import TableBudget, TableCase
+from fastnn.health.judge import is_cheap, learns
+from fastnn.health.report import LEARNS, Progress
 from fastnn.verdicts import Thresholds
+
+_STEPS = 100
+"""Of a trial, by default."""
 
 
 class Cure(Protocol):
@@ -49,18 +53,21 @@ Diagnose = Callable[..., Finding]
 and ``remedies``, whether to try any."""
 
 
-def examine(case: Case, budget: Budget, diagnose: Diagnose, **settings: Any) -> Finding:
+def examine(
+    case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose, **settings: Any
+) -> Finding:
     """The report of the untreated net, on the case's training rows."""
-    x, y, _, _ = nets.mnist(budget.rows, budget.test_rows)
-    data = nets.inputs(case, x), nets.targets(case, y)
-    return diagnose(nets.build(case), *data, batch_size=case.batch_size, **settings)
+    kind = kinds.of(case)
+    data = kind.data(case, budget)
+    return diagnose(kind.build(case), *data, batch_size=case.batch_size, **settings)
 
 
-def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
+def diagnosis(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
     """The verdict on the untreated net.
 
     Returns:
-        ``case``; ``verdict`` and ``cause``; ``progress``, what it learned; ``seconds``.
+        ``case``; ``verdict`` and ``cause``; ``progress``, what it learned, and whether it was
+        ``cheap`` to see that; ``seconds``.
     """
     start = time.perf_counter()
     report = examine(case, budget, diagnose, remedies=False)
@@ -69,6 +76,7 @@ def diagnosis(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
         "verdict": report.verdict,
         "cause": report.cause,
         "progress": [asdict(progress) for progress in report.progress],
+        "cheap": is_cheap(kinds.of(case).build(case).count_params(), _STEPS, case.batch_size),
         "seconds": round(time.perf_counter() - start, 2),
     }
 
@@ -77,12 +85,13 @@ def verdict(record: Record, thresholds: Thresholds) -> str:
     """What it would be with these thresholds, if they ask for no longer a look; "unhealthy" where
     the net was found healthy before."""
     progress = tuple(Progress(**each) for each in record["progress"])
+    found: str = record["verdict"]
+    cheap = record.get("cheap", False)
     for seen in range(1, len(progress) + 1):
-        learned = learns(progress[:seen], seen == len(progress), thresholds)
+        learned = learns(progress[:seen], seen == len(progress), thresholds, cheap)
         if learned:
-            return "healthy"
+            return found if found in LEARNS else "healthy"
         if learned is False:
             break
     # Else it was not fit to be trained, or hopeless.
-    found: str = record["verdict"]
-    return found if found != "healthy" else "unhealthy"
+    return found if found not in LEARNS else "unhealthy"

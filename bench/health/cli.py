@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnn.bench import machine, report
-from fastnn.bench.health import (
+from bench.health import (
     confusion,
     cures,
     diagnoses,
-    grid,
     journal,
-    labels,
+    kinds,
     summary,
     thresholds,
 )
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.labels import Budget
+from bench.health.tables import TableBudget, TableCase
+from fastnn.bench import machine, report
 from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")
@@ -41,13 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--until", choices=STAGES, default=STAGES[-1], help="the last stage; all are done"
     )
     parser.add_argument(
-        "--count", type=int, default=grid.COUNT, help="nets of each seed, 1 or more"
+        "--kinds", type=_kinds, default=tuple(kinds.SUITES), help=f"of {','.join(kinds.SUITES)}"
     )
+    parser.add_argument("--count", type=int, help="nets of each seed, 1 or more; the kind's own")
     parser.add_argument("--processes", type=int, default=len(machine.cores()) or 1)
     defaults = Budget()
-    parser.add_argument("--rows", type=int, default=defaults.rows, help="to train on")
-    parser.add_argument("--epochs", type=int, default=defaults.epochs)
-    parser.add_argument("--test-rows", type=int, default=defaults.test_rows)
+    group = parser.add_argument_group("images")
+    group.add_argument("--rows", type=int, default=defaults.rows, help="to train on")
+    group.add_argument("--epochs", type=int, default=defaults.epochs)
+    group.add_argument("--test-rows", type=int, default=defaults.test_rows)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 
@@ -58,40 +61,57 @@ def run(options: argparse.Namespace) -> int:
         ValueError: the folder has results of other settings.
     """
     for name in ("count", "processes", "rows", "epochs", "test_rows"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"{name}: {getattr(options, name)} is not positive")
-    budget = Budget(options.rows, options.epochs, options.test_rows)
-    cases = {seed: grid.draw(seed, options.count) for seed in grid.SEEDS}
-    options.out.mkdir(parents=True, exist_ok=True)
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: {value} is not positive")
+    images = Budget(options.rows, options.epochs, options.test_rows)
     stages = STAGES[: STAGES.index(options.until) + 1]
-    result = measure(options.out, cases, budget, stages, options.processes, _say)
-    print("\n\n".join(f"## {title}\n\n{table}" for title, table in result.pop("tables").items()))
+    results = {}
+    for kind in options.kinds:
+        suite = kinds.SUITES[kind]
+        count = suite.count if options.count is None else options.count
+        cases = {seed: suite.draw(seed, count) for seed in suite.seeds}
+        folder = options.out / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        budget = images if kind == "images" else TableBudget()
+        result = measure(folder, cases, budget, stages, options.processes, _say, cured=suite.cured)
+        tables = result.pop("tables").items()
+        print("\n\n".join(f"## {kind}: {title}\n\n{table}" for title, table in tables), end="\n\n")
+        results[kind] = result
     if options.json is not None:
-        report.write(options.json, {"machine": machine.describe(), **result})
+        report.write(options.json, {"machine": machine.describe(), **results})
     return 0
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = sorted(set(names) - set(kinds.SUITES))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} are none of {[*kinds.SUITES]}")
+    return names
 
 
 def measure(
     folder: Path,
-    seeds: dict[int, list[grid.Case]],
-    budget: Budget,
+    seeds: Mapping[int, Sequence[Case | TableCase]],
+    budget: Budget | TableBudget,
     stages: tuple[str, ...],
     processes: int,
     say: Callable[[str], None],
     diagnose: diagnoses.Diagnose | None = None,
-    cured: int = grid.CURED,
+    cured: Collection[int] = (),
 ) -> dict[str, Any]:
     """The stages, one after the other.
 
     Args:
         folder: Of the journals, ``labels.jsonl`` and so on.
-        seeds: Seed -> its nets.
+        seeds: Seed -> its nets, all of one kind.
         budget: Of each training.
         stages: A beginning of ``STAGES``.
         processes: That work at a time.
         say: Is told how far it is.
         diagnose: What to calibrate; ``fastnn.health.diagnose`` by default.
-        cured: The seed whose nets are trained with remedies.
+        cured: The seeds whose nets are trained with remedies.
 
     Returns:
         ``tables``, title -> Markdown; and the same as JSON values under the stages' names.
@@ -102,7 +122,8 @@ def measure(
         jobs = {each: (cases[each], budget, *more) for each in chosen}
         return journal.run(folder / f"{name}.jsonl", budget.to_dict(), job, jobs, processes, say)
 
-    labelled = stage("labels", labels.label, list(cases))
+    first = next(iter(cases.values()))
+    labelled = stage("labels", kinds.of(first).label, list(cases))
     tables = {"Labels": summary.table(labelled)}
     result: dict[str, Any] = {
         "budget": budget.to_dict(), "labels": summary.to_dict(labelled), "tables": tables,
@@ -130,7 +151,9 @@ def measure(
         result[key] = confusion.to_dict(judged)
     if "cures" not in stages:
         return result
-    failing = [case.name for case in seeds[cured] if not labelled[case.name]["trains"]]
+    failing = [
+        case.name for seed in cured for case in seeds[seed] if not labelled[case.name]["trains"]
+    ]
     treated = stage("cures", cures.cure, failing, diagnose).values()
     tables["Remedies"] = cures.table(treated)
     result["cures"] = cures.to_dict(treated)

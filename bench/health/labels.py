@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 import fastnn as fnn
-from fastnn.bench.health import nets, norms
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.journal import Record
+from bench.health import nets, norms
+from bench.health.grid import Case
+from bench.health.journal import Record
 
 TRAINS = 0.90
 """Test accuracy after the last epoch from which on a net counts as one that trains."""

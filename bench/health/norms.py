@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.health.functions import Array, Pull, activate
 from fastnn import layers
-from fastnn.bench.health.functions import Array, Pull, activate
 from fastnn.layers.base import Layer
 
 Gradients = dict[str, list[Array]]

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from fastnn.bench.health.confusion import detection, false_alarms, outcomes
-from fastnn.bench.health.journal import Record
+from bench.health.confusion import detection, false_alarms, outcomes
+from bench.health.journal import Record
 from fastnn.bench.report import markdown
 
 MISSES, ALARMS = 0.05, 0.02

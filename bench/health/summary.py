@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fastnn.bench.health.grid import FACTORS, Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import BORDERLINE
-from fastnn.bench.health.shares import Share
+from bench.health import kinds
+from bench.health.journal import Record
+from bench.health.labels import BORDERLINE
+from bench.health.shares import Share
 from fastnn.bench.report import markdown
 
 
 def table(labels: Mapping[str, Record]) -> str:
     """How many nets of each factor's values there are, train, and are borderline; in Markdown."""
     rows = []
-    for factor in FACTORS:
+    if not labels:
+        return ""
+    first = kinds.case_of(next(iter(labels.values())))
+    for factor in kinds.of(first).factors:
         groups = _grouped(labels.values(), lambda record, f=factor: _value(record, f))  # type: ignore[misc]
         for value, own in groups.items():
             rows.append([factor, str(value), *map(str, _figures(own))])
@@ -40,7 +43,7 @@ def _figures(records: list[Record]) -> tuple[int, int, int]:
 
 
 def _value(record: Record, factor: str) -> Any:
-    return getattr(Case.from_dict(record["case"]), factor)
+    return getattr(kinds.case_of(record), factor)
 
 
 def _grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:

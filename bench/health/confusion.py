@@ -7,24 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import BORDERLINE
-from fastnn.bench.health.shares import Share
+from bench.health.journal import Record
+from bench.health.labels import BORDERLINE
+from bench.health.shares import Share
 from fastnn.bench.report import markdown
-from fastnn.health.report import VERDICTS
-
-HEALTHY = "healthy"
+from fastnn.health.report import LEARNS, VERDICTS
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A net: its verdict, and from its label whether it trains, how well, and how float64 calls
-    its gradients."""
+    its gradients, if that was asked."""
 
     verdict: str
     trains: bool
     accuracy: float
-    gradients: str
+    gradients: str | None
 
     @property
     def borderline(self) -> bool:
@@ -35,21 +33,21 @@ class Outcome:
 def outcomes(labels: Mapping[str, Record], verdicts: Mapping[str, str]) -> list[Outcome]:
     """Of each net with a verdict."""
     return [
-        Outcome(verdict, *(labels[name][key] for key in ("trains", "accuracy", "gradients")))
-        for name, verdict in verdicts.items()
+        Outcome(verdict, label["trains"], label["accuracy"], label.get("gradients"))
+        for verdict, label in ((verdict, labels[name]) for name, verdict in verdicts.items())
     ]
 
 
 def detection(nets: Iterable[Outcome]) -> Share:
-    """Of the nets that do not train, those that are not called healthy."""
+    """Of the nets that do not train, those of which is not said that they learn."""
     failing = [net for net in nets if not net.trains]
-    return Share(sum(net.verdict != HEALTHY for net in failing), len(failing))
+    return Share(sum(net.verdict not in LEARNS for net in failing), len(failing))
 
 
 def false_alarms(nets: Iterable[Outcome]) -> Share:
-    """Of the nets that train, those that are not called healthy."""
+    """Of the nets that train, those of which is not said that they learn."""
     training = [net for net in nets if net.trains]
-    return Share(sum(net.verdict != HEALTHY for net in training), len(training))
+    return Share(sum(net.verdict not in LEARNS for net in training), len(training))
 
 
 def table(nets: Sequence[Outcome]) -> str:
@@ -68,7 +66,11 @@ def table(nets: Sequence[Outcome]) -> str:
                 ],
             ),
             markdown(["verdict", "do not train", "train"], by_verdict),
-            markdown(["float64 gradients", "do not train", "train"], by_gradients),
+            *(
+                [markdown(["float64 gradients", "do not train", "train"], by_gradients)]
+                if by_gradients
+                else []
+            ),
         )
     )
 

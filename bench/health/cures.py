@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.bench.health import labels
-from fastnn.bench.health.diagnoses import Diagnose, examine
-from fastnn.bench.health.grid import Case
-from fastnn.bench.health.journal import Record
-from fastnn.bench.health.labels import Budget
-from fastnn.bench.health.shares import Share
+from bench.health import kinds
+from bench.health.diagnoses import Diagnose, examine
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.labels import Budget
+from bench.health.shares import Share
+from bench.health.tables import TableBudget, TableCase
 from fastnn.bench.report import markdown
 
 DRAWN = 4
 """Remedies of a net's list that chance picks to be trained, or all if there are no more."""
 
 
-def cure(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
+def cure(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
     """Train the net with its first remedy, and with ``DRAWN`` of the list drawn by the case's
     seed, in the budget that the untreated net had.
 
@@ -29,7 +30,7 @@ def cure(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
         ``case``, ``verdict``; ``tried``, the length of the list; ``remedies``, those trained, in
         the report's order: ``place`` in the list, from 0; whether it was ``drawn``; ``remedy``
         (its name), ``change``, whether it ``helped`` in its short trial, and how its training
-        went, as in :func:`labels.train`; ``seconds``.
+        went, as ``train`` of the case's kind says; ``seconds``.
     """
     start = time.perf_counter()
     report = examine(case, budget, diagnose, remedies=True)
@@ -47,7 +48,7 @@ def cure(case: Case, budget: Budget, diagnose: Diagnose) -> Record:
                 "remedy": remedy.name,
                 "change": remedy.change,
                 "helped": remedy.helped,
-                **labels.train(remedy.apply(), case, budget, remedy.fit_arguments),
+                **kinds.of(case).train(remedy.apply(), case, budget, remedy.fit_arguments),
             }
             for place, remedy in enumerate(report.remedies)
             if place == 0 or place in drawn

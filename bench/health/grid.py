@@ -111,7 +111,7 @@ def draw(seed: int, count: int = COUNT) -> list[Case]:
     """Nets of the grid: of each factor every value occurs by its share, to a net, and the factors
     are shuffled independently (Latin hypercube sampling, McKay et al. 1979, with shares)."""
     columns = {
-        factor: _column(shares, count, np.random.default_rng([seed, place]))
+        factor: column(shares, count, np.random.default_rng([seed, place]))
         for place, (factor, shares) in enumerate(FACTORS.items())
     }
     cases = []
@@ -125,7 +125,7 @@ def draw(seed: int, count: int = COUNT) -> list[Case]:
     return cases
 
 
-def _column(shares: Mapping[Any, int], count: int, random: np.random.Generator) -> list[Any]:
+def column(shares: Mapping[Any, int], count: int, random: np.random.Generator) -> list[Any]:
     """Each value as often as its share says, rounded so that the sum is right; shuffled."""
     exact = np.array(list(shares.values())) * (count / sum(shares.values()))
     times = np.floor(exact).astype(int)

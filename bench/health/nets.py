@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import fastnn as fnn
+from bench.health.grid import Case
 from fastnn import initializers, layers, losses, optimizers
-from fastnn.bench.health.grid import Case
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import Layer
 from fastnn.optimizers.base import Optimizer

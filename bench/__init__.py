@@ -1,0 +1,1 @@
+"""Benchmarks of the project, which no user of the package needs."""

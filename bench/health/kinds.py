@@ -1,0 +1,89 @@
+"""The kinds of nets: each with its draws, labels, data and training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.health import grid, labels, nets, tables
+from bench.health.grid import Case
+from bench.health.journal import Record
+from bench.health.tables import TableCase
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the stages need to know of nets.
+
+    Attributes:
+        factors: Factor -> value -> share.
+        label: A case and a budget -> what becomes of the untreated net.
+        data: Likewise -> x and y to train on.
+        build: A case -> the compiled model.
+        train: A model, a case, a budget and arguments of ``fit`` -> how it went.
+    """
+
+    factors: Mapping[str, Mapping[Any, int]]
+    label: Callable[..., Record]
+    data: Callable[..., tuple[Any, Any]]
+    build: Callable[..., Any]
+    train: Callable[..., Record]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Nets that are calibrated together.
+
+    Attributes:
+        draw: Seed and count -> cases.
+        seeds: On whose nets no rule was made.
+        count: Of each seed.
+        cured: The seeds whose nets that fail are trained with remedies.
+    """
+
+    draw: Callable[[int, int], Sequence[Case | TableCase]]
+    seeds: tuple[int, ...]
+    count: int
+    cured: tuple[int, ...]
+
+
+def _images(case: Case, budget: labels.Budget) -> tuple[Any, Any]:
+    x, y, _, _ = nets.mnist(budget.rows, budget.test_rows)
+    return nets.inputs(case, x), nets.targets(case, y)
+
+
+def _rows(case: TableCase, budget: tables.TableBudget) -> tuple[Any, Any]:
+    data = tables.table(case, budget)
+    return data.x, data.y
+
+
+_IMAGES = Kind(grid.FACTORS, labels.label, _images, nets.build, labels.train)
+_TABLES = {
+    name: Kind(factors, tables.label, _rows, tables.build, tables.train)
+    for name, factors in tables.FACTORS.items()
+}
+
+
+def _tables(kind: str) -> Suite:
+    return Suite(
+        lambda seed, count: tables.draw(kind, seed, count),
+        tables.FRESH, tables.COUNTS[kind], tables.FRESH,
+    )  # fmt: skip
+
+
+SUITES = {
+    "images": Suite(grid.draw, grid.SEEDS, grid.COUNT, (grid.CURED,)),
+    **{kind: _tables(kind) for kind in tables.FACTORS},
+}
+
+
+def of(case: Case | TableCase) -> Kind:
+    """The kind of a case."""
+    return _TABLES[case.kind] if isinstance(case, TableCase) else _IMAGES
+
+
+def case_of(record: Record) -> Case | TableCase:
+    """The case that a record is about."""
+    values = record["case"]
+    return TableCase.from_dict(values) if "kind" in values else Case.from_dict(values)

@@ -1,0 +1,74 @@
+"""Data in every form that ``fit`` takes, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.data.batches import is_batches, is_list_of_batches, unpack_batch
+from fastnn.data.sparse import is_sparse
+from fastnn.health.sample import n_rows_of
+
+Data = tuple[Any, Any, Any]
+"""x, y and sample weights."""
+
+
+def gathered(owner: str, x: Any, y: Any, sample_weight: Any, most: int) -> Data:
+    """Arrays as they are; of an iterable of batches, so many batches that they have ``most`` rows,
+    joined. An iterator is that much further then.
+
+    Raises:
+        TypeError: ``x`` is None.
+        ValueError: y or weights came beside batches, or there is no batch.
+    """
+    if x is None:
+        raise TypeError(f"{owner}: x is missing")
+    if not (is_batches(x) or (y is None and is_list_of_batches(x))):
+        return x, y, sample_weight
+    if y is not None or sample_weight is not None:
+        raise ValueError(f"{owner}: x yields batches, so y and sample_weight must come with them")
+    batches: list[Data] = []
+    rows = 0
+    for batch in x:
+        batches.append(unpack_batch(batch, "x"))
+        rows += n_rows_of(batches[-1][0])
+        if rows >= most:
+            break
+    if not batches:
+        raise ValueError(f"{owner}: x yields no batch")
+    xs, ys, weights = zip(*batches, strict=True)
+    return _joined(xs), _joined(ys), _joined(weights)
+
+
+def validation(owner: str, data: Any, most: int) -> Data:
+    """``validation_data`` of ``fit``: (x, y), (x, y, sample_weight) or an iterable of batches.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if is_batches(data) or is_list_of_batches(data):
+        return gathered(owner, data, None, None, most)
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        x, y, *weight = data
+        return x, y, weight[0] if weight else None
+    raise ValueError(
+        f"{owner}: validation_data must be (x, y), (x, y, sample_weight) or an iterable of "
+        f"batches, got {type(data).__name__}"
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    if first is None:
+        return None
+    if isinstance(first, Mapping):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, (tuple, list)) and len(getattr(first[0], "shape", ())) > 0:
+        return [_joined(column) for column in zip(*parts, strict=True)]
+    if is_sparse(first):
+        from scipy.sparse import vstack
+
+        return vstack([part.tocsr() for part in parts], format="csr")
+    return np.concatenate([np.asarray(part) for part in parts])

@@ -1,0 +1,65 @@
+"""Whether a change makes a net healthy, and not only better for a hundred steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastnn.health.attempt import Attempt
+from fastnn.health.judge import learns, stages
+from fastnn.health.report import Progress
+from fastnn.verdicts import Thresholds
+
+_MOST_WORK = 2**32
+"""Weights by rows: a look ends there, after about a second."""
+
+
+class Outlook:
+    """Trains with a change as long as a net in doubt is trained, or as long as it may cost.
+
+    Args:
+        reference_after: What a sound net has learned after so many steps; asked for more and more,
+            and for less again.
+        n_weights: Of the net.
+        steps, batch_size: Of a trial.
+        thresholds: By which a net is healthy.
+    """
+
+    def __init__(
+        self,
+        reference_after: Callable[[int], float],
+        n_weights: int,
+        steps: int,
+        batch_size: int,
+        thresholds: Thresholds,
+    ) -> None:
+        self._reference_after, self._thresholds = reference_after, thresholds
+        self._batch_size = batch_size
+        affordable = _MOST_WORK // max(1, n_weights * batch_size)
+        self._looks = [n for n in stages(steps, batch_size) if n <= affordable] or [steps]
+        self._known: dict[str, float] = {}
+
+    def share(self, attempt: Attempt) -> float:
+        """What the net has learned in the end with the change, by what a sound net has; 0 if it
+        would not be called healthy."""
+        name = attempt.change.name
+        if name not in self._known:
+            broken = attempt.trial.error is not None
+            self._known[name] = 0.0 if broken else self._seen_to_the_end(attempt)
+        return self._known[name]
+
+    def was_healthy(self, name: str) -> bool:
+        """False too if nobody asked."""
+        return self._known.get(name, 0.0) > 0.0
+
+    def _seen_to_the_end(self, attempt: Attempt) -> float:
+        progress: list[Progress] = []
+        for steps, learned in attempt.looks(self._looks, self._batch_size):
+            reference = self._reference_after(steps)
+            progress.append(Progress(steps, learned or 0.0, reference, learned is None))
+            last = steps == self._looks[-1]
+            outcome = learns(progress, last, self._thresholds)
+            if outcome is False:
+                break
+            if last and reference > 0:
+                return progress[-1].learned / reference
+        return 0.0

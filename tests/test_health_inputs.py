@@ -1,0 +1,141 @@
+"""diagnose, find_learning_rate and assert_healthy take what fit takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import health, layers
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((3000, 6)).astype(np.float32)
+Y = (X[:, 0] + X[:, 1] > 0).astype(np.int64) + (X[:, 2] > 0)
+NEW = RANDOM.standard_normal((500, 6)).astype(np.float32)
+
+
+def net() -> fnn.Sequential:
+    fnn.utils.set_random_seed(0)
+    model = fnn.Sequential(
+        [layers.Input((6,)), layers.Dense(16, "relu"), layers.Dense(3, activation="softmax")]
+    )
+    model.compile(fnn.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    return model
+
+
+def batches(rows: int = 3000, *extra: Any) -> Iterator[Any]:
+    for start in range(0, rows, 50):
+        part = slice(start, start + 50)
+        yield (X[part], Y[part], *(each[part] for each in extra))
+
+
+def endless() -> Iterator[Any]:
+    while True:
+        yield from batches()
+
+
+@pytest.mark.parametrize("x", [list(batches()), batches(), iter(list(batches()))])
+def test_batches_are_joined(x: Any) -> None:
+    of_arrays = health.diagnose(net(), X, Y, steps=20)
+    report = health.diagnose(net(), x, steps=20)
+    assert report.verdict == of_arrays.verdict == "healthy"
+    assert report.untreated.losses == of_arrays.untreated.losses
+
+
+def test_no_more_than_needed_is_taken_from_an_endless_one() -> None:
+    assert health.assert_healthy(net(), endless(), steps=20, batch_size=8).verdict == "healthy"
+    found = health.find_learning_rate(net(), endless(), steps=60)
+    assert (
+        found.losses.tolist()
+        == health.find_learning_rate(net(), list(batches(1950)), steps=60).losses.tolist()
+    )
+
+
+def test_weights_come_with_the_batches() -> None:
+    weight = np.full(3000, 2.0)
+    heavy = health.diagnose(net(), batches(3000, weight), steps=20)
+    plain = health.diagnose(net(), X, Y, steps=20)
+    assert heavy.untreated.losses[0] == pytest.approx(2 * plain.untreated.losses[0], rel=1e-6)
+
+
+def test_sparse_matrices() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_matrix(X * (np.abs(X) > 0.5))
+    assert health.diagnose(net(), matrix, Y, steps=40).verdict == "healthy"
+    parts = [(matrix[i : i + 100], Y[i : i + 100]) for i in range(0, 3000, 100)]
+    joined = health.diagnose(net(), parts, steps=40)
+    whole = health.diagnose(net(), matrix, Y, steps=40)
+    assert joined.untreated.losses == whole.untreated.losses
+
+
+def two() -> tuple[fnn.Model, dict[str, Any], dict[str, Any]]:
+    fnn.utils.set_random_seed(0)
+    left, right = layers.Input((3,), name="left"), layers.Input((3,), name="right")
+    hidden = layers.Dense(32, "relu")(layers.Concatenate()([left, right]))
+    kind = layers.Dense(3, activation="softmax", name="kind")(hidden)
+    price = layers.Dense(1, name="price")(hidden)
+    model = fnn.Model([left, right], [kind, price])
+    losses = {"kind": "sparse_categorical_crossentropy", "price": "mse"}
+    model.compile(fnn.optimizers.Adam(0.01), losses)
+    price_of = X[:, 0] - X[:, 3]
+    return model, {"left": X[:, :3], "right": X[:, 3:]}, {"kind": Y, "price": price_of}
+
+
+def test_several_inputs_and_outputs() -> None:
+    model, x, y = two()
+    assert health.assert_healthy(model, x, y).verdict == "healthy"
+    parts = [
+        ({k: v[i : i + 50] for k, v in x.items()}, {k: v[i : i + 50] for k, v in y.items()})
+        for i in range(0, 3000, 50)
+    ]
+    assert health.diagnose(model, parts).verdict == "healthy"
+    lists = health.diagnose(model, list(x.values()), list(y.values()))
+    assert lists.untreated.losses == health.diagnose(model, x, y).untreated.losses
+
+
+def test_one_output_that_learns_nothing_is_found_beside_one_that_does() -> None:
+    model, x, y = two()
+    y["price"] = 1e6 * y["price"] + 1e7
+    report = health.diagnose(model, x, y)
+    assert report.verdict == "target_scale" and "'price'" in report.cause
+    assert report.best is not None and "target_scale" in report.best.name
+    cured = report.cure()
+    cured.fit(x, y, epochs=5, verbose=0, **report.fit_arguments)
+    kind, price = cured.predict(x, verbose=0)
+    assert np.mean((price.ravel() - y["price"]) ** 2) < 0.1 * y["price"].var()
+    assert np.mean(kind.argmax(axis=1) == Y) > 0.85
+
+
+def test_validation_data_is_what_counts() -> None:
+    labels = (NEW[:, 0] + NEW[:, 1] > 0).astype(np.int64) + (NEW[:, 2] > 0)
+    judged = health.diagnose(net(), X, Y, steps=40, validation_data=(NEW, labels))
+    model = net()
+    assert judged.untreated.loss != health.diagnose(model, X, Y, steps=40).untreated.loss
+    as_batches = [(NEW[:250], labels[:250]), (NEW[250:], labels[250:])]
+    again = health.diagnose(net(), X, Y, steps=40, validation_data=as_batches)
+    assert again.untreated.losses == judged.untreated.losses
+    assert again.untreated.loss == judged.untreated.loss
+    with pytest.raises(ValueError, match="validation_data must be"):
+        health.diagnose(net(), X, Y, validation_data=NEW[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "more", "fault"),
+    [
+        (batches(), {"y": Y}, "must come with them"),
+        (iter([]), {}, "no batch"),
+        ([(X, Y, Y, Y)], {}, "must yield"),
+    ],
+)
+def test_faults(x: Any, more: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        health.diagnose(net(), x, **more)
+
+
+def test_no_data() -> None:
+    for function in (health.diagnose, health.find_learning_rate):
+        with pytest.raises(TypeError, match="x is missing"):
+            function(net(), None)
