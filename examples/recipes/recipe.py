@@ -21,13 +21,19 @@ def mnist() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return datasets.mnist.load_data()
 
 
-def train(build: Callable[[int], fnn.Sequential], epochs: int, batch_size: int, seed: int) -> Any:
+def train(
+    build: Callable[[int], fnn.Sequential],
+    data: tuple[tuple[Any, Any], tuple[Any, Any]],
+    epochs: int,
+    batch_size: int,
+    seed: int,
+) -> Any:
     """Train what ``build(steps)`` makes, and test it: accuracy, loss and seconds.
 
     ``steps`` is how many there will be, for schedules. All 60,000 images are for training: nothing
     is chosen by the test images, which are looked at once, at the end.
     """
-    (x, y), (x_test, y_test) = mnist()
+    (x, y), (x_test, y_test) = data
     fnn.utils.set_random_seed(seed)
     begin = time.perf_counter()
     model = build(epochs * -(-len(x) // batch_size))
@@ -38,17 +44,32 @@ def train(build: Callable[[int], fnn.Sequential], epochs: int, batch_size: int, 
 
 
 def main(
-    description: str, build: Callable[[int], fnn.Sequential], epochs: int, batch_size: int
+    description: str,
+    build: Callable[[int], fnn.Sequential],
+    epochs: int,
+    batch_size: int,
+    *,
+    one_hot: bool = False,
+    takes_directory: bool = False,
 ) -> None:
-    """The command line of a recipe."""
+    """The command line of a recipe.
+
+    ``one_hot`` labels are rows of a one and zeros, as label smoothing wants them;
+    ``takes_directory`` has it read the IDX files of a directory instead of MNIST.
+    """
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    if takes_directory:
+        parser.add_argument("directory", type=Path, help="of IDX files")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
     parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs as JSON")
     options = parser.parse_args()
+    data = datasets.load(options.directory) if takes_directory else mnist()
+    if one_hot:
+        data = tuple((x, fnn.utils.to_categorical(y, CLASSES)) for x, y in data)
     runs = []
     for seed in range(options.seeds):
-        runs.append(train(build, options.epochs, batch_size, seed))
+        runs.append(train(build, data, options.epochs, batch_size, seed))
         print("seed {seed}: {test_accuracy:.2%} in {seconds:.1f} s".format(**runs[-1]), flush=True)
     accuracies = [run["test_accuracy"] for run in runs]
     mean, low, high = statistics.mean(accuracies), min(accuracies), max(accuracies)

@@ -20,7 +20,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import network, output, problem, source, training
+from fastnn.cli import model_file, network, output, pictures, problem, source, training
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.save and not arguments.cure:
         raise ValueError("--save needs --cure: without it nothing is trained")
     if arguments.model:
-        defaults = {**network.DEFAULTS, **training.DEFAULTS, "task": None}
+        defaults = {**network.DEFAULTS, **training.DEFAULTS, **pictures.DEFAULTS, "task": None}
         for name, default in defaults.items():
             if getattr(arguments, name) != default:
                 raise ValueError(
@@ -107,6 +107,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _built(arguments: argparse.Namespace) -> tuple[Model, Problem]:
     wanted = problem.read(arguments)
+    network.settle(wanted, arguments)
     model = network.build(wanted, arguments)
     network.compile_for(wanted, model, training.optimizer(arguments))
     print(wanted.describe())
@@ -115,15 +116,16 @@ def _built(arguments: argparse.Namespace) -> tuple[Model, Problem]:
 
 
 def _loaded(arguments: argparse.Namespace) -> tuple[Model, Problem]:
-    import fastnn
-
-    model = fastnn.load_model(arguments.model)
+    model, names = model_file.load(arguments.model)
     if not model.compiled:
         raise ValueError(f"{arguments.model}: the model is not compiled, so it can't be trained")
     shape = source.example_shape(model)
-    data = source.read(arguments.data, arguments.label)
+    data = source.read_for(model, names, arguments.data, arguments.label, arguments.on_error)
     x, y = data.train
-    wanted = Problem(arguments.data, data.note, None, source.fitted(x, shape), y, data.test)
+    wanted = Problem(
+        arguments.data, data.note, None, source.fitted(x, shape), y, data.test,
+        class_names=data.class_names,
+    )  # fmt: skip
     # The model's optimizer may have a schedule of its own, and stays as it is.
     arguments.schedule = "constant"
     print(wanted.describe())
@@ -150,7 +152,7 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
         return UNHEALTHY
     learned = _learned(trained, wanted, report)
     if arguments.save:
-        trained.model.save(arguments.save)
+        model_file.save(trained.model, arguments.save, wanted.class_names)
     _write(arguments, report, remedy, {**trained.as_json(), "learned": learned})
     training.report(trained, arguments)
     if trained.interrupted:

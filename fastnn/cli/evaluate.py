@@ -1,7 +1,8 @@
 """Test a saved model.
 
-DATA is as in ``fastnn train``. Its test set is taken: its own, or the fifth of its examples that
-``fastnn train`` set aside; --all takes every example instead.
+DATA is as in ``fastnn train``; the pictures of a folder are brought into the model's size. Its
+test set is taken: its own, or the fifth of its examples that ``fastnn train`` set aside; --all
+takes every example instead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-from fastnn.cli import output, source
+from fastnn.cli import model_file, output, pictures, source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="mnist",
         metavar="DATA",
-        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)",
+        help="mnist, FOLDER, FILE.csv or FILE.npz (default: mnist)",
     )
     source.add_label_argument(parser)
+    pictures.add_error_argument(parser)
     parser.add_argument(
         "--all", action="store_true", help="take every example, not the test set alone"
     )
@@ -40,9 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     output.check_writable(arguments.json)
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
-    model = fastnn.load_model(arguments.model)
+    model, names = model_file.load(arguments.model)
     shape = source.example_shape(model)
-    data = source.read(arguments.data, arguments.label)
+    data = source.read_for(model, names, arguments.data, arguments.label, arguments.on_error)
     x, y = data.test
     if arguments.all:
         x, y = (np.concatenate(parts) for parts in zip(data.train, data.test, strict=True))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from fastnn.cli import output
+from fastnn.cli import model_file, output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +22,15 @@ def run(arguments: argparse.Namespace) -> int:
     import fastnn
 
     output.check_writable(arguments.json)
-    result = {"fastnn": fastnn.__version__, "threads": fastnn.get_num_threads()}
+    result: dict[str, Any] = {"fastnn": fastnn.__version__, "threads": fastnn.get_num_threads()}
     if arguments.model is None:
         fastnn.show_config()
     else:
-        model = fastnn.load_model(arguments.model)
+        model, names = model_file.load(arguments.model)
         model.summary()
+        if names is not None:
+            print(f"classes: {', '.join(names)}")
+            result["class_names"] = names
         result["model"] = model.get_config()
         result["parameters"] = model.count_params()
     if arguments.json:

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli import nets
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
     from fastnn.models import Model, Sequential
     from fastnn.optimizers import Optimizer
 
-DEFAULTS: dict[str, Any] = {"layers": [512], "activation": "relu", "initializer": "glorot_uniform"}
+DEFAULTS: dict[str, Any] = {
+    "net": None,
+    "layers": None,
+    "activation": "relu",
+    "initializer": "glorot_uniform",
+    "augment": [],
+}
 """What ``--layers`` and so on are where nobody says."""
+
+LAYERS: dict[str, list[int]] = {"mlp": [512], "convnet": []}
+"""Of each net where nobody says."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The options of a net; returns their group."""
     group = parser.add_argument_group("the network")
     group.add_argument(
+        "--net",
+        choices=nets.NETS,
+        default=DEFAULTS["net"],
+        help="mlp: dense layers. convnet, for pictures: convolutions of 32, 64 and 128 filters, "
+        "each with BatchNormalization and max pooling (default: convnet for a folder of pictures, "
+        "else mlp)",
+    )
+    group.add_argument(
         "--layers",
         type=_widths,
         default=DEFAULTS["layers"],
         metavar="N,N,...",
-        help="widths of the hidden layers, such as 512,256, or 12x64 for twelve of 64; 0 for none "
-        "(default: 512)",
+        help="widths of the hidden dense layers, such as 512,256, or 12x64 for twelve of 64; 0 for "
+        "none (default: 512 of an mlp, none of a convnet)",
     )
     group.add_argument(
         "--activation",
@@ -38,26 +57,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         metavar="NAME",
         help="of the weights (default: %(default)s)",
     )
+    group.add_argument(
+        "--augment",
+        type=_augmentations,
+        default=DEFAULTS["augment"],
+        metavar="NAME,NAME,...",
+        help="change pictures at random while training: flip (left and right), shift, rotate, zoom",
+    )
     return group
 
 
+def settle(problem: Problem, arguments: argparse.Namespace) -> None:
+    """Which net it is and its layers, where the options leave that to the data.
+
+    Raises:
+        ValueError: The options are for pictures, and the data is none.
+    """
+    if arguments.net is None:
+        arguments.net = "mlp" if problem.class_names is None else "convnet"
+    if arguments.layers is None:
+        arguments.layers = LAYERS[arguments.net]
+    if problem.x.ndim not in (3, 4):
+        for name, given in (("net convnet", arguments.net == "convnet"),
+                            ("augment", arguments.augment)):  # fmt: skip
+            if given:
+                raise ValueError(
+                    f"--{name} wants pictures, (height, width) or (height, width, channels), but "
+                    f"{problem.name} has examples of shape {problem.x.shape[1:]}"
+                )
+
+
 def build(problem: Problem, arguments: argparse.Namespace) -> Sequential:
-    """The net, not compiled."""
+    """The net, not compiled. ``settle`` comes first."""
     import fastnn
     from fastnn import layers
 
-    x = problem.x
-    model = fastnn.Sequential([layers.Input(x.shape[1:])])
-    if x.dtype == "uint8":
+    shape = problem.x.shape[1:]
+    model = fastnn.Sequential([layers.Input(shape)])
+    if len(shape) == 2 and (arguments.net == "convnet" or arguments.augment):
+        shape = (*shape, 1)
+        model.add(layers.Reshape(shape))
+    for layer in nets.augmentation(arguments.augment):
+        model.add(layer)
+    if problem.x.dtype == "uint8":
         model.add(layers.Rescaling(1 / 255))
-    if x.ndim > 2:
-        model.add(layers.Flatten())
-    for width in arguments.layers:
-        model.add(
-            layers.Dense(
-                width, activation=arguments.activation, kernel_initializer=arguments.initializer
-            )
-        )
+    for layer in nets.hidden_layers(
+        arguments.net, shape, arguments.layers, arguments.activation, arguments.initializer
+    ):
+        model.add(layer)
     model.add(
         layers.Dense(
             problem.n_outputs,
@@ -80,12 +127,25 @@ def describe(problem: Problem, model: Model, arguments: argparse.Namespace) -> s
     """The net and how it learns, in a line."""
     import fastnn
 
-    widths = [problem.x[0].size, *arguments.layers, model.outputs[0].shape[-1]]
+    shape = problem.x.shape[1:]
+    widths: list[object] = [math.prod(shape), *arguments.layers, model.outputs[0].shape[-1]]
+    if arguments.net == "convnet":
+        filters = [f"conv{n}" for n in nets.FILTERS]
+        widths[:1] = ["x".join(map(str, shape)), *filters]
     return (
         f"{problem.task} with {'-'.join(map(str, widths))}, {model.count_params():,} parameters, "
         f"{arguments.optimizer}, batches of {arguments.batch_size}, "
         f"threads: {fastnn.get_num_threads()}"
     )
+
+
+def _augmentations(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not set(names) <= set(nets.AUGMENTATIONS) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(
+            f"wanted some of {', '.join(nets.AUGMENTATIONS)}, got {text!r}"
+        )
+    return names
 
 
 def _widths(text: str) -> list[int]:

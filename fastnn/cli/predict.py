@@ -1,8 +1,9 @@
 """Predict with a saved model.
 
-DATA is mnist, a directory of IDX files or a .npz (their test images are taken), a .npy, or a .csv
-with or without labels. Classes come with their probability; --output FILE.csv has a line an example
-with all probabilities, FILE.npy the model's output as it is.
+DATA is one picture or several, a folder of pictures, mnist, a directory of IDX files or a .npz
+(their test images are taken), a .npy, or a .csv with or without labels. Classes come with their
+probability; of a single picture all of them, the likeliest first. --output FILE.csv has a line an
+example with all probabilities, FILE.npy the model's output as it is.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import csv
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import output, source
+from fastnn.cli import model_file, output, pictures, source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn predict``."""
     parser.add_argument("model", metavar="MODEL", help="a file that fastnn train --save wrote")
     parser.add_argument(
-        "data", metavar="DATA", help="mnist, DIRECTORY, FILE.csv, FILE.npz or FILE.npy"
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="PICTURE ..., FOLDER, mnist, FILE.csv, FILE.npz or FILE.npy",
     )
     source.add_label_argument(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: the cores there are")
@@ -46,9 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--output {arguments.output}: wanted a .csv or a .npy")
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
-    model = fastnn.load_model(arguments.model)
+    model, names = model_file.load(arguments.model)
     shape = source.example_shape(model)
-    values = model.predict(source.fitted(_inputs(arguments, shape), shape), verbose=0)
+    inputs, files = _inputs(arguments, shape)
+    values = model.predict(source.fitted(inputs, shape), verbose=0)
+    guesses = _Guesses(values, _classifies(model), names, files)
 
     if arguments.output and arguments.output.suffix == ".npy":
         with output.replacing(arguments.output) as temporary:
@@ -58,27 +65,37 @@ def run(arguments: argparse.Namespace) -> int:
             output.replacing(arguments.output) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            csv.writer(file, lineterminator="\n").writerows(_table(model, values))
+            csv.writer(file, lineterminator="\n").writerows(guesses.table())
     if arguments.json:
         output.write_json(arguments.json, {
             "model": arguments.model,
-            "data": arguments.data,
+            "data": arguments.data if len(arguments.data) > 1 else arguments.data[0],
             "examples": len(values),
-            "predictions": _predictions(model, values).tolist(),
+            **guesses.as_json(),
         })  # fmt: skip
     if arguments.output:
         print(f"{len(values):,} predictions in {arguments.output}")
     elif not arguments.json:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(_short_table(model, values))
+        csv.writer(sys.stdout, lineterminator="\n").writerows(guesses.short_table())
     return 0
 
 
-def _inputs(arguments: argparse.Namespace, shape: tuple[int, ...]) -> NDArray[Any]:
+def _inputs(
+    arguments: argparse.Namespace, shape: tuple[int, ...]
+) -> tuple[NDArray[Any], list[str] | None]:
+    """Examples and, of pictures, the files that they are from."""
     from fastnn.datasets import files, mnist
 
-    if arguments.data == "mnist":
-        return mnist.load_data()[1][0]
-    return files.load_inputs(arguments.data, features=math.prod(shape), label=arguments.label)
+    names: list[str] = arguments.data
+    if all(map(pictures.is_picture, names)) or (len(names) == 1 and pictures.is_folder(names[0])):
+        return pictures.read_files(names, pictures.form_of(shape))
+    if len(names) > 1:
+        other = next(name for name in names if not pictures.is_picture(name))
+        raise ValueError(f"{other}: only pictures can be several, and this is none by its suffix")
+    if names[0] == "mnist":
+        return mnist.load_data()[1][0], None
+    found = files.load_inputs(names[0], features=math.prod(shape), label=arguments.label)
+    return found, None
 
 
 def _classifies(model: Model) -> bool:
@@ -90,34 +107,82 @@ def _classifies(model: Model) -> bool:
     return activation == "softmax" or (activation == "sigmoid" and config.get("units") == 1)
 
 
-def _predictions(model: Model, values: NDArray[Any]) -> NDArray[Any]:
-    """Classes (n,); for a regression the values themselves, (n,) or (n, values)."""
-    if not _classifies(model):
-        return values[:, 0] if values.shape[1] == 1 else values
-    return (values[:, 0] > 0.5).astype(int) if values.shape[1] == 1 else values.argmax(axis=1)
+@dataclass(frozen=True)
+class _Guesses:
+    """What a model predicts.
 
+    Attributes:
+        values: (n, outputs), of the model.
+        classes: Whether they are probabilities.
+        names: Of the classes, if they have any.
+        files: That the examples are from, if each has its own.
+    """
 
-def _table(model: Model, values: NDArray[Any]) -> Iterable[Sequence[Any]]:
-    """Lines with everything: the class and all probabilities, or the values."""
-    if not _classifies(model):
-        width = values.shape[1]
-        yield ["prediction"] if width == 1 else [f"prediction_{k}" for k in range(width)]
-        yield from ([_short(value) for value in row] for row in values)
-        return
-    yield ["prediction", *(f"probability_{k}" for k in range(values.shape[1]))]
-    for guess, row in zip(_predictions(model, values), values, strict=True):
-        yield [guess, *map(_short, row)]
+    values: NDArray[Any]
+    classes: bool
+    names: list[str] | None
+    files: list[str] | None
 
+    def labels(self) -> NDArray[Any]:
+        """The likeliest classes as integers (n,)."""
+        if self.values.shape[1] == 1:
+            return (self.values[:, 0] > 0.5).astype(int)
+        found: NDArray[Any] = self.values.argmax(axis=1)
+        return found
 
-def _short_table(model: Model, values: NDArray[Any]) -> Iterable[Sequence[Any]]:
-    """Lines for the screen: of the probabilities, only the class's own."""
-    if not _classifies(model):
-        yield from _table(model, values)
-        return
-    yield ["prediction", "probability"]
-    for guess, row in zip(_predictions(model, values), values, strict=True):
-        chance = row[guess] if len(row) > 1 else row[0] if guess else 1 - row[0]
-        yield [guess, f"{chance:.4f}"]
+    def named(self, label: int) -> str | int:
+        """A class by its name, or else by its label."""
+        return int(label) if self.names is None else self.names[label]
+
+    def as_json(self) -> dict[str, Any]:
+        """Classes, by name if they have names; of a regression the values, (n,) or (n, values)."""
+        found: dict[str, Any] = {}
+        if self.files is not None:
+            found["files"] = self.files
+        if not self.classes:
+            values = self.values[:, 0] if self.values.shape[1] == 1 else self.values
+            return {**found, "predictions": values.tolist()}
+        found["predictions"] = [self.named(label) for label in self.labels()]
+        if self.files is not None:
+            found["class_names"] = self.names
+            found["probabilities"] = self.values.tolist()
+        return found
+
+    def table(self) -> Iterable[Sequence[Any]]:
+        """Lines with everything: the class and all probabilities, or the values."""
+        width = self.values.shape[1]
+        if self.classes:
+            header = ["prediction", *(f"probability_{self.named(k)}" for k in range(width))]
+            guesses = [[self.named(label)] for label in self.labels()]
+        else:
+            header = ["prediction"] if width == 1 else [f"prediction_{k}" for k in range(width)]
+            guesses = [[] for _ in self.values]
+        yield self._with_file(["file"], header)
+        for k, (guess, row) in enumerate(zip(guesses, self.values, strict=True)):
+            yield self._with_file(self._file(k), [*guess, *map(_short, row)])
+
+    def short_table(self) -> Iterable[Sequence[Any]]:
+        """Lines for the screen: of the probabilities only the class's own, but of a single picture
+        all classes, the likeliest first."""
+        if not self.classes:
+            yield from self.table()
+            return
+        header = ["prediction", "probability"]
+        if self.files is not None and len(self.values) == 1 and self.values.shape[1] > 1:
+            yield header
+            for label in (-self.values[0]).argsort(kind="stable"):
+                yield [self.named(label), f"{self.values[0, label]:.4f}"]
+            return
+        yield self._with_file(["file"], header)
+        for k, (label, row) in enumerate(zip(self.labels(), self.values, strict=True)):
+            chance = row[label] if len(row) > 1 else row[0] if label else 1 - row[0]
+            yield self._with_file(self._file(k), [self.named(label), f"{chance:.4f}"])
+
+    def _file(self, k: int) -> list[str]:
+        return [] if self.files is None else [self.files[k]]
+
+    def _with_file(self, file: list[str], line: Sequence[Any]) -> list[Any]:
+        return [*line] if self.files is None else [*file, *line]
 
 
 def _short(value: float) -> str:

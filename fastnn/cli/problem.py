@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastnn.cli import scaling, source
+from fastnn.cli import pictures, scaling, source
 from fastnn.cli.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Problem:
         x, y: To learn from; a table, and numbers to predict, are standardized.
         test: Inputs and labels in their own units.
         features, targets: How ``x`` and ``y`` were standardized; None if they weren't.
+        class_names: By label; None if the data has no names for them.
     """
 
     name: str
@@ -36,10 +37,13 @@ class Problem:
     test: source.Split
     features: Scaling | None = None
     targets: Scaling | None = None
+    class_names: list[str] | None = None
 
     @property
     def n_outputs(self) -> int:
         """Classes, or numbers to predict."""
+        if self.class_names is not None:
+            return len(self.class_names)
         if self.task == "classification":
             return int(max(self.y.max(), self.test[1].max())) + 1
         return int(self.y.shape[1])
@@ -68,9 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="mnist",
         metavar="DATA",
-        help="mnist, DIRECTORY, FILE.csv or FILE.npz (default: mnist)",
+        help="mnist, FOLDER, FILE.csv or FILE.npz (default: mnist)",
     )
     source.add_label_argument(parser)
+    pictures.add_arguments(parser)
     parser.add_argument(
         "--task",
         choices=("classification", "regression"),
@@ -84,7 +89,15 @@ def read(arguments: argparse.Namespace) -> Problem:
     Raises:
         OSError, ValueError: There is no such data, it has no labels, or ``--task`` is another.
     """
-    data = source.read(arguments.data, arguments.label)
+    data = source.read(arguments.data, arguments.label, pictures.form_wanted(arguments))
+    if data.class_names is not None and len(data.class_names) < 2:
+        raise ValueError(
+            f"{arguments.data}: holds one class, {data.class_names[0]!r}, wanted two or more"
+        )
+    if data.class_names is not None and arguments.task == "regression":
+        raise ValueError(
+            "--task regression has no place with a folder of pictures, whose labels are classes"
+        )
     task = source.settle_task(data, arguments.task)
     x, y = data.train
     features = scaling.of_features(x)
@@ -98,4 +111,5 @@ def read(arguments: argparse.Namespace) -> Problem:
         data.test,
         features,
         targets,
+        data.class_names,
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastnn.cli import pictures
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -22,11 +25,12 @@ MAX_GUESSED_CLASSES = 1000
 
 @dataclass
 class Data:
-    """Examples and their task; ``note`` says how the test set came about."""
+    """Examples; ``note`` says how the test set came about, ``class_names`` are those of folders."""
 
     train: Split
     test: Split
     note: str
+    class_names: list[str] | None = None
 
 
 def add_label_argument(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +43,23 @@ def add_label_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(name: str, label: str | None) -> Data:
-    """Read ``mnist``, or the file or directory ``name``; see ``fastnn.datasets.load``."""
+def read(name: str, label: str | None, form: pictures.Form) -> Data:
+    """Read ``mnist``, or the file or directory ``name``; see ``fastnn.datasets.load``.
+
+    Args:
+        label: The column of a .csv.
+        form: Of the pictures of a folder.
+    """
     from fastnn.datasets import files, mnist
 
+    if pictures.is_folder(name):
+        found = pictures.read_folder(name, form)
+        return Data(found.train, found.test, found.note, found.class_names)
+    if Path(name).is_dir() and not files.is_idx_directory(Path(name)):
+        raise ValueError(
+            f"{name}: holds no IDX files (train-images-idx3-ubyte ...), and no directories of "
+            "pictures, one for each class"
+        )
     source = files.Source(*mnist.load_data()) if name == "mnist" else files.read(name, label=label)
     train, test = source
     note = "its own test set"
@@ -58,6 +75,31 @@ def read(name: str, label: str | None) -> Data:
 
 def _column(y: NDArray[Any]) -> NDArray[Any]:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def read_for(
+    model: Model,
+    class_names: list[str] | None,
+    name: str,
+    label: str | None,
+    on_error: str = "raise",
+) -> Data:
+    """Read what a saved model, whose classes have these names, is to be tried on.
+
+    Raises:
+        ValueError: The data is pictures, and the model takes none, or has other classes.
+    """
+    form = pictures.Form()
+    if pictures.is_folder(name):
+        form = pictures.form_of(example_shape(model), on_error, verbose=True)
+    data = read(name, label, form)
+    if data.class_names is not None and class_names is not None:
+        own = data.class_names
+        data.train, data.test = (
+            (x, pictures.relabelled(y, own, class_names, name)) for x, y in (data.train, data.test)
+        )
+    data.class_names = class_names
+    return data
 
 
 def settle_task(data: Data, wanted: Task | None) -> Task:

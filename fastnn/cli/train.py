@@ -1,8 +1,9 @@
 """Train a network on MNIST or on a file, and test it.
 
-DATA is mnist, a directory of IDX files (Fashion-MNIST, say), a .npz or a .csv. Data without a test
+DATA is mnist, a folder, a .npz or a .csv. A folder has a directory of pictures for each class, or
+two such folders, train and test; or it holds IDX files (Fashion-MNIST, say). Data without a test
 set loses a fifth of its examples to one. The columns of a table are standardized, pixels divided by
-255; both are part of the model that --save writes.
+255; both are part of the model that --save writes, and so are the names of classes.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastnn.cli import network, output, problem, training
+from fastnn.cli import model_file, network, output, problem, training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastnn train``."""
     problem.add_arguments(parser)
     network.add_arguments(parser)
-    training.add_arguments(parser, batch_size=128)
+    training.add_arguments(parser)
     result = parser.add_argument_group("output")
     result.add_argument(
         "--save", type=Path, metavar="FILE", help="write the model, .safetensors by custom"
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     output.check_writable(arguments.save, arguments.json)
     training.prepare(arguments)
     wanted = problem.read(arguments)
+    network.settle(wanted, arguments)
+    training.settle(wanted, arguments)
     model = network.build(wanted, arguments)
     network.compile_for(wanted, model, training.optimizer(arguments))
     if not arguments.quiet:
@@ -49,16 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
     if arguments.save:
-        trained.model.save(arguments.save)
+        model_file.save(trained.model, arguments.save, wanted.class_names)
     if arguments.json:
         output.write_json(arguments.json, {
             "data": arguments.data,
             "task": wanted.task,
             **trained.as_json(),
+            "class_names": wanted.class_names,
             "settings": {
                 name: getattr(arguments, name)
-                for name in ("layers", "activation", "initializer", "optimizer", "learning_rate",
-                             "schedule", "batch_size", "validation_split", "patience", "seed")
+                for name in ("net", "layers", "activation", "initializer", "augment", "optimizer",
+                             "learning_rate", "schedule", "batch_size", "validation_split",
+                             "patience", "seed", "image_size", "color_mode")
             },
             "parameters": trained.model.count_params(),
             "threads": fastnn.get_num_threads(),

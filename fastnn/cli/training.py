@@ -21,8 +21,19 @@ DEFAULTS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001, "schedu
 """What ``--optimizer`` and so on are where nobody says."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> argparse._ArgumentGroup:
-    """The options of a training; returns their group."""
+BATCH = 128
+BATCH_OF_PICTURES = 32
+"""Of a folder, which may hold few of them: each epoch is to have some steps."""
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, batch_size: int | None = None
+) -> argparse._ArgumentGroup:
+    """The options of a training; returns their group.
+
+    Args:
+        batch_size: By default; None leaves it to ``settle``.
+    """
     group = parser.add_argument_group("training")
     group.add_argument(
         "--optimizer",
@@ -49,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> argparse.
         type=int,
         default=batch_size,
         metavar="N",
-        help="examples a step (default: %(default)s)",
+        help="examples a step (default: "
+        + (f"{BATCH}; {BATCH_OF_PICTURES} of a folder)" if batch_size is None else "%(default)s)"),
     )
     group.add_argument(
         "--epochs",
@@ -94,7 +106,7 @@ def check(arguments: argparse.Namespace) -> None:
         ValueError: An option is out of its range, or lacks another one.
     """
     for name in ("batch_size", "epochs"):
-        if getattr(arguments, name) < 1:
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ValueError(
                 f"--{name.replace('_', '-')} must be at least 1, got {getattr(arguments, name)}"
             )
@@ -104,6 +116,12 @@ def check(arguments: argparse.Namespace) -> None:
         )
     if arguments.patience is not None and not arguments.validation_split:
         raise ValueError("--patience needs --validation-split")
+
+
+def settle(problem: Problem, arguments: argparse.Namespace) -> None:
+    """The options that are left to the data."""
+    if arguments.batch_size is None:
+        arguments.batch_size = BATCH if problem.class_names is None else BATCH_OF_PICTURES
 
 
 def prepare(arguments: argparse.Namespace) -> None:

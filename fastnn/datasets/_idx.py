@@ -64,6 +64,11 @@ def _fill(array: NDArray[Any], file: Any) -> int:
     return filled
 
 
+def is_directory(directory: Path) -> bool:
+    """Whether a directory holds a file of such a name."""
+    return any(NAME.fullmatch(path.name) for path in directory.iterdir())
+
+
 def read_directory(directory: Path) -> dict[str, NDArray[Any]]:
     """The IDX files of a directory, under Keras's names: x_train, y_train and, if there, x_test ...
 

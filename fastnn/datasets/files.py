@@ -82,6 +82,11 @@ def read(path: str | os.PathLike[str], *, label: str | int | None = None) -> Sou
     return Source(train, test)
 
 
+def is_idx_directory(path: Path) -> bool:
+    """Whether :func:`read` would find IDX files in the directory ``path``."""
+    return _idx.is_directory(path)
+
+
 def split(train: Split, test_split: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
     """Split examples into those to learn from and a test set.
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model predicts and of how it learned. matplotlib is the extra ``plots``."""
+"""How a model learns: losses, gradients, learning rates."""
 
 from __future__ import annotations
 
@@ -7,73 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from fastnn.plots.style import FAINT, GOOD, OTHER, RIGHT, TEXT, UNSEEN, WRONG, new_figure, tidy
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from fastnn.callbacks import History
     from fastnn.health import LearningRates
     from fastnn.health.report import Report
     from fastnn.statistics import StepStatistics
-
-__all__ = ["gradient_flow", "history", "learning_rate", "predictions"]
-
-RIGHT = "#1f66c1"
-WRONG = "#d43d2f"
-UNSEEN = "#e0861a"
-GOOD = "#2a8c4a"
-OTHER = "#c3c8d0"
-TEXT = "#30343b"
-FAINT = "#858b96"
-
-
-def predictions(
-    images: ArrayLike,
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    class_names: Sequence[str] | None = None,
-    rows: int = 5,
-    columns: int = 3,
-) -> Figure:
-    """Draw images, each beside a bar chart of its probabilities.
-
-    Above an image stand the predicted class, its probability and the true class. Where the
-    prediction is right its text and bar are blue. Where it is wrong they are red, and the bar of
-    the true class is blue. After TensorFlow's tutorial "Basic classification: Classify images of
-    clothing".
-
-    Args:
-        images: (n, height, width), or (n, height, width, 1, 3 or 4), of any numeric type; the first
-            ``rows * columns`` of them are drawn.
-        labels: (n,) integers: the true classes, from 0.
-        probabilities: (n, classes), as ``model.predict`` gives them.
-        class_names: A name for each class; its number where there are none.
-        rows, columns: Images below and beside each other.
-
-    Returns:
-        A figure that is registered nowhere: write it with ``figure.savefig(path)``.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-        ValueError: the shapes do not fit each other, or a label or the class names the classes.
-    """
-    pixels, truth, chances = _checked(images, labels, probabilities)
-    classes = chances.shape[1]
-    names = [str(k) for k in range(classes)] if class_names is None else list(class_names)
-    if len(names) != classes:
-        raise ValueError(f"predictions: {len(names)} class_names, but {classes} probabilities")
-    if rows < 1 or columns < 1:
-        raise ValueError(f"predictions: rows and columns must be >= 1, got {rows} and {columns}")
-
-    figure = _figure(3.8 * columns, 1.9 * rows)
-    cells = figure.add_gridspec(rows, columns, wspace=0.06)
-    for k in range(min(rows * columns, len(pixels))):
-        cell = cells[k].subgridspec(1, 2, width_ratios=(1, 1.5), wspace=0.05)
-        _draw_image(figure.add_subplot(cell[0]), pixels[k], int(truth[k]), chances[k], names)
-        _draw_bars(figure.add_subplot(cell[1]), int(truth[k]), chances[k], names)
-    return figure
 
 
 def history(history: History | Mapping[str, Sequence[float]]) -> Figure:
@@ -97,7 +41,7 @@ def history(history: History | Mapping[str, Sequence[float]]) -> Figure:
     if not names or not curves[names[0]]:
         raise ValueError("history: no finished epoch to draw")
     names.sort(key=lambda name: name != "loss")
-    figure = _figure(5.2 * len(names), 3.7)
+    figure = new_figure(5.2 * len(names), 3.7)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_curves(axes, name, curves[name], curves.get(f"val_{name}"))
     return figure
@@ -151,7 +95,7 @@ def gradient_flow(
     lost = np.array([any(map(is_nonfinite, layer)) for layer in layers])
 
     if ax is None:
-        ax = _figure(min(max(5.2, 0.42 * len(names)), 16), 3.9).subplots()
+        ax = new_figure(min(max(5.2, 0.42 * len(names)), 16), 3.9).subplots()
     _draw_gradients(ax, gradients, lost, [step.step for step in steps])
     best = given.best if isinstance(given, Report) else None
     if best is not None and best.trial is not None and best.trial.steps:
@@ -182,7 +126,7 @@ def learning_rate(result: LearningRates, ax: Axes | None = None) -> Figure:
     """
     if not len(result.rates):
         raise ValueError("learning_rate: the loss was not finite from the first step on")
-    axes = _figure(5.6, 3.7).subplots() if ax is None else ax
+    axes = new_figure(5.6, 3.7).subplots() if ax is None else ax
     axes.plot(result.rates, result.losses, color=OTHER, linewidth=1, label="loss of a batch")
     axes.plot(result.rates, result.smoothed, color=RIGHT, linewidth=1.8, label="smoothed")
     if not np.isnan(result.suggestion):
@@ -195,86 +139,8 @@ def learning_rate(result: LearningRates, ax: Axes | None = None) -> Figure:
     axes.set_ylim(low - 0.5 * (fall or 1.0), low + 2.0 * (fall or 1.0))
     axes.set_title("loss", color=TEXT, fontsize=12, fontweight="bold", loc="left")
     axes.set_xlabel("learning rate", color=FAINT)
-    _tidy(axes)
+    tidy(axes)
     return cast("Figure", axes.figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as fault:
-        raise ImportError("fastnn.plots needs matplotlib: pip install fastnn[plots]") from fault
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.09)
-    return Figure(figsize=(width, height), dpi=120, layout=layout, facecolor="white")
-
-
-def _checked(
-    images: ArrayLike, labels: ArrayLike, probabilities: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    pixels, truth, chances = np.asarray(images), np.asarray(labels), np.asarray(probabilities)
-    if pixels.ndim == 4 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]
-    if pixels.ndim != 3 and not (pixels.ndim == 4 and pixels.shape[-1] in (3, 4)):
-        raise ValueError(
-            "predictions: images must be of shape (n, height, width[, 1, 3 or 4]), got "
-            f"{np.shape(images)}"
-        )
-    if truth.ndim == 2 and truth.shape[1] == 1:
-        truth = truth[:, 0]
-    if chances.ndim != 2 or truth.ndim != 1 or not len(pixels) == len(truth) == len(chances):
-        raise ValueError(
-            f"predictions: {len(pixels)} images want labels ({len(pixels)},) and probabilities "
-            f"({len(pixels)}, classes), got {truth.shape} and {chances.shape}"
-        )
-    if truth.dtype.kind not in "ui" or (
-        truth.size and not 0 <= truth.min() <= truth.max() < chances.shape[1]
-    ):
-        raise ValueError(f"predictions: labels must be integers from 0 to {chances.shape[1] - 1}")
-    return pixels, truth, chances
-
-
-def _draw_image(
-    axes: Axes, pixels: NDArray[Any], truth: int, chances: NDArray[Any], names: list[str]
-) -> None:
-    guess = int(chances.argmax())
-    color = RIGHT if guess == truth else WRONG
-    axes.imshow(pixels, cmap="gray_r", interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=color, linewidth=1.6)
-    axes.set_title(
-        f"{names[guess]}  {_percent(chances[guess])}",
-        color=color,
-        fontsize=11,
-        fontweight="bold",
-        pad=5,
-    )
-    axes.set_xlabel(f"true: {names[truth]}", color=FAINT, fontsize=9, labelpad=4)
-
-
-def _percent(chance: float) -> str:
-    """The probability in words short of certainty: 99.6 % is not 100 %."""
-    return "> 99 %" if 0.99 < chance < 1 else f"{100 * chance:.0f} %"
-
-
-def _draw_bars(axes: Axes, truth: int, chances: NDArray[Any], names: list[str]) -> None:
-    guess = int(chances.argmax())
-    colors = [OTHER] * len(names)
-    colors[guess] = WRONG
-    colors[truth] = RIGHT
-    axes.bar(range(len(names)), chances, width=0.8, color=colors)
-    axes.set(ylim=(0, 1), yticks=[], xticks=range(len(names)))
-    long = max(map(len, names)) > 2
-    axes.set_xticklabels(names, fontsize=8 if not long else 7, rotation=90 if long else 0)
-    axes.tick_params(length=0, pad=3, colors=FAINT)
-    for k, tick in enumerate(axes.get_xticklabels()):
-        if k in (guess, truth):
-            tick.set(color=colors[k], fontweight="bold")
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(OTHER)
 
 
 def _draw_curves(
@@ -300,17 +166,7 @@ def _draw_curves(
     axes.set_xlabel("epoch", color=FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.08)
-    _tidy(axes)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(axis="y", color=OTHER, alpha=0.5, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=FAINT, length=0)
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(OTHER)
-    axes.legend(frameon=False, labelcolor=TEXT)
+    tidy(axes)
 
 
 def _draw_treated(axes: Axes, after: NDArray[Any], label: str) -> None:
