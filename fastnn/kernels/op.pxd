@@ -13,8 +13,9 @@ cdef enum:
     MAX_TENSORS = 24
     MAX_INTEGERS = 16
     MAX_NUMBERS = 12
-    # Floats of scratch for each member of the team: gradient tiles between product and update.
-    SCRATCH = 32768
+    # Floats of scratch for each member of the team: gradient tiles between product and update; a strip of
+    # transformed tiles of pictures.
+    SCRATCH = 86016
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
     # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.

@@ -24,6 +24,7 @@ from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.noise import SpatialDropout
 from fastnn.layers.normalization import Normalization
 from fastnn.layers.pooling import AveragePooling, MaxPooling
+from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.extents import Extents, alike, as_matrix, permuted, placed, with_extent
 from fastnn.lowering.graph import Extent, Node, Trace, Value
 from fastnn.lowering.nodes import (
@@ -312,6 +313,7 @@ def _(
         value = trace.add(
             ConvolutionNode, layer, [x], placed(shape), kernel=layer.kernel, bias=layer.bias,
             activation=Activation("linear"), axes=axes, groups=layer.groups,
+            algorithm=ALGORITHMS.convolution,
         )  # fmt: skip
     return end(layer, trace, value)
 
