@@ -6,6 +6,7 @@ FASTNN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, f
 
 import os
 import platform
+import runpy
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -123,6 +124,7 @@ NAMES = [
 
 # The flags above are read by tools/emulate.sh, too.
 if __name__ == "__main__":
+    runpy.run_path("tools/operands.py", run_name="__main__")
     setup(
         ext_modules=cythonize(
             [extension(name) for name in NAMES],

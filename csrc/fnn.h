@@ -24,58 +24,40 @@ enum { FNN_GRANULE = 128 };
 /* Lines of 16 that describe a normalized block of features, and 16 normalized rows: csrc/norms.inc.c. */
 enum { FNN_STATISTICS = 4, FNN_ROW_STATISTICS = 3 };
 
+/* Numbers. What there is of these kinds is listed once, in a file for each; its names are in names.h. */
+#define ACTIVATION(number, ...) number,
 enum fnn_activation {
-    FNN_LINEAR,
-    FNN_RELU,
-    FNN_LEAKY_RELU,
-    FNN_ELU,
-    FNN_SELU,
-    FNN_GELU,
-    FNN_GELU_TANH,
-    FNN_SILU,
-    FNN_TANH,
-    FNN_SIGMOID,
-    FNN_HARD_SIGMOID,
-    FNN_SOFTPLUS,
-    FNN_SOFTSIGN,
-    FNN_RELU_GENERAL,
-    FNN_SCALED_RELU,
+#include "activations.def"
     FNN_N_ACTIVATIONS
 };
+#undef ACTIVATION
 
+#define LOSS(number, ...) number,
 enum fnn_loss {
-    FNN_SOFTMAX_CROSSENTROPY, /* logits in, labels (sparse) or y_true (dense) */
-    FNN_CROSSENTROPY,         /* probabilities in, likewise */
-    FNN_SIGMOID_CROSSENTROPY,
-    FNN_BINARY_CROSSENTROPY,
-    FNN_MEAN_SQUARED_ERROR,
-    FNN_MEAN_ABSOLUTE_ERROR,
-    FNN_HUBER,
-    FNN_POISSON,
-    FNN_FOCAL_CROSSENTROPY,
+#include "losses.def"
     FNN_N_LOSSES
 };
+#undef LOSS
 
+#define METRIC(number, ...) number,
 enum fnn_metric {
-    FNN_CATEGORICAL_ACCURACY, /* params: k; 1 is plain accuracy */
-    FNN_BINARY_ACCURACY,      /* params: threshold */
+#include "metrics.def"
     FNN_N_METRICS
 };
+#undef METRIC
 
+#define UPDATE(number, ...) number,
 enum fnn_optimizer {
-    FNN_SGD,
-    FNN_MOMENTUM,
-    FNN_NESTEROV,
-    FNN_ADAM,
-    FNN_ADAM_AMSGRAD,
-    FNN_RMSPROP,
-    FNN_RMSPROP_MOMENTUM,
-    FNN_RMSPROP_CENTERED,
-    FNN_ADAGRAD,
-    FNN_NADAM,
-    FNN_LION,
+#include "optimizers.def"
     FNN_N_OPTIMIZERS
 };
+#undef UPDATE
+
+/* What an activation's derivative is computed from. */
+enum fnn_reads { FNN_READS_OUTPUT, FNN_READS_INPUT };
+
+/* What an optimizer's slots are sums of. */
+enum fnn_keeps { FNN_KEEPS_GRADIENTS, FNN_KEEPS_SQUARES };
 
 enum fnn_dtype { FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64, FNN_N_DTYPES };
 
@@ -111,6 +93,10 @@ typedef struct {
     float *value;    /* (nonzeros,) */
 } fnn_columns;
 
+typedef void (*fnn_activation_forward)(int64_t n, const float *params, const float *z, float *y);
+typedef void (*fnn_activation_backward)(int64_t n, const float *params, const float *z, const float *y,
+                                        const float *dy, float *dz);
+typedef void (*fnn_rows)(const fnn_target *t);
 typedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w, float *slot_0,
                            float *slot_1, float *slot_2);
 
@@ -193,9 +179,8 @@ typedef struct {
     void (*add)(int64_t n, const float *x, float *y);
     void (*affine)(int64_t n, float scale, float offset, const float *x, float *y);
     void (*axpby)(int64_t n, float a, const float *x, float b, float *y); /* y = a x + b y */
-    void (*activation[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z, float *y);
-    void (*activation_backward[FNN_N_ACTIVATIONS])(int64_t n, const float *params, const float *z,
-                                                   const float *y, const float *dy, float *dz);
+    const fnn_activation_forward *activation; /* by number, as update, loss and metric are */
+    const fnn_activation_backward *activation_backward;
 
     /* gradients and updates */
     void (*squares)(int64_t rows, const float *x, float *sums);
@@ -205,7 +190,7 @@ typedef struct {
     void (*clip)(int64_t n, float low, float high, float *x);
     void (*scale_columns)(int64_t rows, const float *factors, const float *x, float *y);
     void (*average)(int64_t n, float momentum, const float *w, float *average);
-    fnn_update update[FNN_N_OPTIMIZERS];
+    const fnn_update *update;
 
     /* statistics */
     void (*summarize)(int64_t n, const float *x, fnn_summary *summary);
@@ -265,8 +250,8 @@ typedef struct {
     void (*softmax)(int64_t rows, int64_t features, int64_t stride, const float *z, float *y);
     void (*softmax_backward)(int64_t rows, int64_t features, int64_t stride, const float *y, const float *dy,
                              int accumulate, float *dz);
-    void (*loss[FNN_N_LOSSES])(const fnn_target *t);
-    void (*metric[FNN_N_METRICS])(const fnn_target *t);
+    const fnn_rows *loss;
+    const fnn_rows *metric;
 } fnn_kernels;
 
 /* The best level this CPU can run, or the one named (NULL if it is unknown or cannot run here). */

@@ -23,6 +23,36 @@
 #include "statistics.inc.c"
 #include "losses.inc.c"
 
+#define ACTIVATION(number, name, ...) [number] = name##_forward,
+static const fnn_activation_forward activations[] = {
+#include "activations.def"
+};
+#undef ACTIVATION
+
+#define ACTIVATION(number, name, ...) [number] = name##_backward,
+static const fnn_activation_backward activations_backward[] = {
+#include "activations.def"
+};
+#undef ACTIVATION
+
+#define UPDATE(number, name, ...) [number] = name##_update,
+static const fnn_update updates[] = {
+#include "optimizers.def"
+};
+#undef UPDATE
+
+#define LOSS(number, name, ...) [number] = name,
+static const fnn_rows losses[] = {
+#include "losses.def"
+};
+#undef LOSS
+
+#define METRIC(number, name, ...) [number] = name,
+static const fnn_rows metrics[] = {
+#include "metrics.def"
+};
+#undef METRIC
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define TEXT_(a) #a
@@ -61,34 +91,9 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .axpby = axpby,
     .summarize = summarize,
     .summarize_activations = summarize_activations,
-#define ROW(kind, name) .activation[kind] = name, .activation_backward[kind] = name##_backward
-    ROW(FNN_LINEAR, linear),
-    ROW(FNN_RELU, relu),
-    ROW(FNN_LEAKY_RELU, leaky_relu),
-    ROW(FNN_ELU, elu),
-    ROW(FNN_SELU, selu),
-    ROW(FNN_GELU, gelu),
-    ROW(FNN_GELU_TANH, gelu_tanh),
-    ROW(FNN_SILU, silu),
-    ROW(FNN_TANH, tanh_activation),
-    ROW(FNN_SIGMOID, sigmoid),
-    ROW(FNN_HARD_SIGMOID, hard_sigmoid),
-    ROW(FNN_SOFTPLUS, softplus),
-    ROW(FNN_SOFTSIGN, softsign),
-    ROW(FNN_RELU_GENERAL, relu_general),
-    ROW(FNN_SCALED_RELU, scaled_relu),
-#undef ROW
-    .update[FNN_SGD] = sgd,
-    .update[FNN_MOMENTUM] = momentum,
-    .update[FNN_NESTEROV] = nesterov,
-    .update[FNN_ADAM] = adam,
-    .update[FNN_ADAM_AMSGRAD] = adam_amsgrad,
-    .update[FNN_RMSPROP] = rmsprop,
-    .update[FNN_RMSPROP_MOMENTUM] = rmsprop_momentum,
-    .update[FNN_RMSPROP_CENTERED] = rmsprop_centered,
-    .update[FNN_ADAGRAD] = adagrad,
-    .update[FNN_NADAM] = nadam,
-    .update[FNN_LION] = lion,
+    .activation = activations,
+    .activation_backward = activations_backward,
+    .update = updates,
     .warp = {warp_nearest, warp_bilinear},
     .draw = draw,
     .drop = drop,
@@ -120,15 +125,6 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .scatter = scatter,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
-    .loss[FNN_SOFTMAX_CROSSENTROPY] = softmax_crossentropy,
-    .loss[FNN_CROSSENTROPY] = crossentropy,
-    .loss[FNN_SIGMOID_CROSSENTROPY] = sigmoid_crossentropy,
-    .loss[FNN_BINARY_CROSSENTROPY] = binary_crossentropy,
-    .loss[FNN_MEAN_SQUARED_ERROR] = mean_squared_error,
-    .loss[FNN_MEAN_ABSOLUTE_ERROR] = mean_absolute_error,
-    .loss[FNN_HUBER] = huber,
-    .loss[FNN_POISSON] = poisson,
-    .loss[FNN_FOCAL_CROSSENTROPY] = focal_crossentropy,
-    .metric[FNN_CATEGORICAL_ACCURACY] = categorical_accuracy,
-    .metric[FNN_BINARY_ACCURACY] = binary_accuracy,
+    .loss = losses,
+    .metric = metrics,
 };

@@ -255,7 +255,7 @@ static void sigmoid_crossentropy(const fnn_target *t) {
     for (int64_t r = 0; r < t->rows; r++)
         for (int64_t at = 0; at < t->features; at += BLOCK) {
             const int64_t offset = (at / BLOCK) * t->stride + r * BLOCK;
-            sigmoid(BLOCK, t->params, t->y_pred + offset, t->probabilities + offset);
+            sigmoid_forward(BLOCK, t->params, t->y_pred + offset, t->probabilities + offset);
         }
 }
 

@@ -40,8 +40,8 @@ static void winograd_input(int64_t tiles, int64_t blocks, const float *const *li
             }
 }
 
-/* y [+]= A' m A + bias, for m (points, tiles, 16): the 2 x 2 lines of each tile, y_offset after where `lines` says, NULL
- * outside the picture. bias: NULL for none. */
+/* y [+]= A' m A + bias, for m (points, tiles, 16): the 2 x 2 lines of each tile, y_offset after where `lines` says,
+ * NULL outside the picture. bias: NULL for none. */
 static void winograd_output(int64_t tiles, const float *m, int64_t m_point, const float *bias, int accumulate,
                             float *const *lines, int64_t y_offset) {
     for (int64_t r = 0; r < tiles; r++, lines += 4, m += BLOCK)

@@ -102,23 +102,7 @@ softsign = Activation("softsign")
 softmax = Activation("softmax")
 
 _BY_NAME: dict[str, Activation] = {
-    activation.kind: activation
-    for activation in (
-        linear,
-        relu,
-        leaky_relu,
-        elu,
-        selu,
-        gelu,
-        gelu_tanh,
-        silu,
-        tanh,
-        sigmoid,
-        hard_sigmoid,
-        softplus,
-        softsign,
-        softmax,
-    )
+    found.kind: found for found in list(globals().values()) if isinstance(found, Activation)
 }
 _ALIASES = {"swish": silu}
 

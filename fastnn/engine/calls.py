@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Argument(Protocol):
+class Memory(Protocol):
     """Memory as an array in C order.
 
     Attributes:
@@ -25,7 +25,7 @@ class Argument(Protocol):
     writes: bool
 
 
-class Call:
+class BoundFunction:
     """What the engine calls with a batch's number of rows. Nothing is copied."""
 
     __slots__ = ("_arguments", "_function")
@@ -33,7 +33,7 @@ class Call:
     def __init__(
         self,
         function: Callable[..., None],
-        arguments: Sequence[Argument],
+        arguments: Sequence[Memory],
         arena: NDArray[np.uint8],
         capacity: int,
     ) -> None:
@@ -44,7 +44,7 @@ class Call:
         self._function(*(view[:rows] if by_rows else view for view, by_rows in self._arguments))
 
 
-def _view(argument: Argument, arena: NDArray[np.uint8], capacity: int) -> NDArray[Any]:
+def _view(argument: Memory, arena: NDArray[np.uint8], capacity: int) -> NDArray[Any]:
     buffer = argument.buffer
     if buffer.array is None:
         memory = arena[buffer.offset :]

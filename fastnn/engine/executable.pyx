@@ -27,10 +27,10 @@ import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
 from fastnn.kernels.op cimport (
-    MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source,
-    Step, Verdict, parts, smaller, take,
+    NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source, Step, Verdict, parts, smaller, take,
 )
-from fastnn.engine.calls import Call
+from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
+from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
@@ -271,22 +271,22 @@ cdef class Executable:
             op.closing = row.spec.closing
             op.band, op.band_rows = row.band, row.band_rows
             if row.function is not None:
-                call = Call(row.function, row.arguments, self.arena, self.capacity)
+                call = BoundFunction(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)
-                op.t[len(row.tensors)] = <void *> call
+                op.function = <void *> call
             op.positions = row.positions
             for i, buffer in enumerate(row.tensors):
-                op.stride[i] = 0 if buffer is None else buffer.stride
+                op.operands.stride[i] = 0 if buffer is None else buffer.stride
                 if buffer is None:
-                    op.t[i] = NULL
+                    op.operands.t[i] = NULL
                 elif buffer.array is not None:
-                    op.t[i] = address(buffer.array)
+                    op.operands.t[i] = address(buffer.array)
                 else:
-                    op.t[i] = <void *> <size_t> (base + buffer.offset)
+                    op.operands.t[i] = <void *> <size_t> (base + buffer.offset)
             for i, integer in enumerate(row.integers):
-                op.d[i] = integer
+                op.operands.d[i] = integer
             for i, value in enumerate(row.numbers):
-                op.f[i] = value
+                op.operands.f[i] = value
 
     def __dealloc__(self):
         free(self.ops)

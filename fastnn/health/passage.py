@@ -14,7 +14,6 @@ from fastnn.engine.executable import Executable
 from fastnn.engine.sources import Rows
 from fastnn.health.stepwise import run_stepwise
 from fastnn.layers import Activation, Input
-from fastnn.lowering.graph import Node, Trace, Value
 from fastnn.lowering.lower import lower
 from fastnn.lowering.nodes import (
     ActivationNode,
@@ -23,6 +22,7 @@ from fastnn.lowering.nodes import (
     SoftmaxNode,
 )
 from fastnn.lowering.trace import trace
+from fastnn.lowering.values import Node, Trace, Value
 from fastnn.models.executables import threads_for
 from fastnn.models.gradients import Count, only_gradients
 

@@ -20,6 +20,7 @@ from fastnn.kernels.csrc cimport (
     FNN_BLOCK, FNN_FILL_CONSTANT, FNN_FILL_NEAREST, FNN_FILL_REFLECT, FNN_FILL_WRAP, fnn_noise, fnn_warp
 )
 from fastnn.kernels.op cimport SCRATCH, Op, Step, noise_of, parts, share, smaller
+from fastnn.kernels.operands cimport GatherPixels, MovePixels, Tint, Warp
 
 cdef enum:
     # Of a move, to be added up; 0 is a window in the middle.
@@ -118,44 +119,46 @@ cdef inline void reverse(int64_t pixels, int64_t channels, const float *x, float
 
 cdef void move_pixels(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Flips and crops."""
-    cdef const int64_t *moves = <const int64_t *> op.t[0]  # IN (count, MOVE)
-    cdef const float *x = <const float *> op.t[1]        # IN pixels
-    cdef float *y = <float *> op.t[2]                    # OUT pixels
-    cdef int64_t height = op.d[0], width = op.d[1], channels = op.d[2], line, h, e0, e1, e
+    cdef const MovePixels *o = <const MovePixels *> &op.operands
+    cdef const int64_t *moves = <const int64_t *> o.t.moves  # IN (count, MOVE)
+    cdef const float *x = <const float *> o.t.x          # IN pixels
+    cdef float *y = <float *> o.t.y                      # OUT pixels
+    cdef int64_t height = o.d.height, width = o.d.width, channels = o.d.channels, line, h, e0, e1, e
     cdef Places places
     cdef const float *source
     cdef float *to
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
-        places = compose(step, moves, op.d[5], height, width, e)
+        places = compose(step, moves, o.d.count, height, width, e)
         line = places.extent[1] * channels
-        to = y + e * op.d[4]
+        to = y + e * o.d.row
         for h in range(places.extent[0]):
-            source = x + e * op.d[3] + (places.first[0] + places.step[0] * h) * width * channels
+            source = x + e * o.d.row_of_x + (places.first[0] + places.step[0] * h) * width * channels
             if places.step[1] > 0:
                 memcpy(to, source + places.first[1] * channels, line * sizeof(float))
             else:
                 reverse(places.extent[1], channels, source + (places.first[1] - places.extent[1] + 1) * channels, to)
             to += line
-        finish_picture(step, places.extent[0] * line, op.d[4], op.f[0], op.f[1], y + e * op.d[4])
+        finish_picture(step, places.extent[0] * line, o.d.row, o.f.scale, o.f.offset, y + e * o.d.row)
 
 
 cdef void gather_pixels(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The batch's pictures of a data set, moved, and converted to float32: y = scale * x + offset."""
-    cdef const int64_t *moves = <const int64_t *> op.t[0]  # IN (count, MOVE), or NULL
-    cdef float *y = <float *> op.t[1]                    # OUT pixels
-    cdef int64_t source = op.d[0], height = op.d[1], width = op.d[2], channels = op.d[3], row = op.d[5]
+    cdef const GatherPixels *o = <const GatherPixels *> &op.operands
+    cdef const int64_t *moves = <const int64_t *> o.t.moves  # IN (count, MOVE), or NULL
+    cdef float *y = <float *> o.t.y                      # OUT pixels
+    cdef int64_t source = o.d.source, height = o.d.height, width = o.d.width, channels = o.d.channels, row = o.d.row
     cdef int64_t pixel_bytes = step.sources[source].item_bytes * channels, h, e0, e1, e
     cdef const char *data
     cdef Places places
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
         data = step.sources[source].data + step.order[e] * step.sources[source].row_bytes
-        if op.d[4] == 0:
-            step.k.gather[step.sources[source].dtype](height * width * channels, data, op.f[0], op.f[1], FNN_BLOCK,
+        if o.d.count == 0:
+            step.k.gather[step.sources[source].dtype](height * width * channels, data, o.f.scale, o.f.offset, FNN_BLOCK,
                                                       y + e * row)
             continue
-        places = compose(step, moves, op.d[4], height, width, e)
+        places = compose(step, moves, o.d.count, height, width, e)
         for h in range(places.extent[0]):
             gather_line(op, step, data + (places.first[0] + places.step[0] * h) * width * pixel_bytes, &places,
                         y + e * row + h * places.extent[1] * channels)
@@ -165,14 +168,15 @@ cdef void gather_pixels(const Op *op, const Step *step, int i, int n) noexcept n
 cdef inline void gather_line(const Op *op, const Step *step, const char *data, const Places *places,
                              float *y) noexcept nogil:
     """y = a line of a picture, converted in scratch: whole blocks are written, more than there is room for."""
-    cdef int64_t source = op.d[0], channels = op.d[3], together = SCRATCH // channels
+    cdef const GatherPixels *o = <const GatherPixels *> &op.operands
+    cdef int64_t source = o.d.source, channels = o.d.channels, together = SCRATCH // channels
     cdef int64_t pixel_bytes = step.sources[source].item_bytes * channels, done = 0, count, first
     while done < places.extent[1]:
         count = smaller(together, places.extent[1] - done)
         first = places.first[1] + places.step[1] * done
         if places.step[1] < 0:
             first -= count - 1
-        step.k.gather[step.sources[source].dtype](count * channels, data + first * pixel_bytes, op.f[0], op.f[1],
+        step.k.gather[step.sources[source].dtype](count * channels, data + first * pixel_bytes, o.f.scale, o.f.offset,
                                                   FNN_BLOCK, step.scratch)
         if places.step[1] < 0:
             reverse(count, channels, step.scratch, y + done * channels)
@@ -183,25 +187,27 @@ cdef inline void gather_line(const Op *op, const Step *step, const char *data, c
 
 cdef void warp(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x moved by fractions of its extents, turned by a fraction of a full turn, or zoomed by 1 + a number."""
-    cdef const float *x = <const float *> op.t[0]        # IN pixels
-    cdef float *y = <float *> op.t[1]                    # OUT pixels
-    cdef int64_t numbers = op.d[0] * op.d[1] * op.d[2], e0, e1, e
-    cdef fnn_noise noise = noise_of(op, step, 8, 0)
+    cdef const Warp *o = <const Warp *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN pixels
+    cdef float *y = <float *> o.t.y                      # OUT pixels
+    cdef int64_t numbers = o.d.height * o.d.width * o.d.channels, e0, e1, e
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, 0)
     cdef uint32_t words[FNN_BLOCK]
     cdef fnn_warp warp
-    warp.height, warp.width, warp.channels = op.d[0], op.d[1], op.d[2]
-    warp.fill, warp.fill_value = <int> op.d[6], op.f[2]
+    warp.height, warp.width, warp.channels = o.d.height, o.d.width, o.d.channels
+    warp.fill, warp.fill_value = <int> o.d.fill, o.f.fill_value
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
         step.k.draw(&noise, e, words)
-        set_places(op, uniform(words[0], op.f[3], op.f[4]), uniform(words[1], op.f[5], op.f[6]), &warp)
-        step.k.warp[op.d[7]](&warp, x + e * op.d[3], y + e * op.d[4])
-        finish_picture(step, numbers, op.d[4], op.f[0], op.f[1], y + e * op.d[4])
+        set_places(op, uniform(words[0], o.f.low_0, o.f.high_0), uniform(words[1], o.f.low_1, o.f.high_1), &warp)
+        step.k.warp[o.d.bilinear](&warp, x + e * o.d.row_of_x, y + e * o.d.row)
+        finish_picture(step, numbers, o.d.row, o.f.scale, o.f.offset, y + e * o.d.row)
 
 
 cdef inline void set_places(const Op *op, double first, double second, fnn_warp *warp) noexcept nogil:
     """Where the pixels are read, of the numbers drawn."""
-    cdef int64_t kind = op.d[5]
+    cdef const Warp *o = <const Warp *> &op.operands
+    cdef int64_t kind = o.d.kind
     cdef double middle_row = (warp.height - 1) / 2.0, middle_column = (warp.width - 1) / 2.0
     cdef double rows = 1.0, columns = 1.0, sine = 0.0, angle
     if kind == ROTATION:
@@ -222,25 +228,27 @@ cdef inline void set_places(const Op *op, double first, double second, fnn_warp 
 
 cdef void tint(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x + number * (highest - lowest), or (x - mean) * number + mean; within lowest and highest."""
-    cdef const float *x = <const float *> op.t[0]        # IN pixels
-    cdef float *y = <float *> op.t[1]                    # OUT pixels
-    cdef int64_t pixels = op.d[0] * op.d[1], channels = op.d[2], e0, e1, e, c
-    cdef fnn_noise noise = noise_of(op, step, 6, 0)
+    cdef const Tint *o = <const Tint *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN pixels
+    cdef float *y = <float *> o.t.y                      # OUT pixels
+    cdef int64_t pixels = o.d.height * o.d.width, channels = o.d.channels, e0, e1, e, c
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, 0)
     cdef uint32_t words[FNN_BLOCK]
     cdef double number
     cdef float *to
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
         step.k.draw(&noise, e, words)
-        number = uniform(words[0], op.f[2], op.f[3])
-        to = y + e * op.d[4]
-        if op.d[5] == BRIGHTNESS:
-            step.k.affine(pixels * channels, 1.0, <float> (number * (op.f[5] - op.f[4])), x + e * op.d[3], to)
+        number = uniform(words[0], o.f.low, o.f.high)
+        to = y + e * o.d.row
+        if o.d.kind == BRIGHTNESS:
+            step.k.affine(pixels * channels, 1.0, <float> (number * (o.f.highest - o.f.lowest)),
+                          x + e * o.d.row_of_x, to)
         else:
             for c in range(channels):
-                change_contrast(pixels, channels, <float> number, x + e * op.d[3] + c, to + c)
-        step.k.clip(pixels * channels, op.f[4], op.f[5], to)
-        finish_picture(step, pixels * channels, op.d[4], op.f[0], op.f[1], to)
+                change_contrast(pixels, channels, <float> number, x + e * o.d.row_of_x + c, to + c)
+        step.k.clip(pixels * channels, o.f.lowest, o.f.highest, to)
+        finish_picture(step, pixels * channels, o.d.row, o.f.scale, o.f.offset, to)
 
 
 cdef inline void change_contrast(int64_t pixels, int64_t channels, float number, const float *x,

@@ -1,15 +1,18 @@
 """The numbers that csrc gives to activations, losses, metrics, optimizers and types, by name."""
 
 cdef extern from "fnn.h":
-    int FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_GELU, FNN_GELU_TANH, FNN_SILU, FNN_TANH
-    int FNN_SIGMOID, FNN_HARD_SIGMOID, FNN_SOFTPLUS, FNN_SOFTSIGN, FNN_RELU_GENERAL, FNN_SCALED_RELU
-    int FNN_SOFTMAX_CROSSENTROPY, FNN_CROSSENTROPY, FNN_SIGMOID_CROSSENTROPY, FNN_BINARY_CROSSENTROPY
-    int FNN_MEAN_SQUARED_ERROR, FNN_MEAN_ABSOLUTE_ERROR, FNN_HUBER, FNN_POISSON, FNN_FOCAL_CROSSENTROPY
-    int FNN_CATEGORICAL_ACCURACY, FNN_BINARY_ACCURACY
-    int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_ADAM, FNN_ADAM_AMSGRAD
-    int FNN_RMSPROP, FNN_RMSPROP_MOMENTUM, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_NADAM, FNN_LION
+    int FNN_N_ACTIVATIONS, FNN_N_LOSSES, FNN_N_METRICS, FNN_N_OPTIMIZERS
+    int FNN_READS_INPUT, FNN_KEEPS_SQUARES
     int FNN_FLOAT32, FNN_FLOAT64, FNN_UINT8, FNN_INT32, FNN_INT64
     int FNN_CHUNK, FNN_GRANULE, FNN_STATISTICS, FNN_ROW_STATISTICS
+
+cdef extern from "names.h":
+    const char *const *fnn_activation_names
+    const char *const *fnn_loss_names
+    const char *const *fnn_metric_names
+    const char *const *fnn_optimizer_names
+    const int *fnn_activation_reads
+    const int *fnn_optimizer_keeps
 
 from fastnn.kernels.gradients cimport MAX_NORM, NON_NEGATIVE, UNIT_NORM
 
@@ -19,59 +22,28 @@ GRANULE = FNN_GRANULE
 STATISTICS = FNN_STATISTICS
 ROW_STATISTICS = FNN_ROW_STATISTICS
 
-ACTIVATIONS = {
-    "linear": FNN_LINEAR,
-    "relu": FNN_RELU,
-    "leaky_relu": FNN_LEAKY_RELU,
-    "elu": FNN_ELU,
-    "selu": FNN_SELU,
-    "gelu": FNN_GELU,
-    "gelu_tanh": FNN_GELU_TANH,
-    "silu": FNN_SILU,
-    "tanh": FNN_TANH,
-    "sigmoid": FNN_SIGMOID,
-    "hard_sigmoid": FNN_HARD_SIGMOID,
-    "softplus": FNN_SOFTPLUS,
-    "softsign": FNN_SOFTSIGN,
-    "relu_general": FNN_RELU_GENERAL,
-    "scaled_relu": FNN_SCALED_RELU,
-}
+
+cdef dict numbers(const char *const *names, int n):
+    """Name -> number, from the names by number."""
+    return {names[number].decode(): number for number in range(n)}
+
+
+ACTIVATIONS = numbers(fnn_activation_names, FNN_N_ACTIVATIONS)
+LOSSES = numbers(fnn_loss_names, FNN_N_LOSSES)
+METRICS = numbers(fnn_metric_names, FNN_N_METRICS)
+OPTIMIZERS = numbers(fnn_optimizer_names, FNN_N_OPTIMIZERS)
 
 # Activations whose derivative is computed from the input; the others' from the output.
-READS_INPUT = frozenset({"gelu", "gelu_tanh", "silu", "softplus", "relu_general"})
+READS_INPUT = frozenset(
+    name for name, number in ACTIVATIONS.items() if fnn_activation_reads[number] == FNN_READS_INPUT
+)
 
-LOSSES = {
-    "softmax_crossentropy": FNN_SOFTMAX_CROSSENTROPY,
-    "crossentropy": FNN_CROSSENTROPY,
-    "sigmoid_crossentropy": FNN_SIGMOID_CROSSENTROPY,
-    "binary_crossentropy": FNN_BINARY_CROSSENTROPY,
-    "mean_squared_error": FNN_MEAN_SQUARED_ERROR,
-    "mean_absolute_error": FNN_MEAN_ABSOLUTE_ERROR,
-    "huber": FNN_HUBER,
-    "poisson": FNN_POISSON,
-    "focal_crossentropy": FNN_FOCAL_CROSSENTROPY,
-}
+# Optimizers that keep squares of gradients.
+KEEPS_SQUARES = frozenset(
+    name for name, number in OPTIMIZERS.items() if fnn_optimizer_keeps[number] == FNN_KEEPS_SQUARES
+)
 
-METRICS = {
-    "categorical_accuracy": FNN_CATEGORICAL_ACCURACY,
-    "binary_accuracy": FNN_BINARY_ACCURACY,
-}
-
-OPTIMIZERS = {
-    "sgd": FNN_SGD,
-    "momentum": FNN_MOMENTUM,
-    "nesterov": FNN_NESTEROV,
-    "adam": FNN_ADAM,
-    "adam_amsgrad": FNN_ADAM_AMSGRAD,
-    "rmsprop": FNN_RMSPROP,
-    "rmsprop_momentum": FNN_RMSPROP_MOMENTUM,
-    "rmsprop_centered": FNN_RMSPROP_CENTERED,
-    "adagrad": FNN_ADAGRAD,
-    "nadam": FNN_NADAM,
-    "lion": FNN_LION,
-}
-
-# Of `update` and `constrain_rows` in gradients.pyx.
+# How `update` and `constrain_rows` in gradients.pyx constrain a weight.
 CONSTRAINTS = {"non_neg": NON_NEGATIVE, "max_norm": MAX_NORM, "unit_norm": UNIT_NORM}
 
 DTYPES = {

@@ -14,9 +14,13 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, fnn_columns, fnn_sparse
-from fastnn.kernels.handover cimport OF_WEIGHT, hand_over, hand_over_bias
+from fastnn.kernels.handover cimport Receiver, hand_over, hand_over_bias, to_bias, to_kernel
 from fastnn.kernels.op cimport (
     ROW_UNIT, Op, Step, blocks_of, blocks_of_task, drop_activated, parts, rows_of, share, smaller, take
+)
+from fastnn.kernels.operands cimport (
+    Activated, DenseBackwardInput, DenseBackwardWeights, DenseBackwardWeightsSparse, DenseForward, DenseForwardSparse,
+    Nonzeros, SparseColumns, Transpose
 )
 
 cdef enum:
@@ -38,8 +42,8 @@ PANEL = ROW_PANEL
 PANEL_SPARSE = SPARSE_PANEL
 
 
-cdef void bias_and_activation(const Op *op, const Step *step, const float *bias, float *y, float *z, int64_t stride,
-                              int64_t row_begin, int64_t row_end, int64_t j) noexcept nogil:
+cdef void bias_and_activation(const Activated *f, const float *params, const Step *step, const float *bias, float *y,
+                              float *z, int64_t stride, int64_t row_begin, int64_t row_end, int64_t j) noexcept nogil:
     """y = f(z + b) for one block of a row range; z is kept where the derivative reads it."""
     cdef int64_t at = j * stride + row_begin * FNN_BLOCK
     cdef int64_t rows = row_end - row_begin
@@ -48,17 +52,18 @@ cdef void bias_and_activation(const Op *op, const Step *step, const float *bias,
         sums = z + at
     if bias != NULL:
         step.k.add_bias(rows, bias + j * FNN_BLOCK, sums)
-    if op.d[3] != 0 or z != NULL:
-        step.k.activation[op.d[3]](rows * FNN_BLOCK, op.f, sums, y + at)
-    drop_activated(op, step, 5, rows, row_begin, j, y + at)
+    if f.activation != 0 or z != NULL:
+        step.k.activation[f.activation](rows * FNN_BLOCK, params, sums, y + at)
+    drop_activated(f, step, rows, row_begin, j, y + at)
 
 
 cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef int64_t units = op.d[1]
+    cdef const DenseForward *o = <const DenseForward *> &op.operands
+    cdef int64_t units = o.d.units
     cdef int64_t panels = parts(rows_of(op, step), ROW_PANEL), blocks = blocks_of(units)
     cdef int64_t group, task, j, r, r1
     cdef int turn = 0
-    if op.d[4]:  # by rows
+    if o.d.by_rows:
         share(rows_of(op, step), ROW_UNIT, i, n, &r, &r1)
         while r < r1:
             dense_forward_part(op, step, r, smaller(r + ROW_PANEL, r1), 0, blocks)
@@ -76,14 +81,15 @@ cdef void dense_forward(const Op *op, const Step *step, int i, int n) noexcept n
 
 cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t r1,
                              int64_t j0, int64_t j1) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
-    cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
-    cdef const float *bias = <const float *> op.t[2]     # IN (units,) or NULL
-    cdef float *y = <float *> op.t[3]                    # OUT (rows, units)
-    cdef float *z = <float *> op.t[4]                    # OUT (rows, units) or NULL
-    cdef int64_t inputs = op.d[0], kernel_block = op.d[2]
+    cdef const DenseForward *o = <const DenseForward *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, inputs)
+    cdef const float *kernel = <const float *> o.t.kernel  # IN (inputs, units), packed
+    cdef const float *bias = <const float *> o.t.bias    # IN (units,) or NULL
+    cdef float *y = <float *> o.t.y                      # OUT (rows, units)
+    cdef float *z = <float *> o.t.z                      # OUT (rows, units) or NULL
+    cdef int64_t inputs = o.d.inputs, kernel_block = o.d.kernel_block
     cdef float *sums = y if z == NULL else z
-    cdef int64_t x_block = op.stride[0], y_block = op.stride[3]
+    cdef int64_t x_block = o.stride.x, y_block = o.stride.y
     cdef int64_t k = 0, j
     while k < inputs:
         step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
@@ -92,16 +98,17 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
                        sums + j0 * y_block + r0 * FNN_BLOCK, y_block, k > 0)
         k += PRODUCT_CHUNK
     for j in range(j0, j1):
-        bias_and_activation(op, step, bias, y, z, y_block, r0, r1, j)
+        bias_and_activation(&o.d.activated, o.f.params, step, bias, y, z, y_block, r0, r1, j)
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef int64_t blocks = blocks_of(op.d[1])
+    cdef const DenseForwardSparse *o = <const DenseForwardSparse *> &op.operands
+    cdef int64_t blocks = blocks_of(o.d.units)
     cdef int64_t panels = parts(step.rows, SPARSE_ROWS)
     cdef int64_t group = blocks_of_task(blocks, panels, n)
     cdef int64_t task, r, r1, j
     cdef int turn = 0
-    if op.d[4]:  # by rows
+    if o.d.by_rows:
         share(step.rows, ROW_UNIT, i, n, &r, &r1)
         if r < r1:
             dense_forward_sparse_part(op, step, r, r1, 0, blocks)
@@ -117,31 +124,33 @@ cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noe
 
 cdef void dense_forward_sparse_part(const Op *op, const Step *step, int64_t r0, int64_t r1,
                                     int64_t j0, int64_t j1) noexcept nogil:
-    cdef const float *kernel = <const float *> op.t[0]   # IN (inputs, units), packed
-    cdef const float *bias = <const float *> op.t[1]     # IN (units,) or NULL
-    cdef float *y = <float *> op.t[2]                    # OUT (rows, units)
-    cdef float *z = <float *> op.t[3]                    # OUT (rows, units) or NULL
-    cdef int64_t kernel_block = op.d[2]
+    cdef const DenseForwardSparse *o = <const DenseForwardSparse *> &op.operands
+    cdef const float *kernel = <const float *> o.t.kernel  # IN (inputs, units), packed
+    cdef const float *bias = <const float *> o.t.bias    # IN (units,) or NULL
+    cdef float *y = <float *> o.t.y                      # OUT (rows, units)
+    cdef float *z = <float *> o.t.z                      # OUT (rows, units) or NULL
+    cdef int64_t kernel_block = o.d.kernel_block
     cdef float *sums = y if z == NULL else z
     cdef int64_t j
-    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[op.d[8]].sparse, j1 - j0,
+    step.k.sparse_product(r1 - r0, step.order + r0, step.sources[o.d.source].sparse, j1 - j0,
                           kernel + j0 * kernel_block, kernel_block,
-                          sums + j0 * op.stride[2] + r0 * FNN_BLOCK, op.stride[2])
+                          sums + j0 * o.stride.y + r0 * FNN_BLOCK, o.stride.y)
     for j in range(j0, j1):
-        bias_and_activation(op, step, bias, y, z, op.stride[2], r0, r1, j)
+        bias_and_activation(&o.d.activated, o.f.params, step, bias, y, z, o.stride.y, r0, r1, j)
 
 
 cdef void transpose(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """(blocks, rows, 16) -> (blocks of 16 rows, features, 16), for the product with W'."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT
-    cdef int64_t blocks = blocks_of(op.d[0])
+    cdef const Transpose *o = <const Transpose *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT
+    cdef int64_t blocks = blocks_of(o.d.features)
     cdef int64_t r0, r1, r, j
     share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
     r = r0
     while r < r1:
         for j in range(blocks):
-            step.k.transpose(smaller(ROW_UNIT, r1 - r), x + j * op.stride[0] + r * FNN_BLOCK,
+            step.k.transpose(smaller(ROW_UNIT, r1 - r), x + j * o.stride.x + r * FNN_BLOCK,
                              y + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
         r += ROW_UNIT
 
@@ -153,11 +162,12 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
     be read as they lie; the tile dx' (inputs, 16 rows) is turned round while it is in cache. Where a layer below
     goes on from dx likewise, it is handed on both ways.
     """
-    cdef int64_t inputs = op.d[0]
+    cdef const DenseBackwardInput *o = <const DenseBackwardInput *> &op.operands
+    cdef int64_t inputs = o.d.inputs
     cdef int64_t panels = parts(inputs, ROW_PANEL), row_panels = parts(rows_of(op, step), ROW_PANEL)
     cdef int64_t task, k, r, r0, r1
     cdef int turn = 0
-    if op.d[4]:  # by rows
+    if o.d.by_rows:
         share(rows_of(op, step), ROW_UNIT, i, n, &r0, &r1)
         for task in range(panels):
             k = task * ROW_PANEL
@@ -175,16 +185,17 @@ cdef void dense_backward_input(const Op *op, const Step *step, int i, int n) noe
 
 cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, int64_t i1,
                                     int64_t r0, int64_t r1) noexcept nogil:
-    cdef const float *dz_t = <const float *> op.t[0]     # IN (rows, units), transposed
-    cdef const float *kernel = <const float *> op.t[1]   # IN (inputs, units), packed
-    cdef float *dx = <float *> op.t[2]                   # OUT (rows, inputs)
-    cdef const float *x_z = <const float *> op.t[3]      # IN (rows, inputs) or NULL: x = f(x_z)
-    cdef const float *x = <const float *> op.t[4]        # IN (rows, inputs) or NULL
-    cdef int32_t *magnitudes = <int32_t *> op.t[5]       # OUT (panels, op.d[6] units of rows) or NULL
-    cdef float *dx_t = <float *> op.t[6]                 # OUT dx, transposed, or NULL
+    cdef const DenseBackwardInput *o = <const DenseBackwardInput *> &op.operands
+    cdef const float *dz_t = <const float *> o.t.dz_t    # IN (rows, units), transposed
+    cdef const float *kernel = <const float *> o.t.kernel  # IN (inputs, units), packed
+    cdef float *dx = <float *> o.t.dx                    # OUT (rows, inputs)
+    cdef const float *x_z = <const float *> o.t.x_z      # IN (rows, inputs) or NULL: x = f(x_z)
+    cdef const float *x = <const float *> o.t.x          # IN (rows, inputs) or NULL
+    cdef int32_t *magnitudes = <int32_t *> o.t.magnitudes  # OUT (panels, units of rows) or NULL
+    cdef float *dx_t = <float *> o.t.dx_t                # OUT dx, transposed, or NULL
     cdef int32_t most, found
-    cdef int64_t units = op.d[1], kernel_block = op.d[2]
-    cdef int activation = <int> op.d[3]
+    cdef int64_t units = o.d.units, kernel_block = o.d.kernel_block
+    cdef int activation = <int> o.d.activation
     cdef int64_t dz_block = blocks_of(units) * FNN_BLOCK * FNN_BLOCK
     cdef float *tile = step.scratch
     cdef float *turned = step.scratch + ROW_PANEL * FNN_BLOCK
@@ -200,17 +211,17 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
         b = 0
         most = 0
         while b < i1 - i0:
-            at = ((i0 + b) // FNN_BLOCK) * op.stride[2] + r * FNN_BLOCK
+            at = ((i0 + b) // FNN_BLOCK) * o.stride.dx + r * FNN_BLOCK
             step.k.transpose(smaller(FNN_BLOCK, i1 - i0 - b), tile + b * FNN_BLOCK, turned)
             if activation != 0:
                 step.k.activation_backward[activation](
-                    rows * FNN_BLOCK, op.f, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
-            if op.d[5]:
+                    rows * FNN_BLOCK, o.f.params, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
+            if o.d.accumulate:
                 step.k.add(rows * FNN_BLOCK, turned, dx + at)
             else:
                 memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
             if dx_t != NULL:
-                step.k.transpose(rows, turned, dx_t + (r // ROW_UNIT * blocks_of(op.d[0]) + (i0 + b) // FNN_BLOCK)
+                step.k.transpose(rows, turned, dx_t + (r // ROW_UNIT * blocks_of(o.d.inputs) + (i0 + b) // FNN_BLOCK)
                                  * FNN_BLOCK * FNN_BLOCK)
             if magnitudes != NULL:
                 found = step.k.magnitude(rows * FNN_BLOCK, turned)
@@ -218,25 +229,28 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
                     most = found
             b += FNN_BLOCK
         if magnitudes != NULL:
-            magnitudes[i0 // ROW_PANEL * op.d[6] + r // ROW_UNIT] = most
+            magnitudes[i0 // ROW_PANEL * o.d.units_of_rows + r // ROW_UNIT] = most
         r += ROW_UNIT
 
 
-cdef inline void drop_tile(const Op *op, const Step *step, int64_t first, int64_t at, int64_t rows,
+cdef inline void drop_tile(const float *dropped, float kept_scale, const Step *step, int64_t at, int64_t rows,
                            float *gradient) noexcept nogil:
     """Of a kernel with what was dropped in the forward pass: the gradient of W from that of the copy."""
-    cdef const float *dropped = <const float *> op.t[first + 2 * OF_WEIGHT]
     if dropped != NULL:
-        step.k.drop_gradient(rows * FNN_BLOCK, op.f[5], dropped + at, gradient)
+        step.k.drop_gradient(rows * FNN_BLOCK, kept_scale, dropped + at, gradient)
 
 
 cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """dW = x' dz and db = sum of dz over the batch, by which W and b take their step; or stored."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, inputs)
-    cdef const float *dz = <const float *> op.t[1]       # IN (rows, units)
-    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
-    cdef int64_t x_block = op.stride[0], dz_block = op.stride[1]
+    cdef const DenseBackwardWeights *o = <const DenseBackwardWeights *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, inputs)
+    cdef const float *dz = <const float *> o.t.dz        # IN (rows, units)
+    cdef int64_t inputs = o.d.inputs, blocks = blocks_of(o.d.units), kernel_block = o.d.kernel_block
+    cdef int64_t x_block = o.stride.x, dz_block = o.stride.dz
     cdef int64_t panels = parts(inputs, ROW_PANEL)
+    cdef const float *dropped = <const float *> o.t.dropped  # IN as the kernel, or NULL
+    cdef Receiver kernel = to_kernel(&o.t.kernel, &o.d.hand_over, &o.f.hand_over)
+    cdef Receiver bias = to_bias(&o.t.bias, &o.d.hand_over, &o.f.hand_over)
     cdef float *tile
     cdef int64_t group = GRADIENT_BLOCKS if rows_of(op, step) <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
     cdef int64_t task, k, m, j0, j1, j, r
@@ -258,26 +272,27 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
             r += FNN_CHUNK
         for j in range(j0, j1):
             tile = step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK
-            drop_tile(op, step, 2, j * kernel_block + k * FNN_BLOCK, m, tile)
-            hand_over(op, step, 2, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
-        if k == 0 and op.t[2 + OF_WEIGHT] != NULL:
-            hand_over_bias(op, step, 2 + OF_WEIGHT, dz, dz_block, j0, j1)
+            drop_tile(dropped, o.f.kept_scale, step, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(&kernel, step, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
+        if k == 0 and o.t.bias.w != NULL:
+            hand_over_bias(&bias, op, step, dz, dz_block, j0, j1)
 
 
-cdef fnn_columns columns_of_chunk(const Op *op, int64_t first_tensor, int64_t columns, int64_t capacity,
+cdef fnn_columns columns_of_chunk(const Nonzeros *nonzeros, int64_t columns, int64_t capacity,
                                   int64_t chunk) noexcept nogil:
     """The nonzeros of one chunk of the batch; `capacity` is room for them."""
     cdef fnn_columns c
-    c.start = <int32_t *> op.t[first_tensor] + chunk * (columns + 1)
-    c.row = <uint16_t *> op.t[first_tensor + 1] + chunk * capacity
-    c.value = <float *> op.t[first_tensor + 2] + chunk * capacity
+    c.start = <int32_t *> nonzeros.column_start + chunk * (columns + 1)
+    c.row = <uint16_t *> nonzeros.row + chunk * capacity
+    c.value = <float *> nonzeros.value + chunk * capacity
     return c
 
 
 cdef void sparse_columns(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Sort the batch's nonzeros by column, a chunk of rows at a time; a member takes some granules."""
-    cdef int64_t columns = op.d[0], capacity = op.d[2]
-    cdef const fnn_sparse *x = step.sources[op.d[1]].sparse
+    cdef const SparseColumns *o = <const SparseColumns *> &op.operands
+    cdef int64_t columns = o.d.columns, capacity = o.d.capacity
+    cdef const fnn_sparse *x = step.sources[o.d.source].sparse
     cdef const uint16_t *granule
     cdef int64_t g0, g1, r, q, rows
     cdef int32_t first
@@ -292,18 +307,22 @@ cdef void sparse_columns(const Op *op, const Step *step, int i, int n) noexcept 
         for q in range(r, r + rows):
             granule = x.granule + step.order[q] * (x.granules + 1)
             first += granule[g0]
-        out = columns_of_chunk(op, 0, columns, capacity, r // FNN_CHUNK)
+        out = columns_of_chunk(&o.t.nonzeros, columns, capacity, r // FNN_CHUNK)
         step.k.sparse_columns(rows, step.order + r, g0, g1, columns, x, first, &out)
         r += rows
 
 
 cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """`dense_backward_weights` with x as the columns that `sparse_columns` made (tensors 0..2)."""
-    cdef const float *dz = <const float *> op.t[3]       # IN (rows, units)
-    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), kernel_block = op.d[2]
-    cdef int64_t dz_block = op.stride[3]
+    """`dense_backward_weights` with x as the columns that `sparse_columns` made."""
+    cdef const DenseBackwardWeightsSparse *o = <const DenseBackwardWeightsSparse *> &op.operands
+    cdef const float *dz = <const float *> o.t.dz        # IN (rows, units)
+    cdef int64_t inputs = o.d.inputs, blocks = blocks_of(o.d.units), kernel_block = o.d.kernel_block
+    cdef int64_t dz_block = o.stride.dz
     cdef int64_t panels = parts(inputs, SPARSE_PANEL)
     cdef int64_t task, k, m, j0, j1, j, r
+    cdef const float *dropped = <const float *> o.t.dropped  # IN as the kernel, or NULL
+    cdef Receiver kernel = to_kernel(&o.t.kernel, &o.d.hand_over, &o.f.hand_over)
+    cdef Receiver bias = to_bias(&o.t.bias, &o.d.hand_over, &o.f.hand_over)
     cdef fnn_columns x
     cdef float *tile
     cdef int turn = 0
@@ -317,16 +336,16 @@ cdef void dense_backward_weights_sparse(const Op *op, const Step *step, int i, i
         m = smaller(SPARSE_PANEL, inputs - k)
         r = 0
         while r < step.rows:
-            x = columns_of_chunk(op, 0, inputs, op.d[8], r // FNN_CHUNK)
+            x = columns_of_chunk(&o.t.nonzeros, inputs, o.d.capacity, r // FNN_CHUNK)
             step.k.sparse_product_transposed(k, k + m, &x, j1 - j0, dz + j0 * dz_block + r * FNN_BLOCK, dz_block,
                                              step.scratch, SPARSE_PANEL * FNN_BLOCK, r > 0)
             r += FNN_CHUNK
         for j in range(j0, j1):
             tile = step.scratch + (j - j0) * SPARSE_PANEL * FNN_BLOCK
-            drop_tile(op, step, 4, j * kernel_block + k * FNN_BLOCK, m, tile)
-            hand_over(op, step, 4, 0, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
-        if k == 0 and op.t[4 + OF_WEIGHT] != NULL:
-            hand_over_bias(op, step, 4 + OF_WEIGHT, dz, dz_block, j0, j1)
+            drop_tile(dropped, o.f.kept_scale, step, j * kernel_block + k * FNN_BLOCK, m, tile)
+            hand_over(&kernel, step, j * kernel_block + k * FNN_BLOCK, m, j * panels + task % panels, tile)
+        if k == 0 and o.t.bias.w != NULL:
+            hand_over_bias(&bias, op, step, dz, dz_block, j0, j1)
 
 
 KERNELS = {

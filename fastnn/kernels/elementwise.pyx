@@ -5,77 +5,86 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_sparse
 from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share_rows
+from fastnn.kernels.operands cimport (
+    ActivationBackward, ActivationForward, Affine, CopyColumns, Gather, GatherNonzeros, GatherValues, Scatter,
+    SoftmaxBackward, SoftmaxForward
+)
 
 
 cdef void activation_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef const ActivationForward *o = <const ActivationForward *> &op.operands
+    cdef const float *z = <const float *> o.t.z          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
     cdef int64_t r0, r1, j, at
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
-        at = j * op.stride[0] + r0 * FNN_BLOCK
-        step.k.activation[op.d[1]]((r1 - r0) * FNN_BLOCK, op.f, z + at, y + at)
+    for j in range(blocks_of(o.d.features)):
+        at = j * o.stride.z + r0 * FNN_BLOCK
+        step.k.activation[o.d.kind]((r1 - r0) * FNN_BLOCK, o.f.params, z + at, y + at)
 
 
 cdef void activation_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """dz [+]= dy f'(z)"""
-    cdef const float *z = <const float *> op.t[0]        # IN (rows, features) or NULL
-    cdef const float *y = <const float *> op.t[1]        # IN (rows, features)
-    cdef const float *dy = <const float *> op.t[2]       # IN (rows, features)
-    cdef float *dz = <float *> op.t[3]                   # OUT (rows, features)
+    cdef const ActivationBackward *o = <const ActivationBackward *> &op.operands
+    cdef const float *z = <const float *> o.t.z          # IN (rows, features) or NULL
+    cdef const float *y = <const float *> o.t.y          # IN (rows, features)
+    cdef const float *dy = <const float *> o.t.dy        # IN (rows, features)
+    cdef float *dz = <float *> o.t.dz                    # OUT (rows, features)
     cdef float *part = step.scratch
     cdef int64_t r0, r1, r, j, at, m
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         r = r0
         while r < r1:
             m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
-            at = j * op.stride[3] + r * FNN_BLOCK
-            if op.d[2]:
-                step.k.activation_backward[op.d[1]](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL, y + at,
+            at = j * o.stride.dz + r * FNN_BLOCK
+            if o.d.accumulate:
+                step.k.activation_backward[o.d.kind](m * FNN_BLOCK, o.f.params, z + at if z != NULL else NULL, y + at,
                                                     dy + at, part)
                 step.k.add(m * FNN_BLOCK, part, dz + at)
             else:
-                step.k.activation_backward[op.d[1]](m * FNN_BLOCK, op.f, z + at if z != NULL else NULL, y + at,
+                step.k.activation_backward[o.d.kind](m * FNN_BLOCK, o.f.params, z + at if z != NULL else NULL, y + at,
                                                     dy + at, dz + at)
             r += m
 
 
 cdef void softmax_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *z = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef const SoftmaxForward *o = <const SoftmaxForward *> &op.operands
+    cdef const float *z = <const float *> o.t.z          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
     cdef int64_t r0, r1
     share_rows(op, step, i, n, &r0, &r1)
-    step.k.softmax(r1 - r0, op.d[0], op.stride[0], z + r0 * FNN_BLOCK, y + r0 * FNN_BLOCK)
+    step.k.softmax(r1 - r0, o.d.features, o.stride.z, z + r0 * FNN_BLOCK, y + r0 * FNN_BLOCK)
 
 
 cdef void softmax_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *y = <const float *> op.t[0]        # IN (rows, features)
-    cdef const float *dy = <const float *> op.t[1]       # IN (rows, features)
-    cdef float *dz = <float *> op.t[2]                   # OUT (rows, features)
+    cdef const SoftmaxBackward *o = <const SoftmaxBackward *> &op.operands
+    cdef const float *y = <const float *> o.t.y          # IN (rows, features)
+    cdef const float *dy = <const float *> o.t.dy        # IN (rows, features)
+    cdef float *dz = <float *> o.t.dz                    # OUT (rows, features)
     cdef int64_t r0, r1
     share_rows(op, step, i, n, &r0, &r1)
-    step.k.softmax_backward(r1 - r0, op.d[0], op.stride[0], y + r0 * FNN_BLOCK, dy + r0 * FNN_BLOCK,
-                            <int> op.d[1], dz + r0 * FNN_BLOCK)
+    step.k.softmax_backward(r1 - r0, o.d.features, o.stride.y, y + r0 * FNN_BLOCK, dy + r0 * FNN_BLOCK,
+                            <int> o.d.accumulate, dz + r0 * FNN_BLOCK)
 
 
 cdef void affine(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= scale * x + offset"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef const Affine *o = <const Affine *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
     cdef float *part = step.scratch
     cdef int64_t r0, r1, r, j, at, m
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         r = r0
         while r < r1:
             m = ROW_UNIT if r1 - r > ROW_UNIT else r1 - r
-            at = j * op.stride[0] + r * FNN_BLOCK
-            if op.d[1]:
-                step.k.affine(m * FNN_BLOCK, op.f[0], op.f[1], x + at, part)
+            at = j * o.stride.x + r * FNN_BLOCK
+            if o.d.accumulate:
+                step.k.affine(m * FNN_BLOCK, o.f.scale, o.f.offset, x + at, part)
                 step.k.add(m * FNN_BLOCK, part, y + at)
             else:
-                step.k.affine(m * FNN_BLOCK, op.f[0], op.f[1], x + at, y + at)
+                step.k.affine(m * FNN_BLOCK, o.f.scale, o.f.offset, x + at, y + at)
             r += m
 
 
@@ -84,67 +93,71 @@ cdef void copy_columns(const Op *op, const Step *step, int i, int n) noexcept no
 
     Where that is the end of y, its padding is cleared: what follows relies on zeros there.
     """
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, ...)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, ...)
-    cdef int64_t count = op.d[0], start = op.d[1], to = op.d[2]
-    cdef bint accumulate = op.d[3]
+    cdef const CopyColumns *o = <const CopyColumns *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, ...)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, ...)
+    cdef int64_t count = o.d.count, start = o.d.start, to = o.d.to
+    cdef bint accumulate = o.d.accumulate
     cdef int64_t r0, r1, r, c, p, q
     share_rows(op, step, i, n, &r0, &r1)
     for c in range(count):
-        p = (start + c) // FNN_BLOCK * op.stride[0] + (start + c) % FNN_BLOCK
-        q = (to + c) // FNN_BLOCK * op.stride[1] + (to + c) % FNN_BLOCK
+        p = (start + c) // FNN_BLOCK * o.stride.x + (start + c) % FNN_BLOCK
+        q = (to + c) // FNN_BLOCK * o.stride.y + (to + c) % FNN_BLOCK
         for r in range(r0, r1):
             if accumulate:
                 y[q + r * FNN_BLOCK] += x[p + r * FNN_BLOCK]
             else:
                 y[q + r * FNN_BLOCK] = x[p + r * FNN_BLOCK]
-    if to + count == op.d[4]:
-        for c in range(to + count, blocks_of(op.d[4]) * FNN_BLOCK):
-            q = c // FNN_BLOCK * op.stride[1] + c % FNN_BLOCK
+    if to + count == o.d.features_of_y:
+        for c in range(to + count, blocks_of(o.d.features_of_y) * FNN_BLOCK):
+            q = c // FNN_BLOCK * o.stride.y + c % FNN_BLOCK
             for r in range(r0, r1):
                 y[q + r * FNN_BLOCK] = 0.0
 
 
 cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The batch's rows of a data set, converted to float32: y = scale * x + offset."""
-    cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
-    cdef int64_t features = op.d[0], source = op.d[1]
+    cdef const Gather *o = <const Gather *> &op.operands
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef int64_t features = o.d.features, source = o.d.source
     cdef const char *data = step.sources[source].data
     cdef int64_t row_bytes = step.sources[source].row_bytes, line_bytes = step.sources[source].item_bytes * features
     cdef int64_t r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
         step.k.gather[step.sources[source].dtype](features, data + step.order[r // op.positions] * row_bytes
-                                                  + r % op.positions * line_bytes, op.f[0], op.f[1],
-                                                  op.stride[0], y + r * FNN_BLOCK)
+                                                  + r % op.positions * line_bytes, o.f.scale, o.f.offset,
+                                                  o.stride.y, y + r * FNN_BLOCK)
 
 
 cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """`gather` of rows that come as their nonzeros, which are scaled already."""
-    cdef float *y = <float *> op.t[0]                    # OUT (rows, features)
-    cdef const fnn_sparse *x = step.sources[op.d[1]].sparse
+    cdef const GatherNonzeros *o = <const GatherNonzeros *> &op.operands
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef const fnn_sparse *x = step.sources[o.d.source].sparse
     cdef int64_t r0, r1, r, j, k, column
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
-        memset(y + j * op.stride[0] + r0 * FNN_BLOCK, 0, (r1 - r0) * FNN_BLOCK * sizeof(float))
+    for j in range(blocks_of(o.d.features)):
+        memset(y + j * o.stride.y + r0 * FNN_BLOCK, 0, (r1 - r0) * FNN_BLOCK * sizeof(float))
     for r in range(r0, r1):
         k = step.order[r]
         for j in range(x.start[k], x.start[k] + x.granule[k * (x.granules + 1) + x.granules]):
             column = x.column[j]
-            y[column // FNN_BLOCK * op.stride[0] + r * FNN_BLOCK + column % FNN_BLOCK] = x.value[j]
+            y[column // FNN_BLOCK * o.stride.y + r * FNN_BLOCK + column % FNN_BLOCK] = x.value[j]
 
 
 cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """A 4-byte value for each line of a row: labels (int32) or sample weights (float32).
 
-    d[1]: the lines of a row. d[2]: they all have one value, the row's.
+    lines: of a row. same: they all have one value, the row's.
     """
-    cdef char *y = <char *> op.t[0]                      # OUT (rows, lines)
-    cdef const char *data = step.sources[op.d[0]].data
-    cdef int64_t lines = op.d[1], r0, r1, r, p
+    cdef const GatherValues *o = <const GatherValues *> &op.operands
+    cdef char *y = <char *> o.t.y                        # OUT (rows, lines)
+    cdef const char *data = step.sources[o.d.source].data
+    cdef int64_t lines = o.d.lines, r0, r1, r, p
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        if op.d[2]:
+        if o.d.same:
             for p in range(r * lines, (r + 1) * lines):
                 memcpy(y + 4 * p, data + 4 * step.order[r], 4)
         else:
@@ -153,13 +166,14 @@ cdef void gather_values(const Op *op, const Step *step, int i, int n) noexcept n
 
 cdef void scatter(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Predictions into the caller's array, row by row."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef int64_t features = op.d[0]
-    cdef float *output = step.outputs[op.d[1]] + step.first * op.positions * features
+    cdef const Scatter *o = <const Scatter *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef int64_t features = o.d.features
+    cdef float *output = step.outputs[o.d.output] + step.first * op.positions * features
     cdef int64_t r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
-        step.k.scatter(features, op.stride[0], x + r * FNN_BLOCK, output + r * features)
+        step.k.scatter(features, o.stride.x, x + r * FNN_BLOCK, output + r * features)
 
 
 KERNELS = {

@@ -25,6 +25,10 @@ from fastnn.kernels.gradients cimport NAN, NON_NEGATIVE, UNIT_NORM, finish
 from fastnn.kernels.op cimport (
     NONFINITE, ROW_UNIT, UNPROVEN, Op, Step, blocks_of, parts, share, share_rows, smaller, take, unit_of
 )
+from fastnn.kernels.operands cimport (
+    Center, Clip, ClipGradient, ConstrainRows, FinishGradient, Guard, GuardFactors, Magnitude, MagnitudeSparse, Penalty,
+    ProductNormSums, ProductNorms, RegularizeActivity, SquareSums, SumPenalties, Update
+)
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -54,10 +58,11 @@ cdef inline float number_of(int32_t magnitude) noexcept nogil:
 
 cdef inline int32_t largest_of_lines(const Op *op, const Step *step, const float *x, int64_t begin,
                                      int64_t lines) noexcept nogil:
+    cdef const Magnitude *o = <const Magnitude *> &op.operands
     cdef int32_t most = 0, found
     cdef int64_t j
-    for j in range(blocks_of(op.d[0])):
-        found = step.k.magnitude(lines * FNN_BLOCK, x + j * op.stride[0] + begin * FNN_BLOCK)
+    for j in range(blocks_of(o.d.features)):
+        found = step.k.magnitude(lines * FNN_BLOCK, x + j * o.stride.x + begin * FNN_BLOCK)
         if found > most:
             most = found
     return most
@@ -65,15 +70,16 @@ cdef inline int32_t largest_of_lines(const Op *op, const Step *step, const float
 
 cdef void magnitude(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The largest |x| of each unit of rows, as its bits."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef int32_t *out = <int32_t *> op.t[1]              # OUT (units,)
+    cdef const Magnitude *o = <const Magnitude *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef int32_t *out = <int32_t *> o.t.magnitudes       # OUT (units,)
     cdef int32_t most
     cdef int64_t unit = unit_of(op), r0, r1, r
     share_rows(op, step, i, n, &r0, &r1)
     r = r0
     while r < r1:
-        if op.d[1]:  # pixels, as they lie: so many floats from row to row
-            most = step.k.magnitude(smaller(unit, r1 - r) // op.positions * op.d[1], x + r // op.positions * op.d[1])
+        if o.d.row:  # pixels, as they lie: so many floats from row to row
+            most = step.k.magnitude(smaller(unit, r1 - r) // op.positions * o.d.row, x + r // op.positions * o.d.row)
         else:
             most = largest_of_lines(op, step, x, r, smaller(unit, r1 - r))
         out[r // unit] = most
@@ -82,8 +88,9 @@ cdef void magnitude(const Op *op, const Step *step, int i, int n) noexcept nogil
 
 cdef void magnitude_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """`magnitude` of the batch's rows of nonzeros."""
-    cdef int32_t *out = <int32_t *> op.t[0]              # OUT (units,)
-    cdef const fnn_sparse *x = step.sources[op.d[0]].sparse
+    cdef const MagnitudeSparse *o = <const MagnitudeSparse *> &op.operands
+    cdef int32_t *out = <int32_t *> o.t.magnitudes       # OUT (units,)
+    cdef const fnn_sparse *x = step.sources[o.d.source].sparse
     cdef const float *value
     cdef int32_t bits, most
     cdef int64_t r0, r1, r, k
@@ -120,13 +127,14 @@ cdef inline double atleast_one(float x) noexcept nogil:
 
 cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Halts the step unless all products x' dz are surely finite."""
-    cdef const int32_t *magnitudes = <const int32_t *> op.t[0]   # IN (entries, units)
-    cdef const int64_t *factors = <const int64_t *> op.t[1]      # IN (products, 2, 5): see `largest`
+    cdef const GuardFactors *o = <const GuardFactors *> &op.operands
+    cdef const int32_t *magnitudes = <const int32_t *> o.t.magnitudes  # IN (entries, units)
+    cdef const int64_t *factors = <const int64_t *> o.t.factors  # IN (products, 2, 5): see `largest`
     cdef const int64_t *x
     cdef const int64_t *dz
     cdef int64_t p
     cdef double bound
-    for p in range(op.d[0]):
+    for p in range(o.d.products):
         x = factors + 10 * p
         dz = x + 5
         # not less than 1: the sum of dz is the bias's gradient
@@ -139,17 +147,18 @@ cdef void guard_factors(const Op *op, const Step *step, int i, int n) noexcept n
 
 cdef void finish_gradient(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """`finish` for a gradient that was stored without it."""
-    cdef float *gradient = <float *> op.t[0]             # IN OUT (blocks, rows, 16)
-    cdef const float *w = <const float *> op.t[1]        # IN likewise
-    cdef float *squares = <float *> op.t[2]              # OUT (blocks, panels, 16)
-    cdef int64_t rows = op.d[1], panel = op.d[2], panels = parts(rows, panel), task, j, r
+    cdef const FinishGradient *o = <const FinishGradient *> &op.operands
+    cdef float *gradient = <float *> o.t.gradient        # IN OUT (blocks, rows, 16)
+    cdef const float *w = <const float *> o.t.w          # IN likewise
+    cdef float *squares = <float *> o.t.squares          # OUT (blocks, panels, 16)
+    cdef int64_t rows = o.d.rows, panel = o.d.panel, panels = parts(rows, panel), task, j, r
     cdef int turn = 0
     while True:
-        task = take(step, op.d[0] * panels, i, n, &turn)
+        task = take(step, o.d.blocks * panels, i, n, &turn)
         if task < 0:
             break
         j, r = task // panels, task % panels * panel
-        finish(step, smaller(panel, rows - r), op.f[0], op.f[1], op.f[2], w + (j * rows + r) * FNN_BLOCK,
+        finish(step, smaller(panel, rows - r), o.f.l1, o.f.l2, o.f.clipvalue, w + (j * rows + r) * FNN_BLOCK,
                gradient + (j * rows + r) * FNN_BLOCK, squares + task * FNN_BLOCK if squares != NULL else NULL)
 
 
@@ -157,33 +166,35 @@ cdef void square_sums(const Op *op, const Step *step, int i, int n) noexcept nog
     """A gradient's squared norm, in float64; NaN if it has a number that is not finite. By one member.
 
     Squares overflow long before the gradient does: then it is gone through once more. So it is where
-    (d[3]) a norm is wanted for itself, since squares also vanish long before the gradient does.
+    (`exact`) a norm is wanted for itself, since squares also vanish long before the gradient does.
 
-    More than f[0] counts as not finite, if that is not 0: the optimizer squares it in float32.
+    More than `limit` counts as not finite, if that is not 0: the optimizer squares it in float32.
     """
-    cdef const float *squares = <const float *> op.t[0]  # IN (count,)
-    cdef const float *gradient = <const float *> op.t[1] # IN (size,)
-    cdef double *norm = <double *> op.t[2]               # OUT
+    cdef const SquareSums *o = <const SquareSums *> &op.operands
+    cdef const float *squares = <const float *> o.t.squares  # IN (count,)
+    cdef const float *gradient = <const float *> o.t.gradient  # IN (size,)
+    cdef double *norm = <double *> o.t.norm              # OUT
     cdef double total = 0.0
     cdef int64_t k
-    if i != op.d[2] % n:
+    if i != o.d.number % n:
         return
-    for k in range(op.d[0]):
+    for k in range(o.d.count):
         total += squares[k]
-    if op.d[3] or not (isfinite(total) or isnan(total)):
+    if o.d.exact or not (isfinite(total) or isnan(total)):
         total = 0.0
-        for k in range(op.d[1]):
+        for k in range(o.d.size):
             total += NAN if not isfinite(gradient[k]) else <double> gradient[k] * gradient[k]
-    norm[0] = INFINITY if op.f[0] > 0 and total > op.f[0] else total
+    norm[0] = INFINITY if o.f.limit > 0 and total > o.f.limit else total
 
 
 cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """The mean of each column, exact but for float64's rounding; and the columns less their means, as
     `transpose` lays them: then the means kept are the float32 numbers that were taken off."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef double *means = <double *> op.t[1]              # OUT (features,)
-    cdef float *y_t = <float *> op.t[2]                  # OUT (rows, features), transposed, or NULL
-    cdef int64_t blocks = blocks_of(op.d[0]), j, r, q, k, c
+    cdef const Center *o = <const Center *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef double *means = <double *> o.t.means            # OUT (features,)
+    cdef float *y_t = <float *> o.t.y_t                  # OUT (rows, features), transposed, or NULL
+    cdef int64_t blocks = blocks_of(o.d.features), j, r, q, k, c
     cdef const float *column
     cdef double sums[FNN_BLOCK]
     cdef float mean[FNN_BLOCK]
@@ -192,7 +203,7 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
         j = take(step, blocks, i, n, &turn)
         if j < 0:
             break
-        column = x + j * op.stride[0]
+        column = x + j * o.stride.x
         for c in range(FNN_BLOCK):
             sums[c] = 0.0
         for r in range(step.rows):
@@ -201,7 +212,7 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
         for c in range(FNN_BLOCK):
             sums[c] /= step.rows
             mean[c] = <float> sums[c]
-        for c in range(smaller(FNN_BLOCK, op.d[0] - j * FNN_BLOCK)):
+        for c in range(smaller(FNN_BLOCK, o.d.features - j * FNN_BLOCK)):
             means[j * FNN_BLOCK + c] = sums[c] if y_t == NULL else mean[c]
         if y_t == NULL:
             continue
@@ -225,11 +236,12 @@ cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept n
 
     A task is a block of 16 rows and those from there on, which count twice: x_t x_t' is symmetric.
     """
-    cdef const float *x_t = <const float *> op.t[0]      # IN (rows, inputs), transposed, centered
-    cdef const double *x_means = <const double *> op.t[1]   # IN (inputs,)
-    cdef const float *dz_t = <const float *> op.t[2]     # IN (rows, units), transposed
-    cdef const double *dz_means = <const double *> op.t[3]  # IN (units,)
-    cdef double *out = <double *> op.t[4]                # OUT (blocks of rows, 4)
+    cdef const ProductNorms *o = <const ProductNorms *> &op.operands
+    cdef const float *x_t = <const float *> o.t.x_t      # IN (rows, inputs), transposed, centered
+    cdef const double *x_means = <const double *> o.t.x_means  # IN (inputs,)
+    cdef const float *dz_t = <const float *> o.t.dz_t    # IN (rows, units), transposed
+    cdef const double *dz_means = <const double *> o.t.dz_means  # IN (units,)
+    cdef double *out = <double *> o.t.parts              # OUT (blocks of rows, 4)
     cdef int64_t blocks = parts(step.rows, ROW_UNIT), task, b, r, q, rows
     cdef float *g
     cdef float *h
@@ -241,10 +253,10 @@ cdef void product_norms(const Op *op, const Step *step, int i, int n) noexcept n
         task = take(step, blocks, i, n, &turn)
         if task < 0:
             break
-        gram_rows(step, task, blocks, op.d[0], x_t, step.scratch)
-        gram_rows(step, task, blocks, op.d[1], dz_t, step.scratch + GRAM)
-        times_means(task, op.d[0], x_t, x_means, x_m)
-        times_means(task, op.d[1], dz_t, dz_means, dz_s)
+        gram_rows(step, task, blocks, o.d.inputs, x_t, step.scratch)
+        gram_rows(step, task, blocks, o.d.units, dz_t, step.scratch + GRAM)
+        times_means(task, o.d.inputs, x_t, x_means, x_m)
+        times_means(task, o.d.units, dz_t, dz_means, dz_s)
         of_kernel = cross = of_x = of_dz = 0.0
         rows = smaller(ROW_UNIT, step.rows - task * ROW_UNIT)
         for b in range(task, blocks):
@@ -295,19 +307,20 @@ cdef void product_norm_sums(const Op *op, const Step *step, int i, int n) noexce
 
     By Cauchy and Schwarz, no number is larger than the root of the product of the traces.
     """
-    cdef const double *x_means = <const double *> op.t[0]   # IN (inputs,)
-    cdef const double *dz_means = <const double *> op.t[1]  # IN (units,)
-    cdef const double *found = <const double *> op.t[2]  # IN (blocks of rows, 4)
-    cdef double *kernel_norm = <double *> op.t[3]        # OUT
-    cdef double *bias_norm = <double *> op.t[4]          # OUT or NULL
-    cdef double *error = <double *> op.t[5]              # OUT
+    cdef const ProductNormSums *o = <const ProductNormSums *> &op.operands
+    cdef const double *x_means = <const double *> o.t.x_means  # IN (inputs,)
+    cdef const double *dz_means = <const double *> o.t.dz_means  # IN (units,)
+    cdef const double *found = <const double *> o.t.parts  # IN (blocks of rows, 4)
+    cdef double *kernel_norm = <double *> o.t.kernel_norm  # OUT
+    cdef double *bias_norm = <double *> o.t.bias_norm    # OUT or NULL
+    cdef double *error = <double *> o.t.error            # OUT
     cdef double of_kernel = 0.0, cross = 0.0, of_x = 0.0, of_dz = 0.0, mm = 0.0, ss = 0.0, whole_x
     cdef int64_t task, k
-    if i != op.d[2] % n:
+    if i != o.d.number % n:
         return
-    for k in range(op.d[0]):
+    for k in range(o.d.inputs):
         mm += x_means[k] * x_means[k]
-    for k in range(op.d[1]):
+    for k in range(o.d.units):
         ss += dz_means[k] * dz_means[k]
     ss *= <double> step.rows * step.rows
     for task in range(parts(step.rows, ROW_UNIT)):
@@ -328,31 +341,32 @@ cdef void product_norm_sums(const Op *op, const Step *step, int i, int n) noexce
 
 
 cdef void guard(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """Halts the step if a norm is not finite (d[1]); else settles the scale for the global norm f[0].
+    """Halts the step if a norm is not finite (`halts`); else settles the scale for `global_clipnorm`.
 
-    The last d[2] norms are of gradients that nobody has seen, a kernel's and its bias's in turn: those may be
+    The last `unstored` norms are of gradients that nobody has seen, a kernel's and its bias's in turn: those may be
     finite, or what cancelled in them may have left too few digits of a norm that clips.
     """
-    cdef const double *norms = <const double *> op.t[0]  # IN (d[0],), squared
-    cdef const double *errors = <const double *> op.t[1] # IN (d[2] / 2,)
+    cdef const Guard *o = <const Guard *> &op.operands
+    cdef const double *norms = <const double *> o.t.norms  # IN (count,), squared
+    cdef const double *errors = <const double *> o.t.errors  # IN (unstored / 2,)
     cdef double total = 0.0, error = 0.0
     cdef int64_t v
-    for v in range(op.d[0] - op.d[2], op.d[0]):
+    for v in range(o.d.count - o.d.unstored, o.d.count):
         if not isfinite(norms[v]):
             step.verdict.state = UNPROVEN
             return
-    for v in range(op.d[0]):
-        if op.d[1] and not isfinite(norms[v]):
+    for v in range(o.d.count):
+        if o.d.halts and not isfinite(norms[v]):
             step.verdict.state = NONFINITE
             return
         total += norms[v]
-    for v in range(op.d[2] // 2):
+    for v in range(o.d.unstored // 2):
         error += errors[v]
-    if error > MOST_ERROR * total and total + error > op.f[0] * op.f[0]:
+    if error > MOST_ERROR * total and total + error > o.f.global_clipnorm * o.f.global_clipnorm:
         step.verdict.state = UNPROVEN
         return
-    if op.f[0] > 0 and not sqrt(total) <= op.f[0]:
-        step.verdict.scale = <float> (op.f[0] / sqrt(total))
+    if o.f.global_clipnorm > 0 and not sqrt(total) <= o.f.global_clipnorm:
+        step.verdict.scale = <float> (o.f.global_clipnorm / sqrt(total))
 
 
 cdef inline void column_norms(const Step *step, int64_t rows, const float *x, double *norms) noexcept nogil:
@@ -385,42 +399,41 @@ cdef inline void norms_of_units(const Step *step, bint whole, int64_t rows, int6
         norms[c] = sqrt(norms[c])
 
 
-cdef inline void prepare_clip(const Op *op, const Step *step, const float *gradient, const float *w,
-                              int64_t blocks, float *factors) noexcept nogil:
-    """Factors (16,) of a unit's columns: the global norm's, the weight's own, or each unit's.
-
-    Settings: d[1] rows, d[5] whole, f[0] clipnorm, f[1] adaptive_clip; t[6] the squared norm.
-    """
-    cdef const double *norm = <const double *> op.t[6]
+cdef inline void prepare_clip(const Clip *clip, const Step *step, bint whole, int64_t rows, int64_t blocks,
+                              const float *gradient, const float *w, const double *norm,
+                              float *factors) noexcept nogil:
+    """Factors (16,) of a unit's columns: the global norm's, the weight's own, or each unit's. norm: squared."""
     cdef double of_gradient[FNN_BLOCK]
     cdef double of_weight[FNN_BLOCK]
     cdef float factor = step.verdict.scale
     cdef int64_t c
-    if op.f[1] > 0:
-        norms_of_units(step, op.d[5], op.d[1], blocks, gradient, of_gradient)
-        norms_of_units(step, op.d[5], op.d[1], blocks, w, of_weight)
+    if clip.adaptive_clip > 0:
+        norms_of_units(step, whole, rows, blocks, gradient, of_gradient)
+        norms_of_units(step, whole, rows, blocks, w, of_weight)
         for c in range(FNN_BLOCK):
-            factors[c] = adaptive_factor(op.f[1], of_gradient[c], of_weight[c])
+            factors[c] = adaptive_factor(clip.adaptive_clip, of_gradient[c], of_weight[c])
         return
-    if op.f[0] > 0 and not sqrt(norm[0]) <= op.f[0]:
-        factor = <float> (op.f[0] / sqrt(norm[0]))
+    if clip.clipnorm > 0 and not sqrt(norm[0]) <= clip.clipnorm:
+        factor = <float> (clip.clipnorm / sqrt(norm[0]))
     for c in range(FNN_BLOCK):
         factors[c] = factor
 
 
 cdef void clip_gradient(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """A stored gradient is clipped where it lies, for an update that is not element by element."""
-    cdef float *gradient = <float *> op.t[0]              # IN OUT (blocks, rows, 16)
-    cdef const float *w = <const float *> op.t[1]         # IN likewise
-    cdef int64_t rows = op.d[1], at, j
+    cdef const ClipGradient *o = <const ClipGradient *> &op.operands
+    cdef float *gradient = <float *> o.t.gradient         # IN OUT (blocks, rows, 16)
+    cdef const float *w = <const float *> o.t.w           # IN likewise
+    cdef int64_t rows = o.d.rows, at, j
+    cdef const double *norm = <const double *> o.t.norm   # IN, squared
     cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
     cdef int turn = 0
     while True:
-        j = take(step, op.d[0], i, n, &turn)
+        j = take(step, o.d.blocks, i, n, &turn)
         if j < 0:
             break
         at = j * rows * FNN_BLOCK
-        prepare_clip(op, step, gradient + at, w + at, 1, factors)
+        prepare_clip(&o.f.clip, step, o.d.whole, rows, 1, gradient + at, w + at, norm, factors)
         step.k.scale_columns(rows, factors, gradient + at, gradient + at)
 
 
@@ -430,25 +443,27 @@ cdef void update(const Op *op, const Step *step, int i, int n) noexcept nogil:
     A task is a block of columns, or a whole vector, since clipping by units and constraints look at its
     norm. Settings: see the op's row.
     """
-    cdef const float *gradient = <const float *> op.t[0]  # IN (blocks, rows, 16), or NULL: the step is done
-    cdef float *w = <float *> op.t[1]                     # IN OUT likewise, as the slots t[2], t[3], t[4]
-    cdef float *average = <float *> op.t[5]               # IN OUT likewise, or NULL
-    cdef int64_t rows = op.d[1], group = op.d[2]
+    cdef const Update *o = <const Update *> &op.operands
+    cdef const float *gradient = <const float *> o.t.gradient  # IN (blocks, rows, 16), or NULL: the step is done
+    cdef float *w = <float *> o.t.w                       # IN OUT likewise, as the slots
+    cdef float *average = <float *> o.t.average           # IN OUT likewise, or NULL
+    cdef const double *norm = <const double *> o.t.norm   # IN, squared
+    cdef int64_t rows = o.d.rows, group = o.d.group
     cdef float *part = step.scratch
     cdef float *factors = step.scratch + (UPDATE_ROWS + 1) * FNN_BLOCK
-    cdef bint clips = op.f[0] > 0 or op.f[1] > 0 or step.verdict.scale != 1.0
+    cdef bint clips = o.f.clip.clipnorm > 0 or o.f.clip.adaptive_clip > 0 or step.verdict.scale != 1.0
     cdef float *slots[3]
     cdef int64_t task, at, r, j, s, m, blocks
     cdef const float *g
     cdef int turn = 0
     while True:
-        task = take(step, parts(op.d[0], group), i, n, &turn)
+        task = take(step, parts(o.d.blocks, group), i, n, &turn)
         if task < 0:
             break
-        blocks = smaller(group, op.d[0] - task * group)
+        blocks = smaller(group, o.d.blocks - task * group)
         at = task * group * rows * FNN_BLOCK
         if clips and gradient != NULL:
-            prepare_clip(op, step, gradient + at, w + at, blocks, factors)
+            prepare_clip(&o.f.clip, step, o.d.whole, rows, blocks, gradient + at, w + at, norm, factors)
         for j in range(task * group, task * group + blocks):
             r = 0
             while r < rows:
@@ -460,17 +475,18 @@ cdef void update(const Op *op, const Step *step, int i, int n) noexcept nogil:
                         step.k.scale_columns(m, factors, g, part)
                         g = part
                     for s in range(3):
-                        slots[s] = <float *> op.t[2 + s]
+                        slots[s] = <float *> o.t.slots[s]
                         if slots[s] != NULL:
                             slots[s] += at
-                    step.k.update[op.d[3]](m * FNN_BLOCK, step.scalars, g, w + at, slots[0], slots[1], slots[2])
+                    step.k.update[o.d.optimizer](m * FNN_BLOCK, step.scalars, g, w + at, slots[0], slots[1], slots[2])
                 if average != NULL:
-                    step.k.average(m * FNN_BLOCK, op.f[3] if step.number > 0 else 0.0, w + at, average + at)
-                    if op.d[6] > 0 and (step.number + 1) % op.d[6] == 0:
+                    step.k.average(m * FNN_BLOCK, o.f.ema_momentum if step.number > 0 else 0.0, w + at, average + at)
+                    if o.d.overwrite_every > 0 and (step.number + 1) % o.d.overwrite_every == 0:
                         memcpy(w + at, average + at, m * FNN_BLOCK * sizeof(float))
                 r += UPDATE_ROWS
-        if op.d[4]:
-            constrain_units(op.d[4], op.f[2], op.d[5], step, rows, blocks, w + task * group * rows * FNN_BLOCK)
+        if o.d.constraint:
+            constrain_units(o.d.constraint, o.f.constraint_value, o.d.whole, step, rows, blocks,
+                            w + task * group * rows * FNN_BLOCK)
 
 
 cdef inline float adaptive_factor(double clipping, double of_gradient, double of_weight) noexcept nogil:
@@ -501,21 +517,22 @@ cdef void constrain_units(int64_t kind, double most, bint whole, const Step *ste
 
 
 cdef void constrain_rows(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """Constraints by the norm of each row of a kernel, or (d[4]) of the whole of it: by one member."""
-    cdef float *w = <float *> op.t[0]                     # IN OUT (blocks, rows + padding, 16)
-    cdef int64_t blocks = op.d[0], rows = op.d[1], stored = op.d[2], r, r0, r1
+    """Constraints by the norm of each row of a kernel, or (`whole`) of all of it: by one member."""
+    cdef const ConstrainRows *o = <const ConstrainRows *> &op.operands
+    cdef float *w = <float *> o.t.w                       # IN OUT (blocks, rows + padding, 16)
+    cdef int64_t blocks = o.d.blocks, rows = o.d.rows, stored = o.d.stored_rows, r, r0, r1
     cdef double total
     cdef float factor
-    if op.d[4]:
+    if o.d.whole:
         if i > 0:
             return
         r0, r1 = 0, 1
     else:
         share(rows, 1, i, n, &r0, &r1)
     for r in range(r0, r1):
-        total = row_squares(w, r, rows if op.d[4] else r + 1, blocks, stored)
-        factor = norm_factor(op.d[3], op.f[0], sqrt(total))
-        scale_rows(w, r, rows if op.d[4] else r + 1, blocks, stored, factor)
+        total = row_squares(w, r, rows if o.d.whole else r + 1, blocks, stored)
+        factor = norm_factor(o.d.constraint, o.f.constraint_value, sqrt(total))
+        scale_rows(w, r, rows if o.d.whole else r + 1, blocks, stored, factor)
 
 
 cdef double row_squares(const float *w, int64_t r0, int64_t r1, int64_t blocks, int64_t stored) noexcept nogil:
@@ -538,57 +555,60 @@ cdef void scale_rows(float *w, int64_t r0, int64_t r1, int64_t blocks, int64_t s
 
 cdef void penalty(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """What a regularizer asks for a weight: a sum for each column, in float32 over chunks of rows."""
-    cdef const float *w = <const float *> op.t[0]         # IN (blocks, rows, 16)
-    cdef double *sums = <double *> op.t[1]                # OUT (blocks,)
-    cdef int64_t rows = op.d[1], j, r, c
+    cdef const Penalty *o = <const Penalty *> &op.operands
+    cdef const float *w = <const float *> o.t.w           # IN (blocks, rows, 16)
+    cdef double *sums = <double *> o.t.penalties          # OUT (blocks,)
+    cdef int64_t rows = o.d.rows, j, r, c
     cdef float *part = step.scratch
     cdef int turn = 0
     while True:
-        j = take(step, op.d[0], i, n, &turn)
+        j = take(step, o.d.blocks, i, n, &turn)
         if j < 0:
             break
         sums[j] = 0.0
         r = 0
         while r < rows:
-            step.k.penalty(smaller(FNN_CHUNK, rows - r), op.f[0], op.f[1], w + (j * rows + r) * FNN_BLOCK, part)
+            step.k.penalty(smaller(FNN_CHUNK, rows - r), o.f.l1, o.f.l2, w + (j * rows + r) * FNN_BLOCK, part)
             for c in range(FNN_BLOCK):
                 sums[j] += part[c]
             r += FNN_CHUNK
 
 
 cdef void sum_penalties(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """sums[d[0]] += the penalties, once for each row: as the losses are, it is divided by rows."""
-    cdef const double *penalties = <const double *> op.t[0]  # IN (d[1],)
+    """A sum += the penalties, once for each row: as the losses are, it is divided by rows."""
+    cdef const SumPenalties *o = <const SumPenalties *> &op.operands
+    cdef const double *penalties = <const double *> o.t.penalties  # IN (blocks,)
     cdef double total = 0.0
     cdef int64_t j
     if i == 0:
-        for j in range(op.d[1]):
+        for j in range(o.d.blocks):
             total += penalties[j]
-        step.sums[op.d[0]] += total * step.rows
+        step.sums[o.d.sum] += total * step.rows
 
 
 cdef void regularize_activity(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Each row's share of l1 |y| + l2 y^2, and its gradient by the batch's mean added to dy."""
-    cdef const float *y = <const float *> op.t[0]         # IN (rows, features)
-    cdef float *dy = <float *> op.t[1]                    # OUT (rows, features) or NULL
-    cdef float *row_values = <float *> op.t[2]            # OUT (rows,)
+    cdef const RegularizeActivity *o = <const RegularizeActivity *> &op.operands
+    cdef const float *y = <const float *> o.t.y           # IN (rows, features)
+    cdef float *dy = <float *> o.t.dy                     # OUT (rows, features) or NULL
+    cdef float *row_values = <float *> o.t.row_values     # OUT (rows,)
     cdef float *part = step.scratch
-    cdef int64_t features = op.d[0], r0, r1, r, j, c
+    cdef int64_t features = o.d.features, r0, r1, r, j, c
     cdef double total = 0.0
     share_rows(op, step, i, n, &r0, &r1)
     for r in range(r0, r1):
         if r % op.positions == 0:
             total = 0.0
         for j in range(blocks_of(features)):
-            step.k.penalty(1, op.f[0], op.f[1], y + j * op.stride[0] + r * FNN_BLOCK, part)
+            step.k.penalty(1, o.f.l1, o.f.l2, y + j * o.stride.y + r * FNN_BLOCK, part)
             for c in range(FNN_BLOCK):
                 total += part[c]
             if dy != NULL:
-                if not op.d[1]:
+                if not o.d.accumulate:
                     for c in range(FNN_BLOCK):
-                        dy[j * op.stride[0] + r * FNN_BLOCK + c] = 0.0
-                step.k.regularize(FNN_BLOCK, op.f[0] / <float> step.rows, op.f[1] / <float> step.rows,
-                                  y + j * op.stride[0] + r * FNN_BLOCK, dy + j * op.stride[0] + r * FNN_BLOCK)
+                        dy[j * o.stride.y + r * FNN_BLOCK + c] = 0.0
+                step.k.regularize(FNN_BLOCK, o.f.l1 / <float> step.rows, o.f.l2 / <float> step.rows,
+                                  y + j * o.stride.y + r * FNN_BLOCK, dy + j * o.stride.y + r * FNN_BLOCK)
         if (r + 1) % op.positions == 0:
             row_values[r // op.positions] = <float> total
 

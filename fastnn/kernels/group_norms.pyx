@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK, FNN_STATISTICS
 from fastnn.kernels.norms cimport normalize_block, put_gradient
 from fastnn.kernels.op cimport Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.operands cimport GroupnormBackward, GroupnormBackwardWeights, GroupnormForward
 
 cdef enum:
     # Of a group: x_hat = (x - pivot) * rstd + shift.
@@ -42,13 +43,14 @@ cdef inline void spread(const float *groups, int64_t width, int64_t line, int64_
 
 cdef void groupnorm_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = f(gamma * (x - mean) / sqrt(variance + epsilon) + beta), mean and variance of each row's group."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
-    cdef const float *gamma = <const float *> op.t[1]    # IN (features,) or NULL
-    cdef const float *beta = <const float *> op.t[2]     # IN (features,) or NULL
-    cdef float *statistics = <float *> op.t[3]           # OUT (rows, groups, OF_GROUP)
-    cdef float *z = <float *> op.t[4]                    # OUT (rows, positions, features) or NULL
-    cdef float *y = <float *> op.t[5]                    # OUT (rows, positions, features)
-    cdef int64_t features = op.d[0], groups = op.d[5], positions = op.positions, size = features // groups
+    cdef const GroupnormForward *o = <const GroupnormForward *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef const float *gamma = <const float *> o.t.gamma  # IN (features,) or NULL
+    cdef const float *beta = <const float *> o.t.beta    # IN (features,) or NULL
+    cdef float *statistics = <float *> o.t.statistics    # OUT (rows, groups, OF_GROUP)
+    cdef float *z = <float *> o.t.z                      # OUT (rows, positions, features) or NULL
+    cdef float *y = <float *> o.t.y                      # OUT (rows, positions, features)
+    cdef int64_t features = o.d.features, groups = o.d.groups, positions = op.positions, size = features // groups
     cdef float *of_row
     cdef float *pivot = lanes(step, 0)
     cdef float *scale = lanes(step, 1)
@@ -60,7 +62,7 @@ cdef void groupnorm_forward(const Op *op, const Step *step, int i, int n) noexce
         of_row = statistics + r * groups * OF_GROUP
         find_statistics(op, step, x + r * positions * FNN_BLOCK, size, of_row)
         for j in range(blocks_of(features)):
-            at, f = j * op.stride[0] + r * positions * FNN_BLOCK, j * FNN_BLOCK
+            at, f = j * o.stride.x + r * positions * FNN_BLOCK, j * FNN_BLOCK
             spread(of_row, OF_GROUP, PIVOT, size, features, j, pivot)
             spread(of_row, OF_GROUP, RSTD, size, features, j, scale)
             spread(of_row, OF_GROUP, SHIFT, size, features, j, shift)
@@ -70,18 +72,19 @@ cdef void groupnorm_forward(const Op *op, const Step *step, int i, int n) noexce
                     shift[lane] *= gamma[f + lane]
                 if beta != NULL:
                     shift[lane] += beta[f + lane]
-            normalize_block(op, step, x + at, pivot, scale, shift, z + at if z != NULL else NULL, y + at,
-                            r * parts(positions, 4) * 4, positions, j)
+            normalize_block(&o.d.activated, o.f.params, step, x + at, pivot, scale, shift,
+                            z + at if z != NULL else NULL, y + at, r * parts(positions, 4) * 4, positions, j)
 
 
 cdef void find_statistics(const Op *op, const Step *step, const float *x, int64_t size,
                           float *of_row) noexcept nogil:
     """Of all groups of a row, its channels' one after the other: Chan, Golub & LeVeque 1979."""
+    cdef const GroupnormForward *o = <const GroupnormForward *> &op.operands
     cdef float *statistics = step.scratch                # (FNN_STATISTICS, 16)
-    cdef int64_t features = op.d[0], positions = op.positions, j, c, k
+    cdef int64_t features = o.d.features, positions = op.positions, j, c, k
     cdef double mean = 0.0, squares = 0.0, distance, of_channel
     for j in range(blocks_of(features)):
-        step.k.batch_statistics(positions, op.f[0], x + j * op.stride[0], statistics)
+        step.k.batch_statistics(positions, o.f.epsilon, x + j * o.stride.x, statistics)
         for c in range(smaller(FNN_BLOCK, features - j * FNN_BLOCK)):
             k = (j * FNN_BLOCK + c) % size               # channels of the group before this one
             if k == 0:
@@ -92,7 +95,7 @@ cdef void find_statistics(const Op *op, const Step *step, const float *x, int64_
             mean += distance / (k + 1)
             if k == size - 1:
                 of_row[PIVOT] = <float> mean
-                of_row[RSTD] = <float> (1.0 / sqrt(squares / size + op.f[0]))
+                of_row[RSTD] = <float> (1.0 / sqrt(squares / size + o.f.epsilon))
                 of_row[SHIFT] = <float> ((of_row[PIVOT] - mean) * of_row[RSTD])
                 of_row += OF_GROUP
 
@@ -109,13 +112,14 @@ cdef inline void sums_of_channels(const Op *op, const Step *step, const float *p
 
 cdef void groupnorm_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """dx [+]= rstd * (g - mean of g - x_hat * mean of g x_hat), g = gamma dz, means over the group"""
-    cdef const float *dz = <const float *> op.t[0]       # IN (rows, positions, features)
-    cdef const float *x = <const float *> op.t[1]        # IN (rows, positions, features)
-    cdef const float *gamma = <const float *> op.t[2]    # IN (features,) or NULL
-    cdef const float *statistics = <const float *> op.t[3]  # IN (rows, groups, OF_GROUP)
-    cdef float *means = <float *> op.t[4]                # OUT (rows, groups, MEANS)
-    cdef float *dx = <float *> op.t[5]                   # OUT (rows, positions, features)
-    cdef int64_t features = op.d[0], groups = op.d[2], positions = op.positions, size = features // groups
+    cdef const GroupnormBackward *o = <const GroupnormBackward *> &op.operands
+    cdef const float *dz = <const float *> o.t.dz        # IN (rows, positions, features)
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef const float *gamma = <const float *> o.t.gamma  # IN (features,) or NULL
+    cdef const float *statistics = <const float *> o.t.statistics  # IN (rows, groups, OF_GROUP)
+    cdef float *means = <float *> o.t.means              # OUT (rows, groups, MEANS)
+    cdef float *dx = <float *> o.t.dx                    # OUT (rows, positions, features)
+    cdef int64_t features = o.d.features, groups = o.d.groups, positions = op.positions, size = features // groups
     cdef const float *of_row
     cdef float *means_of_row
     cdef float *pivot = lanes(step, 0)
@@ -133,7 +137,7 @@ cdef void groupnorm_backward(const Op *op, const Step *step, int i, int n) noexc
         at = r * positions * FNN_BLOCK
         find_means(op, step, x + at, dz + at, gamma, of_row, size, means_of_row)
         for j in range(blocks_of(features)):
-            at = j * op.stride[0] + r * positions * FNN_BLOCK
+            at = j * o.stride.dz + r * positions * FNN_BLOCK
             spread(of_row, OF_GROUP, PIVOT, size, features, j, pivot)
             spread(of_row, OF_GROUP, RSTD, size, features, j, rstd)
             spread(of_row, OF_GROUP, SHIFT, size, features, j, shift)
@@ -143,20 +147,21 @@ cdef void groupnorm_backward(const Op *op, const Step *step, int i, int n) noexc
                 scale[lane] = rstd[lane] * (1 if gamma == NULL else gamma[j * FNN_BLOCK + lane])
                 shift[lane] = rstd[lane] * (mean[lane] + slope[lane] * shift[lane])
                 slope[lane] = rstd[lane] * rstd[lane] * slope[lane]
-            step.k.group_gradient(positions, <int> op.d[1], pivot, scale, shift, slope, x + at, dz + at, dx + at)
+            step.k.group_gradient(positions, <int> o.d.accumulate, pivot, scale, shift, slope, x + at, dz + at, dx + at)
 
 
 cdef void find_means(const Op *op, const Step *step, const float *x, const float *dz, const float *gamma,
                      const float *of_row, int64_t size, float *means) noexcept nogil:
     """Of all groups of a row."""
+    cdef const GroupnormBackward *o = <const GroupnormBackward *> &op.operands
     cdef float *sums = step.scratch                      # (2, 16)
     cdef float *pivot = lanes(step, 0)
-    cdef int64_t features = op.d[0], j, c, k
+    cdef int64_t features = o.d.features, j, c, k
     cdef double weight, mean = 0.0, slope = 0.0, count = <double> size * op.positions
     cdef const float *group
     for j in range(blocks_of(features)):
         spread(of_row, OF_GROUP, PIVOT, size, features, j, pivot)
-        sums_of_channels(op, step, pivot, x + j * op.stride[0], dz + j * op.stride[0], sums)
+        sums_of_channels(op, step, pivot, x + j * o.stride.dz, dz + j * o.stride.dz, sums)
         for c in range(smaller(FNN_BLOCK, features - j * FNN_BLOCK)):
             k = j * FNN_BLOCK + c
             group = of_row + k // size * OF_GROUP
@@ -173,12 +178,13 @@ cdef void find_means(const Op *op, const Step *step, const float *x, const float
 
 cdef void groupnorm_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """d_beta = sum of dz over the batch and all positions, d_gamma = sum of dz x_hat."""
-    cdef const float *dz = <const float *> op.t[0]       # IN (rows, positions, features)
-    cdef const float *x = <const float *> op.t[1]        # IN (rows, positions, features)
-    cdef const float *statistics = <const float *> op.t[2]  # IN (rows, groups, OF_GROUP)
-    cdef float *d_gamma = <float *> op.t[3]              # OUT (features,) or NULL
-    cdef float *d_beta = <float *> op.t[4]               # OUT (features,) or NULL
-    cdef int64_t features = op.d[0], groups = op.d[3], size = features // groups
+    cdef const GroupnormBackwardWeights *o = <const GroupnormBackwardWeights *> &op.operands
+    cdef const float *dz = <const float *> o.t.dz        # IN (rows, positions, features)
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef const float *statistics = <const float *> o.t.statistics  # IN (rows, groups, OF_GROUP)
+    cdef float *d_gamma = <float *> o.t.d_gamma          # OUT (features,) or NULL
+    cdef float *d_beta = <float *> o.t.d_beta            # OUT (features,) or NULL
+    cdef int64_t features = o.d.features, groups = o.d.groups, size = features // groups
     cdef float *sums = step.scratch                      # (2, 16)
     cdef const float *of_row
     cdef float *pivot = lanes(step, 0)
@@ -196,7 +202,7 @@ cdef void groupnorm_backward_weights(const Op *op, const Step *step, int i, int 
             total[lane] = product[lane] = 0.0
         for r in range(step.rows):
             of_row = statistics + r * groups * OF_GROUP
-            at = j * op.stride[0] + r * op.positions * FNN_BLOCK
+            at = j * o.stride.dz + r * op.positions * FNN_BLOCK
             spread(of_row, OF_GROUP, PIVOT, size, features, j, pivot)
             spread(of_row, OF_GROUP, RSTD, size, features, j, rstd)
             spread(of_row, OF_GROUP, SHIFT, size, features, j, shift)
@@ -207,8 +213,8 @@ cdef void groupnorm_backward_weights(const Op *op, const Step *step, int i, int 
         for lane in range(FNN_BLOCK):
             sums[lane] = <float> total[lane]
             sums[FNN_BLOCK + lane] = <float> product[lane]
-        put_gradient(step, sums, op.d[2], d_beta + j * FNN_BLOCK if d_beta != NULL else NULL)
-        put_gradient(step, sums + FNN_BLOCK, op.d[1], d_gamma + j * FNN_BLOCK if d_gamma != NULL else NULL)
+        put_gradient(step, sums, o.d.accumulate_beta, d_beta + j * FNN_BLOCK if d_beta != NULL else NULL)
+        put_gradient(step, sums + FNN_BLOCK, o.d.accumulate_gamma, d_gamma + j * FNN_BLOCK if d_gamma != NULL else NULL)
 
 
 KERNELS = {

@@ -17,6 +17,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
 from fastnn.kernels.op cimport Op, Step, blocks_of, blocks_of_task, parts, smaller, take
+from fastnn.kernels.operands cimport Gram, MatrixProduct, MuonMomentum, MuonNormalize, MuonUpdate, TransposeMatrix
 
 cdef enum:
     # As in dense.pyx: what stays in the first- and second-level cache while a product goes on.
@@ -34,13 +35,12 @@ cdef inline int64_t packed_block(int64_t rows) noexcept nogil:
     return (rows | 1) * FNN_BLOCK
 
 
-cdef inline bint take_strip(const Op *op, const Step *step, int i, int n, int *turn, int64_t *task, int64_t *at,
-                            int64_t *count) noexcept nogil:
-    """The next strip of a matrix (d[0] rows, d[1] columns): its number, where it begins, floats in it."""
-    cdef int64_t rows = op.d[0]
+cdef inline bint take_strip(int64_t rows, int64_t columns, const Step *step, int i, int n, int *turn, int64_t *task,
+                            int64_t *at, int64_t *count) noexcept nogil:
+    """The next strip of a matrix: its number, where it begins, floats in it."""
     cdef int64_t strips = parts(rows, STRIP)
     cdef int64_t r
-    task[0] = take(step, strips * blocks_of(op.d[1]), i, n, turn)
+    task[0] = take(step, strips * blocks_of(columns), i, n, turn)
     if task[0] < 0:
         return False
     r = task[0] % strips * STRIP
@@ -51,18 +51,19 @@ cdef inline bint take_strip(const Op *op, const Step *step, int i, int n, int *t
 
 cdef void muon_momentum(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """m = mu m + g; x = g + mu m (nesterov) or m; squares: of x, summed for each strip."""
-    cdef const float *gradient = <const float *> op.t[0]  # IN (rows, columns)
-    cdef float *m = <float *> op.t[1]                     # IN, OUT (rows, columns)
-    cdef float *x = <float *> op.t[2]                     # OUT (rows, columns)
-    cdef double *squares = <double *> op.t[3]             # OUT (strips,)
-    cdef float mu = step.scalars[op.d[2] + 2]
+    cdef const MuonMomentum *o = <const MuonMomentum *> &op.operands
+    cdef const float *gradient = <const float *> o.t.gradient  # IN (rows, columns)
+    cdef float *m = <float *> o.t.momentum                # IN, OUT (rows, columns)
+    cdef float *x = <float *> o.t.x                       # OUT (rows, columns)
+    cdef double *squares = <double *> o.t.squares         # OUT (strips,)
+    cdef float mu = step.scalars[o.d.scalar + 2]
     cdef float *sums = step.scratch
     cdef int64_t task, at, count, c
     cdef int turn = 0
-    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+    while take_strip(o.d.rows, o.d.columns, step, i, n, &turn, &task, &at, &count):
         step.k.axpby(count, 1.0, gradient + at, mu, m + at)
         memcpy(x + at, m + at, count * sizeof(float))
-        if op.d[3]:
+        if o.d.nesterov:
             step.k.axpby(count, 1.0, gradient + at, mu, x + at)
         step.k.squares(count // FNN_BLOCK, x + at, sums)
         squares[task] = 0.0
@@ -72,34 +73,37 @@ cdef void muon_momentum(const Op *op, const Step *step, int i, int n) noexcept n
 
 cdef void muon_normalize(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """x /= |x| + epsilon, with the Frobenius norm"""
-    cdef const double *squares = <const double *> op.t[0]  # IN (strips,)
-    cdef float *x = <float *> op.t[1]                      # IN, OUT (rows, columns)
+    cdef const MuonNormalize *o = <const MuonNormalize *> &op.operands
+    cdef const double *squares = <const double *> o.t.squares  # IN (strips,)
+    cdef float *x = <float *> o.t.x                        # IN, OUT (rows, columns)
     cdef double total = 0.0
     cdef float factor
     cdef int64_t task, at, count
     cdef int turn = 0
-    for task in range(parts(op.d[0], STRIP) * blocks_of(op.d[1])):
+    for task in range(parts(o.d.rows, STRIP) * blocks_of(o.d.columns)):
         total += squares[task]
-    factor = <float> (1.0 / (sqrt(total) + op.f[0]))
-    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+    factor = <float> (1.0 / (sqrt(total) + o.f.epsilon))
+    while take_strip(o.d.rows, o.d.columns, step, i, n, &turn, &task, &at, &count):
         step.k.affine(count, factor, 0.0, x + at, x + at)
 
 
 cdef void muon_update(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """w loses its decay, then scale * learning rate * x"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
-    cdef float *w = <float *> op.t[1]                    # IN, OUT (rows, columns)
-    cdef float rate = step.scalars[op.d[2]] * op.f[0]
-    cdef float keep = <float> 1.0 - step.scalars[op.d[2] + 1]
+    cdef const MuonUpdate *o = <const MuonUpdate *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, columns)
+    cdef float *w = <float *> o.t.w                      # IN, OUT (rows, columns)
+    cdef float rate = step.scalars[o.d.scalar] * o.f.scale
+    cdef float keep = <float> 1.0 - step.scalars[o.d.scalar + 1]
     cdef int64_t task, at, count
     cdef int turn = 0
-    while take_strip(op, step, i, n, &turn, &task, &at, &count):
+    while take_strip(o.d.rows, o.d.columns, step, i, n, &turn, &task, &at, &count):
         step.k.axpby(count, -rate, x + at, keep, w + at)
 
 
 cdef void gram(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = constant I + linear x + square x'x; x is symmetric, kept as y is, unless `linear` is 0."""
-    cdef int64_t groups = parts(blocks_of(op.d[1]), GROUP)
+    cdef const Gram *o = <const Gram *> &op.operands
+    cdef int64_t groups = parts(blocks_of(o.d.columns), GROUP)
     cdef int64_t task, q
     cdef int turn = 0
     while True:
@@ -114,9 +118,10 @@ cdef void gram(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 
 cdef void gram_tile(const Op *op, const Step *step, int64_t row_group, int64_t group) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
-    cdef float *y = <float *> op.t[1]                    # OUT (columns, columns), rounded up to blocks
-    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef const Gram *o = <const Gram *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, columns)
+    cdef float *y = <float *> o.t.y                      # OUT (columns, columns), rounded up to blocks
+    cdef int64_t rows = o.d.rows, columns = o.d.columns
     cdef int64_t blocks = blocks_of(columns)
     cdef int64_t x_block = packed_block(rows), y_block = packed_block(blocks * FNN_BLOCK)
     cdef int64_t p0 = row_group * GROUP, q0 = group * GROUP
@@ -133,14 +138,14 @@ cdef void gram_tile(const Op *op, const Step *step, int64_t row_group, int64_t g
     for q in range(q0, q1):
         for p in range(p0, smaller(p1, q + 1)):
             part = tile + ((q - q0) * GROUP_ROWS + (p - p0) * FNN_BLOCK) * FNN_BLOCK
-            if op.f[1] != 0:
-                step.k.axpby(FNN_BLOCK * FNN_BLOCK, op.f[1], x + q * x_block + p * FNN_BLOCK * FNN_BLOCK,
-                             op.f[2], part)
+            if o.f.linear != 0:
+                step.k.axpby(FNN_BLOCK * FNN_BLOCK, o.f.linear, x + q * x_block + p * FNN_BLOCK * FNN_BLOCK,
+                             o.f.square, part)
             else:
-                step.k.affine(FNN_BLOCK * FNN_BLOCK, op.f[2], 0.0, part, part)
+                step.k.affine(FNN_BLOCK * FNN_BLOCK, o.f.square, 0.0, part, part)
             if p == q:
                 for lane in range(smaller(FNN_BLOCK, columns - p * FNN_BLOCK)):
-                    part[lane * FNN_BLOCK + lane] += op.f[0]
+                    part[lane * FNN_BLOCK + lane] += o.f.constant
             memcpy(y + q * y_block + p * FNN_BLOCK * FNN_BLOCK, part, FNN_BLOCK * FNN_BLOCK * sizeof(float))
             if p < q:
                 step.k.transpose(FNN_BLOCK, part, y + p * y_block + q * FNN_BLOCK * FNN_BLOCK)
@@ -148,10 +153,11 @@ cdef void gram_tile(const Op *op, const Step *step, int64_t row_group, int64_t g
 
 cdef void matrix_product(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x p"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
-    cdef const float *p = <const float *> op.t[1]        # IN (columns, columns), rounded up to blocks
-    cdef float *y = <float *> op.t[2]                    # OUT (rows, columns)
-    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef const MatrixProduct *o = <const MatrixProduct *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, columns)
+    cdef const float *p = <const float *> o.t.p          # IN (columns, columns), rounded up to blocks
+    cdef float *y = <float *> o.t.y                      # OUT (rows, columns)
+    cdef int64_t rows = o.d.rows, columns = o.d.columns
     cdef int64_t blocks = blocks_of(columns), panels = parts(rows, ROW_PANEL)
     cdef int64_t x_block = packed_block(rows), p_block = packed_block(blocks * FNN_BLOCK)
     cdef int64_t group = blocks_of_task(blocks, panels, n)
@@ -174,9 +180,10 @@ cdef void matrix_product(const Op *op, const Step *step, int i, int n) noexcept 
 
 
 cdef void transpose_matrix(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, columns)
-    cdef float *y = <float *> op.t[1]                    # OUT (columns, rows)
-    cdef int64_t rows = op.d[0], columns = op.d[1]
+    cdef const TransposeMatrix *o = <const TransposeMatrix *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, columns)
+    cdef float *y = <float *> o.t.y                      # OUT (columns, rows)
+    cdef int64_t rows = o.d.rows, columns = o.d.columns
     cdef int64_t x_block = packed_block(rows), y_block = packed_block(columns)
     cdef int64_t b, j
     cdef int turn = 0

@@ -14,6 +14,9 @@ from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_LEAKY_RELU, FNN_RELU, fnn_noise
 from fastnn.kernels.op cimport (
     Op, Step, blocks_of, blocks_of_task, noise_of, parts, share, share_rows, smaller, take
 )
+from fastnn.kernels.operands cimport (
+    DropChannels, DropWeights, Dropout, GaussianExpectation, GaussianNoise, Square, SquareWeights
+)
 
 cdef enum:
     # Rows of a weight, or of a block of activations, that are gone through at a time.
@@ -40,19 +43,20 @@ cdef inline Counted count_rows(const Op *op, int64_t begin, int64_t end) noexcep
 
 cdef void dropout(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= scale x where the random number is not below the threshold: forward and backward."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
-    cdef fnn_noise noise = noise_of(op, step, 2, op.f[0])
+    cdef const Dropout *o = <const Dropout *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, o.f.scale)
     cdef int64_t r0, r1, r, j, at, m
     cdef Counted counted
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         r = r0
         while r < r1:
             counted = count_rows(op, r, r1)
             m = smaller(PANEL, counted.rows)
-            at = j * op.stride[0] + r * FNN_BLOCK
-            if op.d[1]:
+            at = j * o.stride.x + r * FNN_BLOCK
+            if o.d.accumulate:
                 step.k.drop(&noise, m, counted.row, j * FNN_BLOCK, x + at, step.scratch)
                 step.k.add(m * FNN_BLOCK, step.scratch, y + at)
             else:
@@ -62,9 +66,10 @@ cdef void dropout(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 cdef void drop_channels(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= scale x where the random number of the row's channel is not below the threshold."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, positions, features)
-    cdef fnn_noise noise = noise_of(op, step, 2, op.f[0])
+    cdef const DropChannels *o = <const DropChannels *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, positions, features)
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, o.f.scale)
     cdef float *factors = step.scratch                   # (4, 16): of so many rows at a time
     cdef float *ones = step.scratch + 4 * FNN_BLOCK
     cdef float *part = step.scratch + 8 * FNN_BLOCK
@@ -72,15 +77,15 @@ cdef void drop_channels(const Op *op, const Step *step, int i, int n) noexcept n
     for k in range(4 * FNN_BLOCK):
         ones[k] = 1.0
     share(step.rows, 1, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         for r in range(r0, r1):
             if r == r0 or r % 4 == 0:
                 step.k.drop(&noise, 4, r // 4 * 4, j * FNN_BLOCK, ones, factors)
             p = 0
             while p < op.positions:
                 m = smaller(PANEL, op.positions - p)
-                at = j * op.stride[0] + (r * op.positions + p) * FNN_BLOCK
-                if op.d[1]:
+                at = j * o.stride.x + (r * op.positions + p) * FNN_BLOCK
+                if o.d.accumulate:
                     step.k.drop_columns(m, factors + r % 4 * FNN_BLOCK, x + at, part)
                     step.k.add(m * FNN_BLOCK, part, y + at)
                 else:
@@ -90,28 +95,30 @@ cdef void drop_channels(const Op *op, const Step *step, int i, int n) noexcept n
 
 cdef void gaussian_noise(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x + stddev * a standard normal number"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
-    cdef fnn_noise noise = noise_of(op, step, 1, op.f[0])
+    cdef const GaussianNoise *o = <const GaussianNoise *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, o.f.scale)
     cdef int64_t r0, r1, r, j, at
     cdef Counted counted
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         r = r0
         while r < r1:
             counted = count_rows(op, r, r1)
-            at = j * op.stride[0] + r * FNN_BLOCK
+            at = j * o.stride.x + r * FNN_BLOCK
             step.k.add_normal(&noise, counted.rows, counted.row, j * FNN_BLOCK,
-                              smaller(FNN_BLOCK, op.d[0] - j * FNN_BLOCK), x + at, y + at)
+                              smaller(FNN_BLOCK, o.d.features - j * FNN_BLOCK), x + at, y + at)
             r += counted.rows
 
 
 cdef void drop_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """A copy of a weight with some of it dropped: scale w, or -0. A weight that is kept is never -0."""
-    cdef const float *w = <const float *> op.t[0]        # IN (inputs, units), packed
-    cdef float *dropped = <float *> op.t[1]              # OUT likewise
-    cdef int64_t inputs = op.d[0], blocks = blocks_of(op.d[1]), block = op.d[2]
-    cdef fnn_noise noise = noise_of(op, step, 3, op.f[0])
+    cdef const DropWeights *o = <const DropWeights *> &op.operands
+    cdef const float *w = <const float *> o.t.w          # IN (inputs, units), packed
+    cdef float *dropped = <float *> o.t.dropped          # OUT likewise
+    cdef int64_t inputs = o.d.inputs, blocks = blocks_of(o.d.units), block = o.d.kernel_block
+    cdef fnn_noise noise = noise_of(&o.d.noise, step, o.f.scale)
     cdef int64_t panels = parts(inputs, PANEL), group = blocks_of_task(blocks, panels, n)
     cdef int64_t task, r, m, j, at
     cdef int turn = 0
@@ -128,21 +135,23 @@ cdef void drop_weights(const Op *op, const Step *step, int i, int n) noexcept no
 
 cdef void square(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = x^2"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features)
+    cdef const Square *o = <const Square *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
     cdef int64_t r0, r1, j, at
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
-        at = j * op.stride[0] + r0 * FNN_BLOCK
+    for j in range(blocks_of(o.d.features)):
+        at = j * o.stride.x + r0 * FNN_BLOCK
         step.k.square((r1 - r0) * FNN_BLOCK, x + at, y + at)
 
 
 cdef void square_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = w^2"""
-    cdef const float *w = <const float *> op.t[0]        # IN (size,)
-    cdef float *y = <float *> op.t[1]                    # OUT (size,)
+    cdef const SquareWeights *o = <const SquareWeights *> &op.operands
+    cdef const float *w = <const float *> o.t.w          # IN (size,)
+    cdef float *y = <float *> o.t.y                      # OUT (size,)
     cdef int64_t begin, end
-    share(op.d[0], FNN_BLOCK, i, n, &begin, &end)
+    share(o.d.size, FNN_BLOCK, i, n, &begin, &end)
     step.k.square(end - begin, w + begin, y + begin)
 
 
@@ -151,32 +160,33 @@ cdef void gaussian_expectation(const Op *op, const Step *step, int i, int n) noe
 
     Exact for relu and leaky_relu; else a quadrature, sum of weight * f(mean + node * deviation).
     """
-    cdef const float *mean = <const float *> op.t[0]     # IN (rows, features)
-    cdef const float *variance = <const float *> op.t[1] # IN (rows, features)
-    cdef const float *nodes = <const float *> op.t[2]    # IN (2, points): nodes, then their weights
-    cdef float *y = <float *> op.t[3]                    # OUT (rows, features)
-    cdef int64_t activation = op.d[1], points = op.d[2]
+    cdef const GaussianExpectation *o = <const GaussianExpectation *> &op.operands
+    cdef const float *mean = <const float *> o.t.mean    # IN (rows, features)
+    cdef const float *variance = <const float *> o.t.variance  # IN (rows, features)
+    cdef const float *nodes = <const float *> o.t.nodes  # IN (2, points): nodes, then their weights
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef int64_t activation = o.d.activation, points = o.d.points
     cdef float *deviation = step.scratch
     cdef float *z = step.scratch + PANEL * FNN_BLOCK
     cdef int64_t r0, r1, r, j, at, m, p
     share_rows(op, step, i, n, &r0, &r1)
-    for j in range(blocks_of(op.d[0])):
+    for j in range(blocks_of(o.d.features)):
         r = r0
         while r < r1:
-            at = j * op.stride[0] + r * FNN_BLOCK
+            at = j * o.stride.mean + r * FNN_BLOCK
             m = smaller(PANEL, r1 - r)
             r += m
             m *= FNN_BLOCK
-            step.k.deviation(m, op.f[3], variance + at, deviation)
+            step.k.deviation(m, o.f.ratio, variance + at, deviation)
             if activation == FNN_RELU or activation == FNN_LEAKY_RELU:
-                step.k.leaky_relu_expectation(m, op.f[0] if activation == FNN_LEAKY_RELU else 0.0, mean + at,
+                step.k.leaky_relu_expectation(m, o.f.params[0] if activation == FNN_LEAKY_RELU else 0.0, mean + at,
                                               deviation, y + at)
                 continue
             memset(y + at, 0, m * sizeof(float))
             for p in range(points):
                 memcpy(z, mean + at, m * sizeof(float))
                 step.k.axpby(m, nodes[p], deviation, 1.0, z)
-                step.k.activation[activation](m, op.f, z, z)
+                step.k.activation[activation](m, o.f.params, z, z)
                 step.k.axpby(m, nodes[points + p], z, 1.0, y + at)
 
 

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, FNN_CHUNK
-from fastnn.kernels.op cimport Op, Step, drop_activated, smaller
+from fastnn.kernels.op cimport Step, drop_activated, smaller
+from fastnn.kernels.operands cimport Activated
 
 
-cdef inline void normalize_block(const Op *op, const Step *step, const float *x, const float *pivot,
-                                 const float *scale, const float *shift, float *z, float *y,
+cdef inline void normalize_block(const Activated *f, const float *params, const Step *step, const float *x,
+                                 const float *pivot, const float *scale, const float *shift, float *z, float *y,
                                  int64_t row, int64_t rows, int64_t j) noexcept nogil:
     """y = f((x - pivot) * scale + shift) for rows of block j; z is kept where the derivative reads it.
 
@@ -20,9 +21,9 @@ cdef inline void normalize_block(const Op *op, const Step *step, const float *x,
         m = smaller(FNN_CHUNK, rows - r)
         at = r * FNN_BLOCK
         step.k.scale_rows(m, pivot, scale, shift, x + at, linear + at)
-        if op.d[1] != 0 or z != NULL:
-            step.k.activation[op.d[1]](m * FNN_BLOCK, op.f + 1, linear + at, y + at)
-        drop_activated(op, step, 2, m, row + r, j, y + at)
+        if f.activation != 0 or z != NULL:
+            step.k.activation[f.activation](m * FNN_BLOCK, params, linear + at, y + at)
+        drop_activated(f, step, m, row + r, j, y + at)
         r += m
 
 

@@ -1,18 +1,17 @@
 """What a kernel gets: an op of the program, the step it is part of, and its share of the team.
 
 A kernel is `void kernel(const Op *op, const Step *step, int i, int n)`: member `i` of `n` does its
-share and returns; the engine waits for the others where the program says so. Which tensor, integer
-and number stands at which index is written in the op's row of `fastnn/lowering/ops.py`.
+share and returns; the engine waits for the others where the program says so. It reads its operands by
+the names of the op's row in `fastnn/lowering/ops.py`: for each row there is a struct that lies as
+`Operands` does (operands.pxd, made by tools/operands.py).
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_noise, fnn_sparse
+from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, Activated, Noise
 
 cdef enum:
-    MAX_TENSORS = 24
-    MAX_INTEGERS = 16
-    MAX_NUMBERS = 12
     # Floats of scratch for each member of the team: gradient tiles between product and update; a strip of
     # transformed tiles of pictures.
     SCRATCH = 86016
@@ -62,6 +61,13 @@ ctypedef struct Step:
     double *record         # where the step's statistics go, or NULL: nobody looks at this step
     float **outputs        # where predictions go, an array for each output of the model
 
+# In the order of the op's row.
+ctypedef struct Operands:
+    void *t[MAX_TENSORS]
+    int64_t stride[MAX_TENSORS]  # floats from block to block, of tensors that hold the batch
+    int64_t d[MAX_INTEGERS]
+    float f[MAX_NUMBERS]
+
 cdef struct Op
 
 ctypedef void (*Kernel)(const Op *op, const Step *step, int i, int n) noexcept nogil
@@ -74,10 +80,8 @@ cdef struct Op:
     int64_t band_rows      # ... so many rows of the batch at a time
     int closing            # also done by a step that stops at a gradient that is not finite
     int64_t positions      # lines that each row of the batch has in the op's tensors: H * W of a picture
-    void *t[MAX_TENSORS]
-    int64_t stride[MAX_TENSORS]  # floats from block to block, of tensors that hold the batch
-    int64_t d[MAX_INTEGERS]
-    float f[MAX_NUMBERS]
+    void *function         # of the user's, that the op calls
+    Operands operands
 
 
 cdef inline int64_t smaller(int64_t a, int64_t b) noexcept nogil:
@@ -100,23 +104,23 @@ cdef inline int64_t blocks_of_task(int64_t blocks, int64_t panels, int n) noexce
     return 2 if group < 2 else group & ~1
 
 
-cdef inline fnn_noise noise_of(const Op *op, const Step *step, int first, float scale) noexcept nogil:
-    """An op's random numbers at this step; integers `first` to `first` + 2 are key, stream and threshold."""
+cdef inline fnn_noise noise_of(const Noise *operands, const Step *step, float scale) noexcept nogil:
+    """An op's random numbers at this step."""
     cdef fnn_noise noise
-    noise.key = <uint64_t> op.d[first]
+    noise.key = <uint64_t> operands.key
     noise.step = step.number
-    noise.stream = <uint32_t> op.d[first + 1]
-    noise.threshold = <uint32_t> op.d[first + 2]
+    noise.stream = <uint32_t> operands.stream
+    noise.threshold = <uint32_t> operands.threshold
     noise.scale = scale
     return noise
 
 
-cdef inline void drop_activated(const Op *op, const Step *step, int first, int64_t rows, int64_t row, int64_t j,
+cdef inline void drop_activated(const Activated *activated, const Step *step, int64_t rows, int64_t row, int64_t j,
                                 float *y) noexcept nogil:
     """Dropout of rows of block j that an activation just made and scaled, if the op is told to."""
     cdef fnn_noise noise
-    if op.d[first + 2]:
-        noise = noise_of(op, step, first, 1.0)
+    if activated.noise.threshold:
+        noise = noise_of(&activated.noise, step, 1.0)
         step.k.drop(&noise, rows, row, j * FNN_BLOCK, y, y)
 
 

@@ -11,6 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
 from fastnn.kernels.op cimport Op, Step, blocks_of, share, smaller
+from fastnn.kernels.operands cimport MaxPool, MaxPoolBackward, SumWindows
 
 cdef enum:
     # Lines that are made at a time, where they are not yet what the op wants.
@@ -18,72 +19,76 @@ cdef enum:
 
 
 cdef void max_pool(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, features)
-    cdef const int32_t *windows = <const int32_t *> op.t[1]  # IN (windows of a row, taps)
-    cdef float *y = <float *> op.t[2]                    # OUT (rows * windows, features)
-    cdef uint8_t *found = <uint8_t *> op.t[3]            # OUT likewise, numbers of taps; or NULL
-    cdef int64_t taps = op.d[1], windows_of_row = op.d[2], index_bytes = op.d[3]
+    cdef const MaxPool *o = <const MaxPool *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows * positions, features)
+    cdef const int32_t *windows = <const int32_t *> o.t.windows  # IN (windows of a row, taps)
+    cdef float *y = <float *> o.t.y                      # OUT (rows * windows, features)
+    cdef uint8_t *found = <uint8_t *> o.t.found          # OUT likewise, numbers of taps; or NULL
+    cdef int64_t taps = o.d.taps, windows_of_row = o.d.windows_of_row, index_bytes = o.d.index_bytes
     cdef int64_t e0, e1, e, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
-        for j in range(blocks_of(op.d[0])):
-            at = j * op.stride[2] + e * windows_of_row * FNN_BLOCK
+        for j in range(blocks_of(o.d.features)):
+            at = j * o.stride.y + e * windows_of_row * FNN_BLOCK
             step.k.window_max[0 if index_bytes == 1 else 1](
-                windows_of_row, taps, windows, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, y + at,
+                windows_of_row, taps, windows, x + j * o.stride.x + e * op.positions * FNN_BLOCK, y + at,
                 found + at * index_bytes if found != NULL else NULL)
 
 
 cdef void max_pool_backward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """dx [+]= dy where x was the largest, times the derivative of the activation that made x."""
-    cdef const float *dy = <const float *> op.t[0]       # IN (rows * windows, features)
-    cdef const uint8_t *found = <const uint8_t *> op.t[1]    # IN likewise
-    cdef const int32_t *readers = <const int32_t *> op.t[2]  # IN (positions, most, 2)
-    cdef float *dx = <float *> op.t[3]                   # OUT (rows * positions, features)
-    cdef const float *x_z = <const float *> op.t[4]      # IN likewise or NULL: x = f(x_z)
-    cdef const float *x = <const float *> op.t[5]        # IN likewise or NULL
-    cdef int64_t most = op.d[1], positions = op.d[2], index_bytes = op.d[3], activation = op.d[4]
+    cdef const MaxPoolBackward *o = <const MaxPoolBackward *> &op.operands
+    cdef const float *dy = <const float *> o.t.dy        # IN (rows * windows, features)
+    cdef const uint8_t *found = <const uint8_t *> o.t.found  # IN likewise
+    cdef const int32_t *readers = <const int32_t *> o.t.readers  # IN (positions, most, 2)
+    cdef float *dx = <float *> o.t.dx                    # OUT (rows * positions, features)
+    cdef const float *x_z = <const float *> o.t.x_z      # IN likewise or NULL: x = f(x_z)
+    cdef const float *x = <const float *> o.t.x          # IN likewise or NULL
+    cdef int64_t most = o.d.most, positions = o.d.positions, index_bytes = o.d.index_bytes, activation = o.d.activation
     cdef int64_t e0, e1, e, j, at, to, p, m
     cdef float *out
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
-        for j in range(blocks_of(op.d[0])):
-            at = j * op.stride[0] + e * op.positions * FNN_BLOCK
+        for j in range(blocks_of(o.d.features)):
+            at = j * o.stride.dy + e * op.positions * FNN_BLOCK
             p = 0
             while p < positions:
                 m = smaller(PANEL, positions - p)
-                to = j * op.stride[3] + (e * positions + p) * FNN_BLOCK
-                out = step.scratch if op.d[5] else dx + to
+                to = j * o.stride.dx + (e * positions + p) * FNN_BLOCK
+                out = step.scratch if o.d.accumulate else dx + to
                 step.k.window_max_backward[0 if index_bytes == 1 else 1](
                     m, most, readers + 2 * most * p, dy + at, found + at * index_bytes, out)
                 if activation != 0:
                     step.k.activation_backward[activation](
-                        m * FNN_BLOCK, op.f, x_z + to if x_z != NULL else NULL, x + to, out, out)
-                if op.d[5]:
+                        m * FNN_BLOCK, o.f.params, x_z + to if x_z != NULL else NULL, x + to, out, out)
+                if o.d.accumulate:
                     step.k.add(m * FNN_BLOCK, out, dx + to)
                 p += m
 
 
 cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= a factor for each window times the sum of its lines, each times its own factor."""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, features)
-    cdef const int32_t *windows = <const int32_t *> op.t[1]  # IN (windows of a row, taps)
-    cdef const float *of_windows = <const float *> op.t[2]   # IN (windows of a row,) or NULL
-    cdef const float *of_taps = <const float *> op.t[3]      # IN (windows of a row, taps) or NULL
-    cdef float *y = <float *> op.t[4]                    # OUT (rows * windows, features)
-    cdef int64_t taps = op.d[1], windows_of_row = op.d[2]
+    cdef const SumWindows *o = <const SumWindows *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows * positions, features)
+    cdef const int32_t *windows = <const int32_t *> o.t.windows  # IN (windows of a row, taps)
+    cdef const float *of_windows = <const float *> o.t.of_windows  # IN (windows of a row,) or NULL
+    cdef const float *of_taps = <const float *> o.t.of_taps  # IN (windows of a row, taps) or NULL
+    cdef float *y = <float *> o.t.y                      # OUT (rows * windows, features)
+    cdef int64_t taps = o.d.taps, windows_of_row = o.d.windows_of_row
     cdef int64_t e0, e1, e, j, q, m, to
     cdef float *out
     share(step.rows, 1, i, n, &e0, &e1)
     for e in range(e0, e1):
-        for j in range(blocks_of(op.d[0])):
+        for j in range(blocks_of(o.d.features)):
             q = 0
             while q < windows_of_row:
                 m = smaller(PANEL, windows_of_row - q)
-                to = j * op.stride[4] + (e * windows_of_row + q) * FNN_BLOCK
-                out = step.scratch if op.d[3] else y + to
+                to = j * o.stride.y + (e * windows_of_row + q) * FNN_BLOCK
+                out = step.scratch if o.d.accumulate else y + to
                 step.k.window_sum(m, taps, windows + q * taps, of_windows + q if of_windows != NULL else NULL,
-                                  of_taps + q * taps if of_taps != NULL else NULL, x + j * op.stride[0] + e * op.positions * FNN_BLOCK, out)
-                if op.d[3]:
+                                  of_taps + q * taps if of_taps != NULL else NULL,
+                                  x + j * o.stride.x + e * op.positions * FNN_BLOCK, out)
+                if o.d.accumulate:
                     step.k.add(m * FNN_BLOCK, out, y + to)
                 q += m
 

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
 from fastnn.kernels.op cimport FAILED, Op, Step, rows_of, share, unit_of
+from fastnn.kernels.operands cimport Pack, Unpack
 
 cdef extern from "fnn.h":
     int FNN_FLOAT32
@@ -22,17 +23,14 @@ cdef extern from "float_mode.h" nogil:
     void fnn_set_float_mode(uint64_t mode)
 
 
-cdef inline void rows_and_stride(const Op *op, const Step *step, int of, int64_t *rows, int64_t *stride) noexcept nogil:
-    """Of the batch, with the stride of tensor number `of`; or of a weight."""
-    rows[0] = rows_of(op, step) if op.d[1] else op.d[2]
-    stride[0] = op.stride[of] if op.d[1] else op.d[3]
-
-
 cdef void unpack(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features) in blocks
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features) in C order
-    cdef int64_t features = op.d[0], rows, stride, r0, r1, r
-    rows_and_stride(op, step, 0, &rows, &stride)
+    cdef const Unpack *o = <const Unpack *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features) in blocks
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features) in C order
+    # of the batch, or of a weight
+    cdef int64_t rows = rows_of(op, step) if o.d.by_rows else o.d.rows
+    cdef int64_t stride = o.stride.x if o.d.by_rows else o.d.stride
+    cdef int64_t features = o.d.features, r0, r1, r
     share(rows, unit_of(op), i, n, &r0, &r1)
     for r in range(r0, r1):
         step.k.scatter(features, stride, x + r * FNN_BLOCK, y + r * features)
@@ -40,13 +38,16 @@ cdef void unpack(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 cdef void pack(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= x"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, features) in C order
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, features) in blocks
-    cdef int64_t features = op.d[0], rows, stride, r0, r1, r, c
-    rows_and_stride(op, step, 1, &rows, &stride)
+    cdef const Pack *o = <const Pack *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features) in C order
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features) in blocks
+    # of the batch, or of a weight
+    cdef int64_t rows = rows_of(op, step) if o.d.by_rows else o.d.rows
+    cdef int64_t stride = o.stride.y if o.d.by_rows else o.d.stride
+    cdef int64_t features = o.d.features, r0, r1, r, c
     share(rows, unit_of(op), i, n, &r0, &r1)
     for r in range(r0, r1):
-        if op.d[4]:
+        if o.d.accumulate:
             for c in range(features):
                 y[c // FNN_BLOCK * stride + r * FNN_BLOCK + c % FNN_BLOCK] += x[r * features + c]
         else:
@@ -65,7 +66,7 @@ cdef void call(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 cdef void call_python(const Op *op, const Step *step) noexcept with gil:
     try:
-        (<object> op.t[1])(step.rows)
+        (<object> op.function)(step.rows)
     except BaseException as error:  # KeyboardInterrupt as well: whoever asked for the run gets it
         (<list> step.failures).append(error)
         step.failed[0] = 1

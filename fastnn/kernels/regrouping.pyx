@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
 from fastnn.kernels.op cimport Op, Step, parts, share, smaller
+from fastnn.kernels.operands cimport Permute, Regroup
 
 
 cdef inline int64_t run_of(int64_t lane, int64_t features) noexcept nogil:
@@ -27,14 +28,15 @@ cdef inline void clear_padding(float *line, int64_t stride, int64_t features) no
 
 cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= x, the numbers of a row in the same order"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
-    cdef float *y = <float *> op.t[1]                    # OUT (rows, other positions, other features)
-    cdef int64_t x_features = op.d[0], y_features = op.d[1], numbers = op.d[2]
-    cdef bint accumulate = op.d[3]
+    cdef const Regroup *o = <const Regroup *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, other positions, other features)
+    cdef int64_t x_features = o.d.features_of_x, y_features = o.d.features_of_y, numbers = o.d.numbers
+    cdef bint accumulate = o.d.accumulate
     cdef int64_t x_lines = numbers // x_features, y_lines = numbers // y_features
     # Pixels, as they lie: one line a row, its blocks one after another.
-    cdef int64_t x_row = op.d[4] if op.d[4] else x_lines * FNN_BLOCK
-    cdef int64_t y_row = op.d[5] if op.d[5] else y_lines * FNN_BLOCK
+    cdef int64_t x_row = o.d.row_of_x if o.d.row_of_x else x_lines * FNN_BLOCK
+    cdef int64_t y_row = o.d.row_of_y if o.d.row_of_y else y_lines * FNN_BLOCK
     cdef int64_t r0, r1, r, a, b, k, m
     cdef const float *x_line
     cdef const float *source
@@ -47,8 +49,8 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
         a = b = 0
         for _ in range(numbers):
             m = smaller(run_of(a, x_features), run_of(b, y_features))
-            source = x_line + a // FNN_BLOCK * op.stride[0] + a % FNN_BLOCK
-            to = y_line + b // FNN_BLOCK * op.stride[1] + b % FNN_BLOCK
+            source = x_line + a // FNN_BLOCK * o.stride.x + a % FNN_BLOCK
+            to = y_line + b // FNN_BLOCK * o.stride.y + b % FNN_BLOCK
             if accumulate:
                 for k in range(m):
                     to[k] += source[k]
@@ -64,7 +66,7 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
                 x_line += FNN_BLOCK
             if b == y_features:
                 if not accumulate:
-                    clear_padding(y_line, op.stride[1], y_features)
+                    clear_padding(y_line, o.stride.y, y_features)
                 b = 0
                 y_line += FNN_BLOCK
                 if y_line == y + r * y_row + y_lines * FNN_BLOCK:
@@ -73,11 +75,12 @@ cdef void regroup(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 cdef void permute(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= x, the numbers of a row in another order"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows, positions, features)
-    cdef const int64_t *places = <const int64_t *> op.t[1]  # IN of each number of a row of y, in x's first row
-    cdef float *y = <float *> op.t[2]                    # OUT (rows, other positions, other features)
-    cdef int64_t features = op.d[0], lines = op.d[1], r0, r1, r, k, c
-    cdef bint accumulate = op.d[2]
+    cdef const Permute *o = <const Permute *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, positions, features)
+    cdef const int64_t *places = <const int64_t *> o.t.places  # IN of each number of a row of y, in x's first row
+    cdef float *y = <float *> o.t.y                      # OUT (rows, other positions, other features)
+    cdef int64_t features = o.d.features_of_y, lines = o.d.lines, r0, r1, r, k, c
+    cdef bint accumulate = o.d.accumulate
     cdef const float *source
     cdef const int64_t *place
     cdef float *line
@@ -89,10 +92,10 @@ cdef void permute(const Op *op, const Step *step, int i, int n) noexcept nogil:
         for k in range(r * lines, (r + 1) * lines):
             line = y + k * FNN_BLOCK
             for c in range(features):
-                to = line + c // FNN_BLOCK * op.stride[2] + c % FNN_BLOCK
+                to = line + c // FNN_BLOCK * o.stride.y + c % FNN_BLOCK
                 to[0] = source[place[c]] + (to[0] if accumulate else 0.0)
             if not accumulate:
-                clear_padding(line, op.stride[2], features)
+                clear_padding(line, o.stride.y, features)
             place += features
 
 

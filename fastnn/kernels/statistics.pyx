@@ -15,6 +15,9 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_activation_summary, fnn_summary
 from fastnn.kernels.op cimport Op, Step, blocks_of, parts, rows_of, share, smaller, take
+from fastnn.kernels.operands cimport (
+    KeepWeights, RecordActivations, RecordWeights, SummarizeActivations, SummarizeStep, SummarizeWeights
+)
 
 cdef enum:
     # Numbers of a weight that have a summary of their own.
@@ -32,42 +35,45 @@ OF_ACTIVATIONS = ("mean", "deviation", "zeros", "saturated", "nonfinite", "dead"
 
 cdef void keep_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """kept = w"""
-    cdef const float *w = <const float *> op.t[0]        # IN (size,)
-    cdef float *kept = <float *> op.t[1]                 # OUT (size,)
+    cdef const KeepWeights *o = <const KeepWeights *> &op.operands
+    cdef const float *w = <const float *> o.t.w          # IN (size,)
+    cdef float *kept = <float *> o.t.kept                # OUT (size,)
     cdef int64_t begin, end
-    share(op.d[0], TILE, i, n, &begin, &end)
+    share(o.d.size, TILE, i, n, &begin, &end)
     if begin < end:
         memcpy(kept + begin, w + begin, (end - begin) * sizeof(float))
 
 
 cdef void summarize_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *x = <const float *> op.t[0]        # IN (size,)
-    cdef fnn_summary *summaries = <fnn_summary *> op.t[1]  # OUT (tiles,)
+    cdef const SummarizeWeights *o = <const SummarizeWeights *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (size,)
+    cdef fnn_summary *summaries = <fnn_summary *> o.t.summaries  # OUT (tiles,)
     cdef int64_t task, begin
     cdef int turn = 0
     while True:
-        task = take(step, parts(op.d[0], TILE), i, n, &turn)
+        task = take(step, parts(o.d.size, TILE), i, n, &turn)
         if task < 0:
             break
         begin = task * TILE
-        step.k.summarize(smaller(TILE, op.d[0] - begin), x + begin, summaries + task)
+        step.k.summarize(smaller(TILE, o.d.size - begin), x + begin, summaries + task)
 
 
 cdef void summarize_step(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Of a weight before its step, after it, and of the step itself, which takes the place of `kept`."""
-    cdef const float *w = <const float *> op.t[0]        # IN (size,)
-    cdef float *kept = <float *> op.t[1]                 # IN OUT (size,)
-    cdef fnn_summary *before = <fnn_summary *> op.t[2]   # OUT (tiles,)
-    cdef fnn_summary *after = <fnn_summary *> op.t[3]    # OUT (tiles,)
-    cdef fnn_summary *change = <fnn_summary *> op.t[4]   # OUT (tiles,)
+    cdef const SummarizeStep *o = <const SummarizeStep *> &op.operands
+    cdef const float *w = <const float *> o.t.w          # IN (size,)
+    cdef float *kept = <float *> o.t.kept                # IN OUT (size,)
+    cdef fnn_summary *before = <fnn_summary *> o.t.before  # OUT (tiles,)
+    cdef fnn_summary *after = <fnn_summary *> o.t.after  # OUT (tiles,)
+    cdef fnn_summary *change = <fnn_summary *> o.t.step  # OUT (tiles,)
     cdef int64_t task, begin, size
     cdef int turn = 0
     while True:
-        task = take(step, parts(op.d[0], TILE), i, n, &turn)
+        task = take(step, parts(o.d.size, TILE), i, n, &turn)
         if task < 0:
             break
         begin = task * TILE
-        size = smaller(TILE, op.d[0] - begin)
+        size = smaller(TILE, o.d.size - begin)
         step.k.summarize(size, kept + begin, before + task)
         step.k.summarize(size, w + begin, after + task)
         step.k.axpby(size, 1.0, w + begin, -1.0, kept + begin)
@@ -75,10 +81,11 @@ cdef void summarize_step(const Op *op, const Step *step, int i, int n) noexcept 
 
 
 cdef void summarize_activations(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    cdef const float *y = <const float *> op.t[0]        # IN (rows, features)
-    cdef fnn_activation_summary *summaries = <fnn_activation_summary *> op.t[1]  # OUT (blocks,)
-    cdef int64_t *last_nonzero = <int64_t *> op.t[2]     # IN OUT (features,): the step's number, or -1
-    cdef int64_t features = op.d[0], j, c, units
+    cdef const SummarizeActivations *o = <const SummarizeActivations *> &op.operands
+    cdef const float *y = <const float *> o.t.y          # IN (rows, features)
+    cdef fnn_activation_summary *summaries = <fnn_activation_summary *> o.t.summaries  # OUT (blocks,)
+    cdef int64_t *last_nonzero = <int64_t *> o.t.last_nonzero  # IN OUT (features,): the step's number, or -1
+    cdef int64_t features = o.d.features, j, c, units
     cdef int32_t nonzero[FNN_BLOCK]
     cdef int turn = 0
     while True:
@@ -86,7 +93,7 @@ cdef void summarize_activations(const Op *op, const Step *step, int i, int n) no
         if j < 0:
             break
         units = smaller(FNN_BLOCK, features - j * FNN_BLOCK)
-        step.k.summarize_activations(rows_of(op, step), <int> units, op.f[0], op.f[1], y + j * op.stride[0],
+        step.k.summarize_activations(rows_of(op, step), <int> units, o.f.low, o.f.high, y + j * o.stride.y,
                                      summaries + j, nonzero)
         for c in range(units):
             # A unit's silence begins with the first step that is looked at.
@@ -96,13 +103,14 @@ cdef void summarize_activations(const Op *op, const Step *step, int i, int n) no
 
 cdef void record_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Norm, largest number and count of those that are not finite, into the step's record."""
-    cdef const fnn_summary *summaries = <const fnn_summary *> op.t[0]  # IN (count,)
-    cdef double *record = step.record + op.d[1]
+    cdef const RecordWeights *o = <const RecordWeights *> &op.operands
+    cdef const fnn_summary *summaries = <const fnn_summary *> o.t.summaries  # IN (count,)
+    cdef double *record = step.record + o.d.column
     cdef double squares = 0.0, largest = 0.0, nonfinite = 0.0
     cdef int64_t k
-    if i != op.d[2] % n:
+    if i != o.d.number % n:
         return
-    for k in range(op.d[0]):
+    for k in range(o.d.count):
         squares += summaries[k].squares
         nonfinite += summaries[k].nonfinite
         if largest == largest and not summaries[k].largest <= largest:  # a NaN comes through, and stays
@@ -112,13 +120,14 @@ cdef void record_weights(const Op *op, const Step *step, int i, int n) noexcept 
 
 cdef void record_activations(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """Mean, deviation and shares, into the step's record; see OF_ACTIVATIONS for their order."""
-    cdef const fnn_activation_summary *summaries = <const fnn_activation_summary *> op.t[0]  # IN (blocks,)
-    cdef const int64_t *last_nonzero = <const int64_t *> op.t[1]  # IN (features,)
-    cdef double *record = step.record + op.d[1]
-    cdef int64_t features = op.d[0], window = op.d[3], j, dead = 0
+    cdef const RecordActivations *o = <const RecordActivations *> &op.operands
+    cdef const fnn_activation_summary *summaries = <const fnn_activation_summary *> o.t.summaries  # IN (blocks,)
+    cdef const int64_t *last_nonzero = <const int64_t *> o.t.last_nonzero  # IN (features,)
+    cdef double *record = step.record + o.d.column
+    cdef int64_t features = o.d.features, window = o.d.window, j, dead = 0
     cdef double count = 0.0, mean = 0.0, squares = 0.0, zeros = 0.0, saturated = 0.0, nonfinite = 0.0
     cdef double distance
-    if i != op.d[2] % n:
+    if i != o.d.number % n:
         return
     for j in range(blocks_of(features)):
         # Chan, Golub & LeVeque 1979: two sets' mean and squares of deviations make those of both.

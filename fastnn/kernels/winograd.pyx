@@ -3,8 +3,8 @@
 Design
 - The kernel is transformed once a step, by whoever comes first. The gradient of the input is the same convolution
   of dz, with the kernel turned round: its taps in reverse order, each transposed.
-- Tables say which 4 x 4 lines a tile reads, and which 2 x 2 it makes: any padding. Tiles begin anew with each example, so
-  that nothing depends on who takes which.
+- Tables say which 4 x 4 lines a tile reads, and which 2 x 2 it makes: any padding. Tiles begin anew with each
+  example, so that nothing depends on who takes which.
 - A strip of some tiles at a time goes through all steps, in scratch: its transformed inputs, then for every two blocks
   of filters the products and what becomes of them. Their bias is added there, and the activation follows while the
   strip is in cache.
@@ -14,6 +14,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
 from fastnn.kernels.op cimport SCRATCH, Op, Step, blocks_of, share, smaller, take
+from fastnn.kernels.operands cimport WinogradBackwardInput, WinogradForward, WinogradKernel
 from fastnn.kernels.windows cimport find_lines
 
 cdef enum:
@@ -43,11 +44,12 @@ cdef inline int64_t strip_of(int64_t channels) noexcept nogil:
 
 
 cdef void winograd_kernel(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """(9 * channels, filters) -> (16 points, blocks of filters, channels, 16); turned, filters and channels change places."""
-    cdef const float *kernel = <const float *> op.t[0]   # IN packed
-    cdef float *transformed = <float *> op.t[1]          # OUT
-    cdef int64_t channels = op.d[0], filters = op.d[1], kernel_block = op.d[2], groups = op.d[3]
-    cdef bint turned = op.d[4]
+    """(9 * channels, filters) -> (16 points, blocks of filters, channels, 16); turned, both change places."""
+    cdef const WinogradKernel *o = <const WinogradKernel *> &op.operands
+    cdef const float *kernel = <const float *> o.t.kernel   # IN packed
+    cdef float *transformed = <float *> o.t.transformed          # OUT
+    cdef int64_t channels = o.d.channels, filters = o.d.filters, kernel_block = o.d.kernel_block, groups = o.d.groups
+    cdef bint turned = o.d.turned
     cdef int64_t filter_blocks = blocks_of(filters), channel_blocks = blocks_of(channels)
     cdef int64_t block = ((filters if turned else channels) | 1) * FNN_BLOCK
     cdef int64_t point = groups * (channel_blocks if turned else filter_blocks) * block
@@ -75,71 +77,73 @@ cdef void winograd_kernel(const Op *op, const Step *step, int i, int n) noexcept
 
 cdef void winograd_forward(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y = f(sum over taps of x_t W_t + b)"""
-    cdef const float *x = <const float *> op.t[0]        # IN (rows * positions, channels)
-    cdef const float *transformed = <const float *> op.t[1]  # IN
-    cdef const float *bias = <const float *> op.t[2]     # IN (filters,) or NULL
-    cdef const int32_t *tiles = <const int32_t *> op.t[3]    # IN (tiles of a row, 16): positions
-    cdef const int32_t *outputs = <const int32_t *> op.t[4]  # IN (tiles of a row, 4): windows
-    cdef float *y = <float *> op.t[5]                    # OUT (rows * windows, filters)
-    cdef float *z = <float *> op.t[6]                    # OUT likewise, or NULL
+    cdef const WinogradForward *o = <const WinogradForward *> &op.operands
+    cdef const float *x = <const float *> o.t.x        # IN (rows * positions, channels)
+    cdef const float *transformed = <const float *> o.t.transformed  # IN
+    cdef const float *bias = <const float *> o.t.bias     # IN (filters,) or NULL
+    cdef const int32_t *tiles = <const int32_t *> o.t.tiles    # IN (tiles of a row, 16): positions
+    cdef const int32_t *outputs = <const int32_t *> o.t.outputs  # IN (tiles of a row, 4): windows
+    cdef float *y = <float *> o.t.y                    # OUT (rows * windows, filters)
+    cdef float *z = <float *> o.t.z                    # OUT likewise, or NULL
     cdef float *sums = y if z == NULL else z
-    cdef int64_t channels = op.d[0], blocks = blocks_of(op.d[1]), groups = op.d[2], activation = op.d[3]
-    cdef int64_t tiles_of_row = op.d[4], windows_of_row = op.d[7], y_block = op.stride[5]
-    cdef int64_t strip = strip_of(channels), e0, e1, q, end, m, r, h, first, count, j, at
+    cdef int64_t channels = o.d.channels, blocks = blocks_of(o.d.filters), groups = o.d.groups
+    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row, windows_of_row = o.d.windows_of_row, y_block = o.stride.y
+    cdef int64_t strip = strip_of(channels), e0, e1, q, end, m, r, h, first, count, length, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     q, end = e0 * tiles_of_row, e1 * tiles_of_row
     while q < end:
         m = smaller(strip, end - q)
-        sum_tiles(step, x, op.stride[0], op.positions, tiles, tiles_of_row, channels, transformed, blocks, groups, bias,
+        sum_tiles(step, x, o.stride.x, op.positions, tiles, tiles_of_row, channels, transformed, blocks, groups, bias,
                   0, outputs, windows_of_row, q, m, sums, y_block)
         if activation != 0 or z != NULL:
             r = 0
             while r < m:
-                count = across(q + r, m - r, tiles_of_row, op.d[5])
+                count = across(q + r, m - r, tiles_of_row, o.d.across)
+                length = run_length(q + r, count, tiles_of_row, o.d.across, o.d.width)
                 for h in range(2):
                     first = run_of(outputs, q + r, tiles_of_row, windows_of_row, h)
                     if first < 0:
                         continue
                     for j in range(groups * blocks):
                         at = j * y_block + first * FNN_BLOCK
-                        step.k.activation[activation](
-                            run_length(q + r, count, tiles_of_row, op.d[5], op.d[6]) * FNN_BLOCK, op.f, sums + at,
-                            y + at)
+                        step.k.activation[activation](length * FNN_BLOCK, o.f.params, sums + at, y + at)
                 r += count
         q += m
 
 
 cdef void winograd_backward_input(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """dx [+]= the sum over taps of dz W', times the derivative of the activation that made x."""
-    cdef const float *dz = <const float *> op.t[0]       # IN (rows * windows, filters)
-    cdef const float *transformed = <const float *> op.t[1]  # IN of the turned kernel
-    cdef const int32_t *tiles = <const int32_t *> op.t[2]    # IN (tiles of a row, 16): windows
-    cdef const int32_t *outputs = <const int32_t *> op.t[3]  # IN (tiles of a row, 4): positions
-    cdef float *dx = <float *> op.t[4]                   # OUT (rows * positions, channels)
-    cdef const float *x_z = <const float *> op.t[5]      # IN likewise or NULL: x = f(x_z)
-    cdef const float *x = <const float *> op.t[6]        # IN likewise or NULL
-    cdef int64_t filters = op.d[0], blocks = blocks_of(op.d[1]), groups = op.d[2], activation = op.d[3]
-    cdef int64_t tiles_of_row = op.d[4], positions = op.d[7], dx_block = op.stride[4]
-    cdef int64_t strip = strip_of(filters), e0, e1, q, end, m, r, h, first, count, j, at
+    cdef const WinogradBackwardInput *o = <const WinogradBackwardInput *> &op.operands
+    cdef const float *dz = <const float *> o.t.dz       # IN (rows * windows, filters)
+    cdef const float *transformed = <const float *> o.t.transformed  # IN of the turned kernel
+    cdef const int32_t *tiles = <const int32_t *> o.t.tiles    # IN (tiles of a row, 16): windows
+    cdef const int32_t *outputs = <const int32_t *> o.t.outputs  # IN (tiles of a row, 4): positions
+    cdef float *dx = <float *> o.t.dx                   # OUT (rows * positions, channels)
+    cdef const float *x_z = <const float *> o.t.x_z      # IN likewise or NULL: x = f(x_z)
+    cdef const float *x = <const float *> o.t.x        # IN likewise or NULL
+    cdef int64_t filters = o.d.filters, blocks = blocks_of(o.d.channels), groups = o.d.groups
+    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row, positions = o.d.positions, dx_block = o.stride.dx
+    cdef int64_t strip = strip_of(filters), e0, e1, q, end, m, r, h, first, count, length, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     q, end = e0 * tiles_of_row, e1 * tiles_of_row
     while q < end:
         m = smaller(strip, end - q)
-        sum_tiles(step, dz, op.stride[0], op.positions, tiles, tiles_of_row, filters, transformed, blocks, groups, NULL,
-                  op.d[8], outputs, positions, q, m, dx, dx_block)
+        sum_tiles(step, dz, o.stride.dz, op.positions, tiles, tiles_of_row, filters, transformed, blocks, groups, NULL,
+                  o.d.accumulate, outputs, positions, q, m, dx, dx_block)
         if activation != 0:
             r = 0
             while r < m:
-                count = across(q + r, m - r, tiles_of_row, op.d[5])
+                count = across(q + r, m - r, tiles_of_row, o.d.across)
+                length = run_length(q + r, count, tiles_of_row, o.d.across, o.d.width)
                 for h in range(2):
                     first = run_of(outputs, q + r, tiles_of_row, positions, h)
                     if first < 0:
                         continue
                     for j in range(groups * blocks):
                         at = j * dx_block + first * FNN_BLOCK
-                        step.k.activation_backward[activation](
-                            run_length(q + r, count, tiles_of_row, op.d[5], op.d[6]) * FNN_BLOCK, op.f,
-                            x_z + at if x_z != NULL else NULL, x + at, dx + at, dx + at)
+                        step.k.activation_backward[activation](length * FNN_BLOCK, o.f.params,
+                                                               x_z + at if x_z != NULL else NULL, x + at, dx + at,
+                                                               dx + at)
                 r += count
         q += m
 
@@ -156,7 +160,8 @@ cdef inline int64_t run_of(const int32_t *outputs, int64_t tile, int64_t tiles_o
     return first if first < 0 else tile // tiles_of_row * positions + first
 
 
-cdef inline int64_t run_length(int64_t tile, int64_t tiles, int64_t tiles_of_row, int64_t across, int64_t width) noexcept nogil:
+cdef inline int64_t run_length(int64_t tile, int64_t tiles, int64_t tiles_of_row, int64_t across,
+                               int64_t width) noexcept nogil:
     """Lines that so many tiles beside each other make in each of their two rows, of a picture `width` lines wide."""
     return smaller(2 * tiles, width - 2 * (tile % tiles_of_row % across))
 

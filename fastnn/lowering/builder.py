@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.dense import PANEL
 from fastnn.kernels.layout import BLOCK, aligned_zeros
-from fastnn.lowering.graph import Trace, Value
 from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
 from fastnn.lowering.proof import ONE, Proof, units
+from fastnn.lowering.values import Trace, Value
 from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
 
@@ -59,7 +59,7 @@ class Gradient:
 
 
 Operands = dict[str, "Buffer | float | None"]
-"""Of an op, by name."""
+"""Operands of an op, by name."""
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class Builder:
         nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
         pixels: Pictures of few channels whose numbers lie as the data set has them: floats from
             row to row.
-        gradients: Of values, as far as they have been summed up.
+        gradients: Those of values, as far as they have been summed up.
         transposed: Gradients that also lie in blocks of 16 rows, and where.
         products: Weight gradients to be computed when all input gradients are there.
         stored: Gradients that are stored as a whole.

@@ -11,12 +11,18 @@ from math import prod
 
 import numpy as np
 
+from fastnn.graph import Shape
 from fastnn.layers.base import Layer
-from fastnn.lowering.graph import Extent, Node, Trace, Value
 from fastnn.lowering.nodes import PermuteNode, RegroupNode
+from fastnn.lowering.values import Extent, Node, Trace, Value
 
 Extents = tuple[int, ...]
 """A shape without the batch."""
+
+
+def without_batch(shape: Shape) -> Extents:
+    """A shape of the graph without the batch."""
+    return tuple(extent for extent in shape[1:] if extent is not None)
 
 
 def as_matrix(shape: Extents) -> Extent:
@@ -28,6 +34,11 @@ def placed(shape: Extents) -> Extent:
     """The last axis are the features, all before it the positions."""
     *positions, features = shape or (1,)
     return Extent(prod(positions), features)
+
+
+def from_axis(shape: Extents, axis: int) -> Extent:
+    """The axes before this one are the positions, it and all after it the features."""
+    return Extent(prod(shape[:axis]), prod(shape[axis:]))
 
 
 def with_extent(trace: Trace, layer: Layer | Node, value: Value, extent: Extent) -> Value:

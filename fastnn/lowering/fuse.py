@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastnn.activations import Activation
 from fastnn.kernels.augmentation import MOST_CHANNELS
-from fastnn.lowering.graph import Trace
 from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
@@ -15,6 +14,7 @@ from fastnn.lowering.nodes import (
     PictureNode,
     RegroupNode,
 )
+from fastnn.lowering.values import Trace
 
 
 def fuse(trace: Trace) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastnn.lowering.graph import Trace
 from fastnn.lowering.nodes import (
     ActivationNode,
     CropNode,
@@ -11,6 +10,7 @@ from fastnn.lowering.nodes import (
     ExpectationNode,
     NoiseNode,
 )
+from fastnn.lowering.values import Trace
 
 
 def for_inference(trace: Trace) -> None:

@@ -16,7 +16,6 @@ from fastnn.lowering.arena import place
 from fastnn.lowering.bands import form_bands
 from fastnn.lowering.builder import Builder, Updates
 from fastnn.lowering.fuse import fuse
-from fastnn.lowering.graph import Node, Trace
 from fastnn.lowering.inference import for_inference
 from fastnn.lowering.nodes import DenseNode, InputNode
 from fastnn.lowering.objective import Objective, arrange_outputs, take_logits
@@ -26,6 +25,7 @@ from fastnn.lowering.product_norms import MOST_ROWS
 from fastnn.lowering.program import Program
 from fastnn.lowering.scores import score
 from fastnn.lowering.updates import must_store, update
+from fastnn.lowering.values import Node, Trace
 from fastnn.lowering.verify import verify
 from fastnn.lowering.waits import place_waits
 
@@ -43,7 +43,7 @@ def lower(
     """The program for batches of up to ``capacity`` rows.
 
     Args:
-        trace: Of the model; it is changed (fused).
+        trace: The model's; it is changed (fused).
         objectives: One for each output, to compute losses and metrics.
         updates: To train; without it the weights stay as they are.
         sparse: Inputs that come as nonzeros: input number -> nonzeros of the longest row.

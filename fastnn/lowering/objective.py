@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fastnn.losses import Loss
 from fastnn.lowering.extents import with_extent
-from fastnn.lowering.graph import Extent, Trace, Value
 from fastnn.lowering.nodes import ActivatedNode, ActivationNode, SoftmaxNode
+from fastnn.lowering.values import Extent, Trace, Value
 from fastnn.metrics import EpochMetric, LossMetric, Metric
 
 _SPARSE = {"sparse_categorical_crossentropy", "sparse_categorical_accuracy", "sparse_top_k"}

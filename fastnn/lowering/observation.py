@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from fastnn.activations import Activation
 from fastnn.kernels.layout import n_blocks
 from fastnn.kernels.statistics import ACTIVATION_SUMMARY_BYTES, SUMMARY_BYTES, TILE_SIZE
-from fastnn.lowering.graph import Node, Value
 from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
@@ -27,6 +26,7 @@ from fastnn.lowering.nodes import (
 )
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.record import Record
+from fastnn.lowering.values import Node, Value
 from fastnn.variables import Variable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Observation:
         self._builder = builder
         self._window = window
         self._summaries: list[tuple[Buffer, int, int]] = []
-        """Of weights, how many, and the column that they go to."""
+        """Summaries of weights, how many, and the column that they go to."""
         self._kept: dict[Variable, Buffer] = {}
 
     def begin(self) -> None:
@@ -150,8 +150,8 @@ def _layer_of_value(value: Value) -> str:
 
 
 def _main_weights(variables: Iterable[Variable]) -> list[Variable]:
-    """Of each layer its kernels; all weights, where it has none. The size of a step is judged by
-    these: biases begin at 0."""
+    """The kernels of each layer; all its weights, where it has none. The size of a
+    step is judged by these: biases begin at 0."""
     variables = list(variables)
     with_kernels = {_layer_of(v) for v in variables if len(v.shape) > 1}
     return [v for v in variables if len(v.shape) > 1 or _layer_of(v) not in with_kernels]

@@ -1,6 +1,7 @@
-"""The table of ops: one row for each kernel, with its operands in the order the kernel reads them.
+"""The table of ops: one row for each kernel, with its operands.
 
-A new op is a row here and a function of the same name in ``fastnn/kernels``.
+A new op is a row here and a function of the same name in ``fastnn/kernels``. What a kernel calls
+its operands is made of this table when fastnn is built: see ``tools/operands.py``.
 """
 
 from __future__ import annotations
@@ -37,36 +38,61 @@ class OpSpec:
     decides: bool = False
 
 
+@dataclass(frozen=True)
+class Block:
+    """Operands that stand one after another in the rows of several ops: a struct for kernels.
+
+    struct: its name. field: what it is called among the operands of an op. operands: name in the
+    rows -> name in the struct.
+    """
+
+    struct: str
+    field: str
+    operands: dict[str, str]
+
+
 _PARAMS = ("param_0", "param_1", "param_2")
-_DENSE = ("inputs", "units", "kernel_block", "activation", "by_rows")
+_DENSE = ("inputs", "units", "kernel_block", "by_rows", "activation")
 _PICTURE = ("height", "width", "channels", "row_of_x", "row")
 _NOISE = ("key", "stream", "threshold")
-_WEIGHT = {
-    f"{role}{part}": mode
-    for role in ("kernel", "bias")
-    for part, mode in (
-        ("", BOTH), ("_slot_0", BOTH), ("_slot_1", BOTH), ("_slot_2", BOTH),
-        ("_gradient", BOTH), ("_squares", WRITE), ("_summaries", WRITE),
-    )
+_PARTS = {
+    "": BOTH, "_slot_0": BOTH, "_slot_1": BOTH, "_slot_2": BOTH,
+    "_gradient": BOTH, "_squares": WRITE, "_summaries": WRITE,
 }  # fmt: skip
-_GRADIENT = (
-    "inputs", "units", "kernel_block", "optimizer", "accumulate", "unfinished",
-    "kernel_non_negative", "bias_non_negative",
-)  # fmt: skip
-_OF_GRADIENT = ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue", "kept_scale")
+_WEIGHT = {f"{role}{part}": mode for role in ("kernel", "bias") for part, mode in _PARTS.items()}
+_HAND_OVER = (
+    ("optimizer", "accumulate", "unfinished", "kernel_non_negative", "bias_non_negative"),
+    ("kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "clipvalue"),
+)
+_GRADIENT = ("inputs", "units", "kernel_block", *_HAND_OVER[0])
+_CLIP = ("clipnorm", "adaptive_clip")
 _UPDATED = {
     "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
     "norm": READ,
 }  # fmt: skip
 _UPDATE = (
     ("blocks", "rows", "group", "optimizer", "constraint", "whole", "overwrite_every"),
-    ("clipnorm", "adaptive_clip", "constraint_value", "ema_momentum"),
+    (*_CLIP, "constraint_value", "ema_momentum"),
 )
 _TARGET = {
     "y_pred": READ, "y_true": READ, "labels": READ, "weights": READ,
     "row_values": WRITE, "d_y_pred": WRITE, "probabilities": WRITE,
 }  # fmt: skip
 _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
+
+BLOCKS = (
+    Block("Noise", "noise", {name: name for name in _NOISE}),
+    Block("Activated", "activated", {name: name for name in ("activation", *_NOISE)}),
+    *(
+        Block("Weight", role, {f"{role}{part}": part.lstrip("_") or "w" for part in _PARTS})
+        for role in ("kernel", "bias")
+    ),
+    Block("HandOverIntegers", "hand_over", {name: name for name in _HAND_OVER[0]}),
+    Block("HandOverNumbers", "hand_over", {name: name for name in _HAND_OVER[1]}),
+    Block("Clip", "clip", {name: name for name in _CLIP}),
+    Block("Target", "target", {name: name for name in _TARGET}),
+    Block("Nonzeros", "nonzeros", {name: name for name in _NONZEROS}),
+)
 
 OPS: dict[str, OpSpec] = {
     # from the data set
@@ -250,12 +276,12 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "other": READ, "z": READ, "dz": READ, "dx": BOTH}, ("features", "accumulate")
     ),
     "dense_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT, _OF_GRADIENT,
-        shared=TASKS,
+        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT,
+        (*_HAND_OVER[1], "kept_scale"), shared=TASKS,
     ),
     "dense_backward_weights_sparse": OpSpec(
         {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
-        (*_GRADIENT, "capacity"), _OF_GRADIENT, shared=TASKS,
+        (*_GRADIENT, "capacity"), (*_HAND_OVER[1], "kept_scale"), shared=TASKS,
     ),
     "conv_backward_input": OpSpec(
         {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
@@ -297,7 +323,7 @@ OPS: dict[str, OpSpec] = {
         shared=EXAMPLES,
     ),
     "sum_slices": OpSpec(
-        {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _OF_GRADIENT, shared=TASKS
+        {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _HAND_OVER[1], shared=TASKS
     ),
     # are gradients finite, how long are they
     "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.lowering.builder import Builder
-from fastnn.lowering.graph import Trace
 from fastnn.lowering.program import Buffers
+from fastnn.lowering.values import Trace
 from fastnn.regularizers import Regularizer
 from fastnn.variables import Variable
 
@@ -23,7 +23,8 @@ def is_penalized(trace: Trace) -> bool:
 
 
 def penalize(builder: Builder) -> None:
-    """Of activations, with their gradients, and of weights, before the step changes them."""
+    """Add the penalties of activations, with their gradients, and of weights, before the step
+    changes them."""
     for node in builder.trace.nodes:
         y = node.output
         if y.penalty is None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from fastnn.kernels.layout import BLOCK, n_blocks
 from fastnn.lowering.builder import Builder
-from fastnn.lowering.graph import Value
 from fastnn.lowering.program import Buffer
+from fastnn.lowering.values import Value
 
 
 def is_read_as_pixels(value: Value) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from fastnn.kernels.layout import n_blocks
 from fastnn.lowering.builder import Builder, WeightProduct
-from fastnn.lowering.graph import Value
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.values import Value
 
 MOST_ROWS = 256
 """There is room for so many in scratch."""

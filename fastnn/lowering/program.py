@@ -14,14 +14,14 @@ from fastnn.lowering.ops import EXAMPLES, LINES, OPS, ROWS, TASKS, OpSpec
 from fastnn.lowering.record import Record
 
 if TYPE_CHECKING:
-    from fastnn.lowering.graph import Value
+    from fastnn.lowering.values import Value
 
 
 @dataclass(eq=False)
 class Buffer:
     """Memory of an op's operand: a place in the arena, or an array that outlives the program.
 
-    positions, stride: Of what holds the batch in blocks of 16 features: lines of each row, floats
+    positions, stride: Where the batch lies in blocks of 16 features: lines of each row, floats
         from block to block. The stride is 0 for all other memory.
     """
 
@@ -56,7 +56,7 @@ class Argument:
 class Op:
     """An op with its operands, in the order of its row in the table.
 
-    function: Of a ``call``, in Python, with what it is called with.
+    function: What a ``call`` calls, in Python; ``arguments``: with what.
     """
 
     name: str

@@ -20,7 +20,7 @@ class Maxima(NamedTuple):
     """Where the maxima of a tensor are, for the kernel.
 
     first: The place of the first one.
-    parts: Of the features; 0 for a factor that is at most 1.
+    parts: Parts of the features; 0 for a factor that is at most 1.
     stride: From part to part.
     positions: Lines that a row of the batch has.
     unit: Lines that have one maximum together.
@@ -85,7 +85,7 @@ class Proof:
         self._factors.append((x, dz))
 
     def operands(self) -> dict[str, Buffer | float | None] | None:
-        """Of ``guard_factors``; None if there is nothing to guard."""
+        """Operands of ``guard_factors``; None if there is nothing to guard."""
         if not self._factors:
             return None
         return {

@@ -78,11 +78,11 @@ class Record:
         return column
 
     def room(self, steps: int, every: int) -> NDArray[np.float64]:
-        """For ``statistics`` of so many steps."""
+        """Room for ``statistics`` of so many steps."""
         return np.full((steps // every + 1, self.width), nan)
 
     def statistics(self, records: NDArray[np.float64]) -> list[StepStatistics]:
-        """Of each step that came to its end."""
+        """Statistics of each step that came to its end."""
         return [
             StepStatistics(
                 int(row[0]), {name: _read(name, layer, row) for name, layer in self._layers.items()}

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from fastnn.kernels.codes import LOSSES, METRICS
 from fastnn.losses import CallableLoss
 from fastnn.lowering.builder import Builder
-from fastnn.lowering.graph import Value
 from fastnn.lowering.nodes import InputNode
 from fastnn.lowering.objective import LossKernel, Objective, loss_kernel, metric_kernel
 from fastnn.lowering.program import Argument, Buffer
+from fastnn.lowering.values import Value
 from fastnn.metrics import EpochMetric, LossMetric, Metric
 
 _Target = dict[str, Buffer]
@@ -26,7 +26,7 @@ def score(
     """Hold the outputs to their objectives; the losses' gradients are where backward begins.
 
     Args:
-        logits: Of the outputs whose loss is computed from them.
+        logits: The logits of the outputs whose loss is computed from them.
     """
     source = sum(isinstance(node, InputNode) for node in builder.trace.nodes)
     outputs = builder.trace.outputs

@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from fastnn.kernels.codes import CHUNK, CONSTRAINTS, OPTIMIZERS
+from fastnn.kernels.codes import CHUNK, CONSTRAINTS, KEEPS_SQUARES, OPTIMIZERS
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Operands, Updates, WeightProduct
@@ -117,7 +117,7 @@ def _guard(
         )  # fmt: skip
     if squares or unstored:
         stored = len(builder.stored)
-        # Of a product: the kernel's and the bias's, which stays 0 where there is none.
+        # A product has two, the kernel's and the bias's, which stays 0 where there is none.
         builder.norms = np.zeros(stored + 2 * len(unstored))
         errors = np.zeros(len(unstored))
         for number, (variable, gradient) in enumerate(builder.stored.items()):
@@ -148,15 +148,11 @@ def _guard(
         builder.emit("guard_factors", **factors)
 
 
-_SQUARING = ("adam", "adagrad", "nadam", "rmsprop")
-"""What the kernels of optimizers begin with that keep squares of gradients."""
-
-
 def _limit(updates: Updates, variable: Variable) -> float:
-    """Of a gradient's squared norm: what makes the optimizer's squares infinite must not reach
-    them. 0 for none; where gradients are clipped by a norm, there is none."""
+    """The limit of a gradient's squared norm: what makes the optimizer's squares infinite must not
+    reach them. 0 for none; where gradients are clipped by a norm, there is none."""
     clipped = updates.clipnorm or updates.global_clipnorm or updates.adaptive_clip
-    squares = updates.kernels.get(variable, "").startswith(_SQUARING)
+    squares = updates.kernels.get(variable) in KEEPS_SQUARES
     stops = updates.halts and updates.apply
     return float(np.finfo(np.float32).max) if stops and squares and not clipped else 0.0
 

@@ -18,13 +18,13 @@ from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
-from fastnn.lowering.graph import Trace
 from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.penalties import is_penalized
 from fastnn.lowering.program import Program
 from fastnn.lowering.record import Record
 from fastnn.lowering.trace import trace
+from fastnn.lowering.values import Trace
 from fastnn.models.network import Network, extents
 from fastnn.models.program_key import (
     ProgramKey,

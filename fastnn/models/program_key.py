@@ -18,8 +18,8 @@ from fastnn.layers.base import Layer
 from fastnn.losses import Loss
 from fastnn.lowering.algorithms import Algorithms
 from fastnn.lowering.builder import Updates
-from fastnn.lowering.graph import Node, Trace
 from fastnn.lowering.objective import Objective
+from fastnn.lowering.values import Node, Trace
 from fastnn.metrics import Metric
 from fastnn.regularizers import Regularizer
 from fastnn.variables import Variable

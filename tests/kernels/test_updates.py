@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn import optimizers
-from fastnn.kernels.codes import OPTIMIZERS
+from fastnn.kernels.codes import KEEPS_SQUARES, OPTIMIZERS
 from kernels.harness import (
     Array,
     Batch,
@@ -112,6 +112,19 @@ MAKERS = {
 
 def test_every_optimizer_has_a_twin() -> None:
     assert TWINS.keys() == MAKERS.keys() == OPTIMIZERS.keys()
+
+
+@pytest.mark.parametrize("kernel", TWINS)
+def test_only_slots_of_squares_overflow(kernel: str) -> None:
+    """The gradient is finite, its square is not: the guard must know whose slots it would spoil."""
+    optimizer = MAKERS[kernel]()
+    w, gradient = weight(np.ones(5)), weight(np.full(5, 1e25))
+    slots = [weight(np.zeros(5)) for _ in optimizer.slots]
+    (scalars,) = optimizer.scalars(np.zeros(1, np.int64), np.full(1, 0.1))
+    op = update_op(gradient, w, slots, optimizer=OPTIMIZERS[kernel])
+    Batch(1).run(op, threads=1, scalars=scalars)
+    overflow = any(np.isinf(read_weight(slot, (5,))).any() for slot in slots)
+    assert overflow == (kernel in KEEPS_SQUARES)
 
 
 @pytest.mark.parametrize(

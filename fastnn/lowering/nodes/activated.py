@@ -8,10 +8,10 @@ from typing import ClassVar
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
 from fastnn.lowering.randomness import Mask
+from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class ActivatedNode(Node):
     z: Buffer | None = field(default=None, init=False)
     """Where z lies, if the activation's derivative reads it."""
     mask: Mask | None = field(default=None, init=False)
-    """Of a Dropout that follows a scaled rectifier."""
+    """What a Dropout drops that follows a scaled rectifier."""
 
     def drops(self) -> dict[str, int]:
         """Integers of the op that computes f."""

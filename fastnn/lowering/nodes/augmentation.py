@@ -11,10 +11,10 @@ import numpy as np
 from fastnn.kernels.augmentation import FILLS, TINTS, WARPS, WINDOWS
 from fastnn.lowering import pixels
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.noise import NoiseNode
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.randomness import Stream
+from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
@@ -60,7 +60,7 @@ class PictureNode(Node):
 class Move:
     """A flip, or a window; all pixels stay whole.
 
-    kind: Of ``fastnn.kernels.augmentation.FLIPS`` or ``WINDOWS``.
+    kind: One of ``fastnn.kernels.augmentation.FLIPS`` or ``WINDOWS``.
     before, after: (height, width).
     """
 
@@ -104,8 +104,8 @@ class FlipNode(CropNode, NoiseNode):
 class WarpNode(PictureNode, NoiseNode):
     """Pixels read at other places, or between.
 
-    warp: Of ``fastnn.kernels.augmentation.WARPS``.
-    ranges: Of each number that is drawn: lowest and highest.
+    warp: One of ``fastnn.kernels.augmentation.WARPS``.
+    ranges: The lowest and highest of each number that is drawn.
     """
 
     warp: str
@@ -131,9 +131,9 @@ class WarpNode(PictureNode, NoiseNode):
 class TintNode(PictureNode, NoiseNode):
     """Other values at the same places.
 
-    tint: Of ``fastnn.kernels.augmentation.TINTS``.
-    range: Of the number that is drawn.
-    value_range: Of the result.
+    tint: One of ``fastnn.kernels.augmentation.TINTS``.
+    range: The lowest and highest number that is drawn.
+    value_range: The lowest and highest pixel of the result.
     """
 
     tint: str

@@ -54,12 +54,12 @@ class ConvolutionNode(ActivatedNode):
 
     @property
     def taps(self) -> int:
-        """Of the window."""
+        """How many positions a window reads."""
         return int(self.windows.shape[1])
 
     @property
     def channels(self) -> int:
-        """Of the input."""
+        """Features of the input."""
         return self.inputs[0].features
 
     @property
@@ -202,7 +202,7 @@ class ConvolutionNode(ActivatedNode):
 
     @property
     def expanded_rows(self) -> int:
-        """Of the kernel that the ops read."""
+        """Rows of the kernel that the ops read."""
         return self.kernel.matrix_shape[0] * self.members
 
     @property

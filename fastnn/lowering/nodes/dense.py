@@ -9,10 +9,10 @@ from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering import product_norms
 from fastnn.lowering.builder import Builder, Gradient, Operands, WeightProduct
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
+from fastnn.lowering.values import Node
 from fastnn.variables import Variable
 
 
@@ -23,7 +23,7 @@ class DenseProduct(WeightProduct):
     dropped: Buffer | None = None
     """The kernel with what was dropped in the forward pass, if that is so."""
     scale: float = 1.0
-    """Of the rest."""
+    """The factor of what was not dropped."""
 
     @property
     def is_of_factors(self) -> bool:

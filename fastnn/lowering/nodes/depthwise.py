@@ -10,11 +10,11 @@ from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.kernels.layout import BLOCK, n_blocks
 from fastnn.layers.geometry import Axis
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.values import Node
 from fastnn.lowering.windows import adjoint, window_table
 from fastnn.variables import Variable
 

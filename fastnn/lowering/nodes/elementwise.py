@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
+from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 
 from fastnn.kernels.codes import CHUNK
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.augmentation import Move, table_of_moves
 from fastnn.lowering.pixels import deliver, is_read_as_pixels, room
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
 class InputNode(Node):
     """Input number ``source``, times ``scale`` plus ``offset``.
 
-    moves: Of the pictures that it holds, ``picture`` being (height, width, channels) before them.
+    moves: How the pictures that it holds are moved.
+    picture: (height, width, channels) before the moves.
     """
 
     source: int

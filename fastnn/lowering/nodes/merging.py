@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
+from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)

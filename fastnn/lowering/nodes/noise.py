@@ -10,15 +10,15 @@ import numpy as np
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node, Value
 from fastnn.lowering.nodes.dense import DenseNode, DenseProduct
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.randomness import Mask, Stream
+from fastnn.lowering.values import Node, Value
 from fastnn.variables import Variable
 
 POINTS = 16
-"""Of the quadrature for expectations."""
+"""How many points the quadrature for expectations has."""
 
 
 class NoiseNode(Node):

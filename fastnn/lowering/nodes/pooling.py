@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.nodes.activated import take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.values import Node
 from fastnn.lowering.windows import OUTSIDE, Table, readers
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node
 from fastnn.lowering.program import Argument, Buffers
+from fastnn.lowering.values import Node
 from fastnn.variables import Variable
 
 

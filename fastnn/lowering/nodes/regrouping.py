@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.graph import Node, Value
 from fastnn.lowering.pixels import deliver_blocks
 from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.values import Node, Value
 
 
 class ArrangingNode(Node):
@@ -43,7 +43,7 @@ class RegroupNode(ArrangingNode):
 class PermuteNode(ArrangingNode):
     """The input's numbers in another order.
 
-    sources: Of each number of a row the place where the input has it, both counted in C order.
+    sources: For each number of a row the place where the input has it, both counted in C order.
     """
 
     sources: NDArray[np.int64]

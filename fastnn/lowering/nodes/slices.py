@@ -44,7 +44,7 @@ class SlicedProduct(WeightProduct):
 
     @property
     def rows(self) -> int:
-        """Of the kernel."""
+        """Rows of the kernel."""
         return self.kernel.matrix_shape[0]
 
     @property

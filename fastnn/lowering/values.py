@@ -80,7 +80,7 @@ class Trace:
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     streams: int = 0
-    """Of random numbers, as many as are in use."""
+    """How many streams of random numbers are in use."""
 
     def add(
         self,

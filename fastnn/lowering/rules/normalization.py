@@ -1,0 +1,53 @@
+"""Rules of layers that normalize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import layers
+from fastnn.activations import Activation
+from fastnn.layers.normalization import Normalization
+from fastnn.lowering.extents import from_axis
+from fastnn.lowering.nodes import (
+    BatchNormalizationNode,
+    GroupNormalizationNode,
+    LayerNormalizationNode,
+)
+from fastnn.lowering.rules.base import LayerUse, lower_layer
+from fastnn.lowering.values import Value
+
+
+@lower_layer.register
+def _(layer: layers.BatchNormalization, use: LayerUse) -> Value:
+    (axis,) = layer.feature_axes((None, *use.shape))
+    return use.along(
+        axis - 1, BatchNormalizationNode, **_affine_settings(layer),
+        moving_mean=layer.moving_mean, moving_variance=layer.moving_variance,
+        momentum=layer.momentum, frozen=not layer.trainable,
+    )  # fmt: skip
+
+
+@lower_layer.register
+def _(layer: layers.LayerNormalization, use: LayerUse) -> Value:
+    first = layer.feature_axes((None, *use.shape))[0] - 1
+    x = use.with_extent(use.inputs[0], from_axis(use.shape, first))
+    return use.add(LayerNormalizationNode, [x], x.extent, **_affine_settings(layer))
+
+
+@lower_layer.register
+def _(layer: layers.GroupNormalization, use: LayerUse) -> Value:
+    shape = (None, *use.shape)
+    (axis,) = layer.feature_axes(shape)
+    return use.along(
+        axis - 1,
+        GroupNormalizationNode,
+        **_affine_settings(layer),
+        groups=layer.n_groups(shape),
+    )
+
+
+def _affine_settings(layer: Normalization) -> dict[str, Any]:
+    return {
+        "gamma": layer.gamma, "beta": layer.beta, "epsilon": layer.epsilon,
+        "activation": Activation("linear"),
+    }  # fmt: skip
