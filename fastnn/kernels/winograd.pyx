@@ -87,7 +87,8 @@ cdef void winograd_forward(const Op *op, const Step *step, int i, int n) noexcep
     cdef float *z = <float *> o.t.z                    # OUT likewise, or NULL
     cdef float *sums = y if z == NULL else z
     cdef int64_t channels = o.d.channels, blocks = blocks_of(o.d.filters), groups = o.d.groups
-    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row, windows_of_row = o.d.windows_of_row, y_block = o.stride.y
+    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row
+    cdef int64_t windows_of_row = o.d.windows_of_row, y_block = o.stride.y
     cdef int64_t strip = strip_of(channels), e0, e1, q, end, m, r, h, first, count, length, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     q, end = e0 * tiles_of_row, e1 * tiles_of_row
@@ -122,7 +123,8 @@ cdef void winograd_backward_input(const Op *op, const Step *step, int i, int n) 
     cdef const float *x_z = <const float *> o.t.x_z      # IN likewise or NULL: x = f(x_z)
     cdef const float *x = <const float *> o.t.x        # IN likewise or NULL
     cdef int64_t filters = o.d.filters, blocks = blocks_of(o.d.channels), groups = o.d.groups
-    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row, positions = o.d.positions, dx_block = o.stride.dx
+    cdef int64_t activation = o.d.activation, tiles_of_row = o.d.tiles_of_row
+    cdef int64_t positions = o.d.positions, dx_block = o.stride.dx
     cdef int64_t strip = strip_of(filters), e0, e1, q, end, m, r, h, first, count, length, j, at
     share(step.rows, 1, i, n, &e0, &e1)
     q, end = e0 * tiles_of_row, e1 * tiles_of_row
