@@ -118,6 +118,7 @@ NAMES = [
     "fastnn.kernels.python",
     "fastnn.kernels.regrouping",
     "fastnn.kernels.statistics",
+    "fastnn.kernels.winograd",
     "fastnn.engine.executable",
 ]
 

@@ -147,7 +147,7 @@ typedef struct {
                                       int accumulate);
     void (*transpose)(int64_t rows, const float *x, float *y); /* (rows <= 16, 16) -> (16, 16), zero-filled */
 
-    /* windows: csrc/convolution.inc.c, csrc/depthwise.inc.c, csrc/pooling.inc.c */
+    /* windows: csrc/convolution.inc.c, csrc/winograd.inc.c, csrc/depthwise.inc.c, csrc/pooling.inc.c */
     void (*window_product)(int64_t rows, int64_t blocks, int64_t taps, int64_t K, const float *const *lines,
                            int64_t a_block, const float *b, int64_t b_block, float *c, int64_t c_block,
                            int accumulate);
@@ -157,6 +157,11 @@ typedef struct {
     void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps, int64_t channels,
                            const int32_t *starts, const int32_t *windows, const float *x, int64_t patch,
                            float *patches);
+    void (*winograd_kernel)(int64_t rows, const float *kernel, int64_t tap, float *u, int64_t u_point);
+    void (*winograd_input)(int64_t tiles, int64_t blocks, const float *const *lines, int64_t x_block, float *v,
+                           int64_t v_point, int64_t v_block);
+    void (*winograd_output)(int64_t tiles, const float *m, int64_t m_point, const float *bias, int accumulate,
+                            float *const *lines, int64_t y_offset);
     void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
                       float *y);
     void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x, const float *dz,

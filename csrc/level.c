@@ -9,6 +9,7 @@
 #include "tiles.inc.c"
 #include "sparse.inc.c"
 #include "convolution.inc.c"
+#include "winograd.inc.c"
 #include "depthwise.inc.c"
 #include "pooling.inc.c"
 #include "activations.inc.c"
@@ -68,6 +69,9 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .window_product = window_product,
     .pairs_product = pairs_product,
     .gather_patches = gather_patches,
+    .winograd_kernel = winograd_kernel,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
     .depthwise = depthwise,
     .depthwise_pairs = depthwise_pairs,
     .window_max = {window_max_8, window_max_32},

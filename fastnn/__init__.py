@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
     from fastnn.errors import GradientHealthError, NonFiniteGradientError
     from fastnn.layers import Input
+    from fastnn.lowering.algorithms import get_convolution_algorithm, set_convolution_algorithm
     from fastnn.models import Model, Sequential, gradient_norms, load_model
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "datasets",
+    "get_convolution_algorithm",
     "get_num_threads",
     "gradient_norms",
     "health",
@@ -52,6 +54,7 @@ __all__ = [
     "optimizers",
     "plots",
     "regularizers",
+    "set_convolution_algorithm",
     "set_num_threads",
     "show_config",
     "utils",
@@ -66,6 +69,8 @@ _HOMES = {
     "gradient_norms": "fastnn.models",
     "NonFiniteGradientError": "fastnn.errors",
     "GradientHealthError": "fastnn.errors",
+    "get_convolution_algorithm": "fastnn.lowering.algorithms",
+    "set_convolution_algorithm": "fastnn.lowering.algorithms",
     "get_num_threads": "fastnn.engine.threads",
     "set_num_threads": "fastnn.engine.threads",
     "show_config": "fastnn.engine.threads",

@@ -265,12 +265,14 @@ def test_waits_stand_where_they_are_needed_and_nowhere_else(name: str) -> None:
     program = PROGRAMS[name]()
     looking: list[Op] = []
     others: list[Op] = []
-    for op in program.ops:
-        needed = any(conflict(earlier, op) for earlier in looking)
+    for number, op in enumerate(program.ops):
+        # What one of a band needs stands before the first.
+        band = program.ops[number : number + max(1, op.band)]
+        needed = any(conflict(earlier, later) for earlier in looking for later in band)
         if not op.observing:
             # Ops that look may have waited: that helps nobody in another step, nor does this wait
             # harm in theirs.
-            needed |= any(conflict(earlier, op) for earlier in others)
+            needed |= any(conflict(earlier, later) for earlier in others for later in band)
         assert op.wait == needed, str(op)
         looking = [op] if op.wait else [*looking, op]
         if not op.observing:

@@ -34,7 +34,7 @@ from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
-    norms, objective, pooling, python, regrouping, statistics,
+    norms, objective, pooling, python, regrouping, statistics, winograd,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -64,7 +64,7 @@ KERNELS = {
     for module in (
         augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, matrix, merging, noise, norms,
         objective,
-        pooling, python, regrouping, statistics,
+        pooling, python, regrouping, statistics, winograd,
     )
     for name, kernel in module.KERNELS.items()
 }

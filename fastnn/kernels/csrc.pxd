@@ -113,6 +113,12 @@ cdef extern from "fnn.h" nogil:
         void (*gather_patches)(int64_t rows, int64_t position, int64_t window_rows, int64_t taps,
                                int64_t channels, const int32_t *starts, const int32_t *windows, const float *x,
                                int64_t patch, float *patches) noexcept nogil
+        void (*winograd_kernel)(int64_t rows, const float *kernel, int64_t tap, float *u,
+                                int64_t u_point) noexcept nogil
+        void (*winograd_input)(int64_t tiles, int64_t blocks, const float *const *lines, int64_t x_block, float *v,
+                               int64_t v_point, int64_t v_block) noexcept nogil
+        void (*winograd_output)(int64_t tiles, const float *m, int64_t m_point, const float *bias, int accumulate,
+                                float *const *lines, int64_t y_offset) noexcept nogil
         void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
                           float *y) noexcept nogil
         void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x,

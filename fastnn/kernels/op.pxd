@@ -12,8 +12,9 @@ from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_kernels, fnn_noise, fnn_sparse
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, Activated, Noise
 
 cdef enum:
-    # Floats of scratch for each member of the team: gradient tiles between product and update.
-    SCRATCH = 32768
+    # Floats of scratch for each member of the team: gradient tiles between product and update; a strip of
+    # transformed tiles of pictures.
+    SCRATCH = 86016
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
     # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.

@@ -121,6 +121,8 @@ class Builder:
     norms_suffice: bool = False
     """... but not those of products, as far as only their norms must be known."""
     ops: list[Op] = field(default_factory=list)
+    first: list[Op] = field(default_factory=list)
+    """Ops that come before ``ops``."""
     sums: list[str] = field(default_factory=list)
     values: dict[Value, Buffer] = field(default_factory=dict)
     nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
@@ -170,6 +172,11 @@ class Builder:
     def emit(self, name: str, **operands: Buffer | float | None) -> None:
         """Add an op."""
         self.ops.append(make_op(name, **operands))
+
+    def emit_first(self, name: str, **operands: Buffer | float | None) -> None:
+        """Add an op to those that a step begins with: what reads weights alone, so that the team
+        waits once for all of them, and in no band."""
+        self.first.append(make_op(name, **operands))
 
     def weight(self, variable: Variable | None) -> Buffer | None:
         """The variable's own storage."""

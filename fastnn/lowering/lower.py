@@ -1,7 +1,7 @@
 """Lowering: a model, with its losses and optimizer, becomes a program.
 
 The ops of a training program stand in this order:
-- gather the batch, forward, losses and metrics;
+- what is made of the old weights alone; gather the batch, forward, losses and metrics;
 - the chain of input gradients down to the first layer, which needs only the old weights;
 - the guard, which stops the step if a gradient is not finite;
 - all weight gradients with their updates, none of which waits for another;
@@ -98,6 +98,7 @@ def lower(
             "sum_penalties", penalties=builder.penalties, sum=builder.sums.index(PENALTY),
             blocks=builder.penalties.n_bytes // 8,
         )  # fmt: skip
+    builder.ops[:0] = builder.first
     program = Program(builder.ops, capacity, builder.sums)
     if builder.observation is not None:
         builder.observation.end()
@@ -108,7 +109,7 @@ def lower(
         for variable, buffer in builder.stored.items()
         if buffer.array is not None
     }
-    place_waits(program)
+    place_waits(program, len(builder.first))
     form_bands(program)
     place_waits(program)
     place(program)

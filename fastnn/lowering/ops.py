@@ -147,6 +147,17 @@ OPS: dict[str, OpSpec] = {
         {"kernel": READ, "turned": WRITE},
         ("channels", "filters", "kernel_block", "turned_block", "taps", "groups"), shared=TASKS,
     ),
+    "winograd_kernel": OpSpec(
+        {"kernel": READ, "transformed": WRITE},
+        ("channels", "filters", "kernel_block", "groups", "turned"), shared=TASKS,
+    ),
+    "winograd_forward": OpSpec(
+        {"x": READ, "transformed": READ, "bias": READ, "tiles": READ, "outputs": READ, "y": WRITE,
+         "z": WRITE},
+        ("channels", "filters", "groups", "activation", "tiles_of_row", "across", "width",
+         "windows_of_row"),
+        _PARAMS, shared=EXAMPLES,
+    ),
     "depthwise_forward": OpSpec(
         {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "y": WRITE, "z": WRITE},
         ("features", "kernel_block", "activation", "taps", "windows_of_row"), _PARAMS,
@@ -276,6 +287,13 @@ OPS: dict[str, OpSpec] = {
         {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
         ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate",
          "groups"),
+        _PARAMS, shared=EXAMPLES,
+    ),
+    "winograd_backward_input": OpSpec(
+        {"dz": READ, "transformed": READ, "tiles": READ, "outputs": READ, "dx": BOTH, "x_z": READ,
+         "x": READ},
+        ("filters", "channels", "groups", "activation", "tiles_of_row", "across", "width",
+         "positions", "accumulate"),
         _PARAMS, shared=EXAMPLES,
     ),
     "conv_backward_weights": OpSpec(

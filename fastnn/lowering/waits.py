@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from fastnn.lowering.program import Buffer, Op, Program
 
 
-def place_waits(program: Program) -> None:
+def place_waits(program: Program, first: int = 0) -> None:
     """Set ``wait`` on the ops that need it. The engine itself waits between batches.
+
+    first: Ops for which the team waits at once, whether the next op needs them or a later one: so
+        that no stretch ends at that.
 
     A wait of an op that is left out in most steps is left out, too: no other op may count on it.
     The ops of a band are gone through together: what one of them needs stands before the first.
@@ -20,7 +23,8 @@ def place_waits(program: Program) -> None:
     last = last_of_any = 0
     for number, op in enumerate(program.ops):
         begin = last_of_any if op.observing else last
-        op.wait = meetings.any(begin, number, number, number + max(1, op.band))
+        needed = meetings.any(begin, number, number, number + max(1, op.band))
+        op.wait = needed or 0 < number == first
         if op.wait:
             last_of_any = number
             if not op.observing:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
 from fastnn.layers.base import CHANGES
+from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.lower import can_take_nonzeros, lower
@@ -218,7 +219,7 @@ class Executables:
         return self._look_again() if state is None or self._watched.changed() else state
 
     def _look_again(self) -> _State:
-        watched = Watched(node.layer for node in self._network.nodes)
+        watched = Watched([*(node.layer for node in self._network.nodes), ALGORITHMS])
         traced = self._trace()
         settings = network_settings(traced)
         with self._lock:

@@ -16,6 +16,7 @@ import numpy as np
 from fastnn.constraints import Constraint
 from fastnn.layers.base import Layer
 from fastnn.losses import Loss
+from fastnn.lowering.algorithms import Algorithms
 from fastnn.lowering.builder import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.values import Node, Trace
@@ -131,10 +132,11 @@ class Watched:
     layers, weights and their penalties have as attributes, which is quicker than another trace.
 
     Args:
-        layers: Of the model; those inside of them are watched as well.
+        layers: Of the model; those inside of them are watched as well. And what was chosen for all
+            models.
     """
 
-    def __init__(self, layers: Iterable[Layer]) -> None:
+    def __init__(self, layers: Iterable[Layer | Algorithms]) -> None:
         found: dict[int, dict[str, Any]] = {}
         waiting: list[Any] = list(layers)
         while waiting:

@@ -17,6 +17,7 @@ from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct, n_panels
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.windows import adjoint, row_starts, tap_pairs, window_table
+from fastnn.lowering.winograd import POINTS, of_gradient, pays, tiles
 from fastnn.variables import Variable
 
 
@@ -35,10 +36,11 @@ class ConvolutionNode(ActivatedNode):
     bias: Variable | None
     axes: Sequence[Axis]
     groups: int = 1
+    algorithm: str = "auto"
     expanded: Buffer | None = field(default=None, init=False)
     """The kernel that the ops read, if groups are put together."""
     turned: Buffer | None = field(default=None, init=False)
-    """The kernel with each tap transposed, if the gradient of the input is to be computed."""
+    """The kernel as the gradient of the input reads it, if that is to be computed."""
 
     def __post_init__(self) -> None:
         self.windows = window_table(tuple(self.axes))
@@ -65,7 +67,59 @@ class ConvolutionNode(ActivatedNode):
         """Whether they suit it better than blocks of channels."""
         return self.channels < BLOCK and self.taps * self.channels <= LARGEST_PATCH
 
+    def _is_winograd(self, axes: Sequence[Axis], channels: int, filters: int) -> bool:
+        """Whether Winograd's algorithm computes a convolution with so many of both."""
+        chosen = self.algorithm == "auto" and self.members == 1
+        return chosen and pays(axes, channels // self.groups, filters // self.groups)
+
     def forward(self, builder: Builder) -> None:
+        x = self.inputs[0]
+        of_pixels = x in builder.pixels
+        if not of_pixels and self._is_winograd(self.axes, self.channels, self.output.features):
+            self._winograd(builder)
+        else:
+            self._direct(builder)
+        if builder.training and x in builder.needs_gradient:
+            if self._is_winograd(self._gradient_axes, self.output.features, self.channels):
+                self.turned = self._transform(builder, turned=True)
+            else:
+                # Here, where the team will wait before it is read anyway.
+                self._turn(builder)
+
+    @property
+    def _gradient_axes(self) -> Sequence[Axis]:
+        return of_gradient(self.axes)
+
+    def _winograd(self, builder: Builder) -> None:
+        found = tiles(self.axes)
+        settings = self.settings()
+        builder.emit(
+            "winograd_forward", x=builder.values[self.inputs[0]],
+            transformed=self._transform(builder, turned=False), bias=builder.weight(self.bias),
+            tiles=Buffers.of_array(f"{self.name}/tiles", found.inputs),
+            outputs=Buffers.of_array(f"{self.name}/tile_outputs", found.outputs),
+            y=builder.activation(self.output), z=self.room_for_z(builder),
+            channels=settings["channels"], filters=settings["filters"], groups=self.groups,
+            windows_of_row=len(self.windows), **found.settings(),
+            activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
+        )  # fmt: skip
+
+    def _transform(self, builder: Builder, turned: bool) -> Buffer:
+        """The kernel as ``winograd_forward`` reads it; turned, as ``winograd_backward_input``."""
+        settings = self.settings()
+        del settings["taps"]
+        sizes = (self.channels, self.output.features)
+        units, rows = sizes if turned else sizes[::-1]
+        shape = packed_shape((rows // self.groups, units))
+        name = "turned" if turned else "transformed"
+        transformed = Buffers.raw(f"{self.name}/{name}", 4 * POINTS * prod(shape))
+        builder.emit_first(
+            "winograd_kernel", kernel=builder.weight(self.kernel), transformed=transformed,
+            turned=turned, **settings,
+        )  # fmt: skip
+        return transformed
+
+    def _direct(self, builder: Builder) -> None:
         x = self.inputs[0]
         builder.emit(
             "conv_forward", x=builder.values[x], kernel=self._whole_kernel(builder),
@@ -74,9 +128,6 @@ class ConvolutionNode(ActivatedNode):
             **self.settings(), **self.of_picture(builder),
             activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
         )  # fmt: skip
-        if builder.training and x in builder.needs_gradient:
-            # Here, where the team will wait before it is read anyway.
-            self._turn(builder)
 
     def _whole_kernel(self, builder: Builder) -> Buffer | None:
         """What x is multiplied by."""
@@ -114,16 +165,28 @@ class ConvolutionNode(ActivatedNode):
         x = self.inputs[0]
         dx, accumulate = builder.contribution(x)
         through, x_z = take_through(builder, self, accumulate)
-        table = adjoint(self.windows, x.positions)
         settings = self.settings()
+        operands: dict[str, Buffer | float | None] = {
+            "dz": dz, "dx": dx, "x_z": x_z,
+            "x": builder.values[x] if through.kind != "linear" else None,
+            "filters": settings["filters"], "channels": settings["channels"],
+            "groups": settings["groups"], "positions": x.positions, "accumulate": accumulate,
+            "activation": ACTIVATIONS[through.kind], **activation_params(through),
+        }  # fmt: skip
+        if self._is_winograd(self._gradient_axes, self.output.features, self.channels):
+            found = tiles(self._gradient_axes)
+            builder.emit(
+                "winograd_backward_input", transformed=self.turned,
+                tiles=Buffers.of_array(f"{self.name}/gradient_tiles", found.inputs),
+                outputs=Buffers.of_array(f"{self.name}/gradient_outputs", found.outputs),
+                **found.settings(), **operands,
+            )  # fmt: skip
+            return
+        table = adjoint(self.windows, x.positions)
         builder.emit(
-            "conv_backward_input", dz=dz, turned=self.turned,
-            windows=Buffers.of_array(f"{self.name}/adjoint", table), dx=dx, x_z=x_z,
-            x=builder.values[x] if through.kind != "linear" else None,
-            filters=settings["filters"], channels=settings["channels"], taps=self.taps,
-            groups=settings["groups"], turned_block=_block(self._turned_rows),
-            activation=ACTIVATIONS[through.kind], positions=x.positions, accumulate=accumulate,
-            **activation_params(through),
+            "conv_backward_input", turned=self.turned,
+            windows=Buffers.of_array(f"{self.name}/adjoint", table), taps=self.taps,
+            turned_block=_block(self._turned_rows), **operands,
         )  # fmt: skip
 
     def table(self) -> Buffer:

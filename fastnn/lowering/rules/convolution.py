@@ -9,6 +9,7 @@ from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.depthwise import Depthwise
 from fastnn.layers.geometry import Axis
 from fastnn.layers.separable import Separable
+from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.nodes import ConvolutionNode, DepthwiseNode, RepeatNode
 from fastnn.lowering.rules.base import LayerUse, lower_layer
 from fastnn.lowering.values import Extent, Value
@@ -25,6 +26,7 @@ def _(layer: FullConvolution, use: LayerUse) -> Value:
         value = use.add(
             ConvolutionNode, [x], use.extent, kernel=layer.kernel, bias=layer.bias,
             activation=Activation("linear"), axes=axes, groups=layer.groups,
+            algorithm=ALGORITHMS.convolution,
         )  # fmt: skip
     return use.end(layer, value)
 
