@@ -68,6 +68,32 @@ def test_predictions_do_not_depend_on_the_batch() -> None:
         np.testing.assert_array_equal(model.predict(X, batch_size=size), whole)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"strides": 2}, {"strides": (1, 2)}, {"dilation_rate": 2}, {"padding": "valid"}],
+    ids=str,
+)
+def test_gradients_are_those_of_the_direct_product(settings: dict[str, Any]) -> None:
+    """Of a convolution with so many channels that Winograd's algorithm is chosen where it can be.
+    Sums of some thousand products, in float32 in two orders: off by 1e-5 of the largest."""
+    x = np.random.default_rng(1).standard_normal((6, 11, 10, 32)).astype(np.float32)
+    steps = {}
+    for algorithm in ("auto", "direct"):
+        fnn.set_convolution_algorithm(algorithm)
+        fnn.utils.set_random_seed(2)
+        model = fnn.Sequential([
+            layers.Input((11, 10, 32)), layers.Conv2D(32, 1),
+            layers.Conv2D(48, 3, **{"padding": "same", **settings}), layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ])  # fmt: skip
+        model.compile(fnn.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+        before = model.get_weights()
+        model.train_on_batch(x, Y[:6])
+        steps[algorithm] = [a - b for a, b in zip(model.get_weights(), before, strict=True)]
+    for ours, theirs in zip(*steps.values(), strict=True):
+        assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
 def test_the_kernels_are_transformed_before_anything_else() -> None:
     """Once, for which the team waits once: the forward pass is a band from first to last."""
     model = net()

@@ -59,10 +59,11 @@ def tiles(axes: Sequence[Axis]) -> Tiles:
 
 
 def of_gradient(axes: Sequence[Axis]) -> list[Axis]:
-    """The axes of the convolution that makes the gradient of the input."""
+    """The axes of the convolution that makes the gradient of the input; of one that moves by more
+    than 1 it is none, and its stride says so."""
     return [
         Axis(
-            axis.windows, axis.window, 1, 1, axis.window - 1 - axis.before,
+            axis.windows, axis.window, axis.stride, axis.dilation, axis.window - 1 - axis.before,
             axis.window - 1 - axis.after, axis.length,
         )
         for axis in axes
