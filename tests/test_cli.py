@@ -150,9 +150,10 @@ def test_regression(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
                  "--epochs", "30", "--learning-rate", "0.01"]  # fmt: skip
     assert main([*arguments, "--save", str(model), "--json", str(result)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    mse = json.loads(result.read_text())["test_mse"]
-    assert last == f"test mse: {mse:.6g}"
-    assert mse < 500**2
+    found = json.loads(result.read_text())
+    assert last == f"test r2: {found['test_r2']:.4f}"
+    assert found["test_r2"] > 0.99 and found["test_rmse"] < 500
+    assert found["test_loss"] == pytest.approx(found["test_rmse"] ** 2, rel=1e-4)
     history = json.loads(result.read_text())["history"]
     assert history["loss"][0] > 1000**2 and history["loss"][-1] < 500**2
 

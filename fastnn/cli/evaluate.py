@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from fastnn.cli import model_file, output, pictures, source
+from fastnn.cli.training import figure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,5 +63,5 @@ def run(arguments: argparse.Namespace) -> int:
         })  # fmt: skip
     print(f"{arguments.data}: {len(x):,} examples ({'all' if arguments.all else data.note})")
     for name, value in test.items():
-        print(f"test {name}: {value:{'.4f' if name == 'accuracy' else '.6g'}}")
+        print(f"test {name}: {figure(name, value)}")
     return 0

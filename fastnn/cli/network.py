@@ -117,10 +117,13 @@ def build(problem: Problem, arguments: argparse.Namespace) -> Sequential:
 
 def compile_for(problem: Problem, model: Model, optimizer: Optimizer) -> None:
     """Settle how ``model`` learns ``problem``."""
+    from fastnn import metrics
+
     if problem.task == "classification":
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     else:
-        model.compile(optimizer, loss="mse", metrics=["mse"])
+        measures = [metrics.RootMeanSquaredError(name="rmse"), metrics.R2Score(name="r2")]
+        model.compile(optimizer, loss="mse", metrics=measures)
 
 
 def describe(problem: Problem, model: Model, arguments: argparse.Namespace) -> str:

@@ -215,11 +215,10 @@ def train(
     history = dict(model.history.history if model.history else {})
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
-        square = float(problem.targets.deviation[0]) ** 2
+        deviation = float(problem.targets.deviation[0])
+        units = {"loss": deviation**2, "rmse": deviation}
         history = {
-            name: [value * square for value in values]
-            if name.removeprefix("val_") in ("loss", "mse")
-            else values
+            name: [value * units.get(name.removeprefix("val_"), 1.0) for value in values]
             for name, values in history.items()
         }
     model = _in_own_units(problem, model)
@@ -246,8 +245,13 @@ def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = Fal
         )
         if arguments.save:
             print(f"saved {arguments.save}")
-    name = next((n for n in ("accuracy", "mse") if n in trained.test), "loss")
-    print(f"test {name}: {trained.test[name]:{'.4f' if name == 'accuracy' else '.6g'}}")
+    name = next((n for n in ("accuracy", "r2") if n in trained.test), "loss")
+    print(f"test {name}: {figure(name, trained.test[name])}")
+
+
+def figure(name: str, value: float) -> str:
+    """A loss or metric as it is printed."""
+    return f"{value:{'.4f' if name in ('accuracy', 'r2') else '.6g'}}"
 
 
 def _decay(optimizer: Optimizer, steps: int) -> None:
