@@ -63,8 +63,7 @@ KERNELS = {
     name: kernel
     for module in (
         augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, matrix, merging, noise, norms,
-        objective,
-        pooling, python, regrouping, statistics, winograd,
+        objective, pooling, python, regrouping, statistics, winograd,
     )
     for name, kernel in module.KERNELS.items()
 }

@@ -199,11 +199,15 @@ class Cache:
                 return None
             if os.stat(self.path / pixels).st_size != math.prod(shape):
                 return None
-            good = {str(p[0]): ((p[1], p[2], p[3]), str(p[4])) for p in content["pictures"]}
-            bad = {str(p[0]): ((p[1], p[2], p[3]), str(p[4])) for p in content["faults"]}
-        except (OSError, ValueError, LookupError, TypeError):
+            good, bad = (
+                {str(p[0]): ((int(p[1]), int(p[2]), int(p[3])), str(p[4])) for p in content[kind]}
+                for kind in ("pictures", "faults")
+            )
+            if min(shape) < 0 or shape[0] != len(good):
+                return None
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return None
-        return Entry(shape, pixels, good, bad) if len(good) == shape[0] else None
+        return Entry(shape, pixels, good, bad)
 
     def _about_as_read(self) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(json.dumps({"format": _FORMAT, **self._about}))
