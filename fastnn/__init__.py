@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn._version import __version__
 
-# Here, so that the instruction set is chosen when the package is imported.
-from fastnn.kernels import levels as _levels  # noqa: F401
+try:
+    # Here, so that the instruction set is chosen when the package is imported.
+    from fastnn.kernels import levels as _levels  # noqa: F401
+except ImportError:
+    from importlib.util import find_spec as _find_spec
+
+    if _find_spec("fastnn.kernels.levels") is not None:
+        raise
+    raise ImportError(
+        f"the fastnn in {__path__[0]} is source code that is not compiled: start Python in another "
+        "directory to import the one that is installed, or compile this one in its place with "
+        "`pip install -e .`"
+    ) from None
 
 if TYPE_CHECKING:
     from fastnn import (

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +16,8 @@ try:
     import fastnn
 except ImportError as fault:
     pytest.exit(
-        f"{fault}\nIs this the source tree, not built? `python -m pytest` imports fastnn from the "
-        "current directory. Run `pytest`, which finds the installed package, or build in place: "
-        "`pip install -e '.[test]'`.",
+        f"{fault}\n(`python -m pytest` imports fastnn from the current directory, `pytest` the one "
+        "that is installed.)",
         returncode=4,
     )
 
@@ -27,6 +29,11 @@ sys.path.append(str(TESTS.parent))
 
 # The tests run in another directory (see below); failing examples are kept here all the same.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(TESTS.parent / ".hypothesis"))
+
+
+# A shell's background job ignores Ctrl-C, and so would the tests of it, and their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
@@ -45,3 +52,19 @@ def children_import_the_same(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("PYTHONPATH", os.pathsep.join(path))
         patch.chdir(tmp_path_factory.mktemp("current"))
         yield
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a child that writes text to pipes; it does not outlive the test."""
+    children = []
+
+    def popen(*command: Any, **settings: Any) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        children.append(subprocess.Popen(command, text=True, **pipes, **settings))
+        return children[-1]
+
+    yield popen
+    for child in children:
+        with child:
+            child.kill()

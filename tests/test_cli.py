@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -227,13 +228,12 @@ def test_nothing_is_written_where_training_fails(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
-def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_learned(
+    folder: Path, tmp_path: Path, start: Callable[..., Any]
+) -> None:
     model, result = tmp_path / "m.safetensors", tmp_path / "m.json"
-    child = subprocess.Popen(
-        [*FASTNN, *TRAIN_BLOBS(folder), "--epochs", "1000000",
-         "--save", model, "--json", result],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
+    child = start(*FASTNN, *TRAIN_BLOBS(folder), "--epochs", "1000000",
+                  "--save", model, "--json", result, env=environment())  # fmt: skip
     assert child.stdout
     while "Epoch 20/" not in child.stdout.readline():
         assert child.poll() is None
@@ -340,12 +340,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_a_reader_that_has_seen_enough(folder: Path, tmp_path: Path) -> None:
+def test_a_reader_that_has_seen_enough(
+    folder: Path, tmp_path: Path, start: Callable[..., Any]
+) -> None:
     np.save(tmp_path / "many.npy", np.zeros((100_000, 2), np.float32))
-    child = subprocess.Popen(
-        [*FASTNN, "predict", folder / "blobs.safetensors", tmp_path / "many.npy"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
+    many = tmp_path / "many.npy"
+    child = start(*FASTNN, "predict", folder / "blobs.safetensors", many, env=environment())
     assert child.stdout and child.stderr
     assert child.stdout.readline() == "prediction,probability\n"
     child.stdout.close()

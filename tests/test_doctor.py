@@ -357,12 +357,11 @@ def test_a_training_that_breaks_off(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
-def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
-    child = subprocess.Popen(
-        [*FASTNN, "doctor", folder / "blobs.csv", *SOUND, "--cure", "--epochs", "1000000",
-         "--save", tmp_path / "m", "--json", tmp_path / "j"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def test_ctrl_c_keeps_what_was_learned(
+    folder: Path, tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    child = start(*FASTNN, "doctor", folder / "blobs.csv", *SOUND, "--cure", "--epochs", "1000000",
+                  "--save", tmp_path / "m", "--json", tmp_path / "j")  # fmt: skip
     assert child.stdout
     while "Epoch 20/" not in child.stdout.readline():
         assert child.poll() is None

@@ -6,11 +6,11 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -329,23 +329,19 @@ KILLED = """
 """
 
 
-def test_killed_halfway(folder: Path, cache: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(cache)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def test_killed_halfway(folder: Path, cache: Path, start: Callable[..., Any]) -> None:
+    child = start(sys.executable, "-c", textwrap.dedent(KILLED), folder, cache)
     assert child.stdout is not None
-    with child:
-        assert child.stdout.readline() == "halfway\n"
-        left = pixel_files(cache)
-        assert len(left) == 1
-        child.send_signal(signal.SIGKILL)
-        child.wait(10)
+    assert child.stdout.readline() == "halfway\n"
+    left = pixel_files(cache)
+    assert len(left) == 1
+    child.kill()
+    child.wait(10)
     load(folder, cache)
     assert left[0] not in pixel_files(cache) and len(pixel_files(cache)) == 1
 
 
-def test_several_at_once_decode_once(folder: Path, cache: Path) -> None:
+def test_several_at_once_decode_once(folder: Path, cache: Path, start: Callable[..., Any]) -> None:
     code = """
         import sys
         from fastnn.images import build
@@ -358,8 +354,8 @@ def test_several_at_once_decode_once(folder: Path, cache: Path) -> None:
         )
         print(len(calls), int(data.images.sum()))
     """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(folder), str(cache)]
-    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    command = [sys.executable, "-c", textwrap.dedent(code), folder, cache]
+    children = [start(*command) for _ in range(3)]
     outputs = [child.communicate(timeout=60)[0].split() for child in children]
     total = str(load(folder, cache).images.sum())
     assert sorted(outputs) == [["0", total], ["0", total], ["9", total]]
