@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,20 @@ def restoring(values: Mapping[str, NDArray[Any]]) -> Iterator[None]:
         yield
     finally:
         _restored_values.reset(token)
+
+
+def flat(variables: Iterable[Variable]) -> dict[Variable, NDArray[np.float32]]:
+    """Zeros for each variable, packed as it is, one after another in one piece of memory: what a
+    training keeps beside the weights."""
+    shapes = {variable: variable.storage.shape for variable in variables}
+    # Whole cache lines each, so that all begin at one.
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    memory: NDArray[np.float32] = layout.aligned_zeros((sum(sizes),))
+    ends = itertools.accumulate(sizes)
+    return {
+        variable: memory[end - size : end].reshape(shape)
+        for (variable, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
+    }
 
 
 class Variable:

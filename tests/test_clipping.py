@@ -14,7 +14,7 @@ from twins import Mlp
 
 import fastnn as fnn
 from fastnn import layers, optimizers, regularizers
-from fastnn.lowering import product_norms
+from fastnn.lowering.gradients import product_norms
 from fastnn.models import executables
 
 Arrays = list[NDArray[Any]]
@@ -34,7 +34,9 @@ CLIPS: dict[str, dict[str, float]] = {
 
 def let_norms_come_from_products(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
     """However large a layer is, if that is all that must be known of a gradient."""
-    monkeypatch.setattr(product_norms, "pay", lambda builder, *_: builder.norms_suffice and wanted)
+    monkeypatch.setattr(
+        product_norms, "pay", lambda builder, *_: builder.weight_gradients.norms_suffice and wanted
+    )
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -13,7 +13,7 @@ from nets import assert_same_bits, blobs, set_seeded_weights
 
 import fastnn as fnn
 from fastnn import layers, losses, optimizers
-from fastnn.lowering import product_norms
+from fastnn.lowering.gradients import product_norms
 from fastnn.models import executables
 
 BATCH, BATCHES, BAD = 16, 4, 2
@@ -35,7 +35,9 @@ def norms_of_products(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """For the case of that name, however small the model is."""
     case = getattr(request.node, "callspec", None)
     if case is not None and case.params.get("clip") == "norms_of_products":
-        monkeypatch.setattr(product_norms, "pay", lambda builder, *_: builder.norms_suffice)
+        monkeypatch.setattr(
+            product_norms, "pay", lambda builder, *_: builder.weight_gradients.norms_suffice
+        )
 
 
 def plain(x: Any) -> Any:

@@ -17,7 +17,8 @@ from test_numpy_layer import DenseTanh
 import fastnn as fnn
 from fastnn import layers, losses, metrics, optimizers
 from fastnn.lowering.arena import place
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.clipping import Clipping
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.program import Buffer, Buffers, Op, Program, make_op
@@ -118,7 +119,7 @@ def functions() -> Any:
 def clipped_program(**settings: Any) -> Program:
     """In small batches: one gradient's norm comes from a product, one is stored."""
     model = example(hidden=400)
-    updates = replace(updates_of(model), halts=True, global_clipnorm=1.0)
+    updates = replace(updates_of(model), halts=True, clipping=Clipping(global_norm=1.0))
     return lower(traced(model), 20, [Objective(CROSSENTROPY)], updates, **settings)
 
 

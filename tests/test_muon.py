@@ -14,7 +14,7 @@ from kernels.harness import Array, by_any_team, weight
 from fastnn.engine.executable import Executable
 from fastnn.kernels.layout import unpack
 from fastnn.lowering.arena import place
-from fastnn.lowering.muon import MuonStep, emit_muon
+from fastnn.lowering.gradients.muon import MuonStep, emit_muon
 from fastnn.lowering.program import Op, Program, make_op
 from fastnn.lowering.verify import verify
 from fastnn.lowering.waits import place_waits

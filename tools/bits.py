@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 import fastnn as fnn
-from fastnn import datasets, layers, losses, optimizers, regularizers
+from fastnn import constraints, datasets, layers, losses, optimizers, regularizers
 from fastnn.kernels import levels
 
 THREADS = (1, 2, 3)
@@ -111,6 +111,20 @@ NETS["regularized"] = simple(
     )
 )
 NETS["constrained"] = simple(dense(kernel_constraint="max_norm", bias_constraint="non_neg"))
+NETS["constrained, averaged"] = simple(
+    dense(kernel_constraint="unit_norm", bias_constraint="max_norm"),
+    dense(kernel_constraint=constraints.MaxNorm(1.0, axis=1)),
+    optimizer=lambda: optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3),
+)
+NETS["Muon, clipped, averaged"] = simple(
+    dense(50, activation="relu", kernel_regularizer="l2", kernel_constraint="max_norm"),
+    layers.BatchNormalization, dense(20, activation="relu"),
+    optimizer=lambda: optimizers.Muon(clipnorm=0.1, use_ema=True),
+)  # fmt: skip
+NETS["regularized, clipped"] = simple(
+    dense(kernel_regularizer="l1"), layers.LayerNormalization, dense(600), dense(600),
+    optimizer=lambda: optimizers.Adam(global_clipnorm=0.1),
+)  # fmt: skip
 NETS["five layers"] = simple(*(dense(60 + 7 * i, activation="relu") for i in range(5)))
 for loss in (
     losses.CategoricalCrossentropy(label_smoothing=0.1), losses.BinaryCrossentropy(), "mse", "mae",
@@ -132,8 +146,7 @@ def _() -> tuple[fnn.Model, tuple[object, ...]]:
     return model, (SPARSE, LABELS)
 
 
-@net("graph")
-def _() -> tuple[fnn.Model, tuple[object, ...]]:
+def graph(optimizer: object) -> tuple[fnn.Model, tuple[object, ...]]:
     a, b = layers.Input((37,)), layers.Input((300,))
     shared = layers.Dense(37, activation="tanh")
     x = layers.Add()([shared(a), shared(shared(a))])
@@ -142,8 +155,23 @@ def _() -> tuple[fnn.Model, tuple[object, ...]]:
         layers.Dense(5, activation="softmax", name="a")(x), layers.Dense(1, name="b")(x),
     ]  # fmt: skip
     model = fnn.Model([a, b], outputs)
-    model.compile("adam", ["sparse_categorical_crossentropy", "mse"])
+    model.compile(optimizer, ["sparse_categorical_crossentropy", "mse"])
     return model, ([X, SPARSE], [LABELS, X[:, :1]])
+
+
+NETS["graph"] = lambda: graph("adam")
+NETS["graph, clipped"] = lambda: graph(optimizers.Adam(global_clipnorm=0.1))
+
+
+@net("pictures")
+def _() -> tuple[fnn.Model, tuple[object, ...]]:
+    model = fnn.Sequential([
+        layers.Input((10, 30, 1)), layers.Conv2D(16, 5, strides=2, activation="relu"),
+        layers.DepthwiseConv2D(2), layers.BatchNormalization(), layers.Flatten(),
+        layers.Dense(5, activation="softmax"),
+    ])  # fmt: skip
+    model.compile(optimizers.Adam(clipnorm=1.0), "sparse_categorical_crossentropy")
+    return model, (SPARSE.reshape(-1, 10, 30, 1), LABELS)
 
 
 @net("mnist")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data.dataset import Dataset
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.models.executables import Observing
 from fastnn.models.passes import run_pass
 

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastnn.kernels.dense import PANEL
-from fastnn.kernels.layout import BLOCK, aligned_zeros
-from fastnn.lowering.program import Argument, Buffer, Buffers, Op, make_op
-from fastnn.lowering.proof import ONE, Proof, units
-from fastnn.lowering.values import Trace, Value
-from fastnn.optimizers.muon import Muon
+from fastnn.kernels.layout import BLOCK
+from fastnn.lowering.emitter import Emitter
+from fastnn.lowering.gradients.need import Need
+from fastnn.lowering.gradients.settings import Updates
+from fastnn.lowering.gradients.weights import WeightGradients
+from fastnn.lowering.program import Argument, Buffer, Buffers, make_op
+from fastnn.lowering.values import Value
 from fastnn.variables import Variable
-
-if TYPE_CHECKING:
-    from fastnn.lowering.observation import Observation
-
-
-@dataclass
-class Updates:
-    """The optimizer as lowering sees it.
-
-    Attributes:
-        kernels: The kernel of each variable.
-        slots: The slots of each variable.
-        averages: The moving average of each variable, if such are kept.
-        halts: A step stops before its updates if a gradient is not finite.
-        clipnorm, clipvalue, global_clipnorm, adaptive_clip: As an optimizer takes them; 0 for none.
-        apply: Update the weights; else only store the gradients.
-        muon: The optimizer, if it has weights of the kernel "muon".
-    """
-
-    kernels: Mapping[Variable, str]
-    slots: Mapping[Variable, Sequence[NDArray[np.float32]]]
-    averages: Mapping[Variable, NDArray[np.float32]] = field(default_factory=dict)
-    ema_momentum: float = 0.0
-    overwrite_every: int = 0
-    halts: bool = False
-    clipnorm: float = 0.0
-    clipvalue: float = 0.0
-    global_clipnorm: float = 0.0
-    adaptive_clip: float = 0.0
-    apply: bool = True
-    muon: Muon | None = None
 
 
 @dataclass
@@ -58,104 +23,40 @@ class Gradient:
     through: bool = False
 
 
-Operands = dict[str, "Buffer | float | None"]
-"""Operands of an op, by name."""
-
-
-@dataclass(eq=False)
-class WeightProduct(ABC):
-    """The gradient of a kernel, and of the bias that goes with it, still to be computed.
-
-    x, dz: What it is the product of.
-    """
-
-    kernel: Variable
-    bias: Variable | None
-    x: Value
-    dz: Buffer
-
-    @property
-    def is_of_factors(self) -> bool:
-        """Whether it is the matrix product x' dz and nothing else."""
-        return False
-
-    @abstractmethod
-    def tiles(self, builder: Builder, role: str) -> int:
-        """How many tiles the gradient of the kernel or the bias comes in."""
-
-    def produce(self, builder: Builder) -> None:  # noqa: B027 -- a product may need none
-        """Add the ops that must be done before ``finish``, for which the team waits once for all
-        products."""
-
-    @abstractmethod
-    def finish(self, builder: Builder, operands: Operands) -> None:
-        """Add the op that gives the gradients to the optimizer, or stores them: ``operands``."""
-
-
 @dataclass
-class Builder:
-    """Ops, and the buffers that they meet in.
+class Builder(Emitter):
+    """Ops, the buffers that they meet in, and gradients.
 
     Attributes:
         updates: To train; None to evaluate or predict.
-        sparse: Inputs that come as nonzeros: input number -> nonzeros of the longest row.
-        values: Where each value lies, once its node has been lowered.
-        nonzeros: Sparse inputs: source, and the columns that the weight gradient reads.
-        pixels: Pictures of few channels whose numbers lie as the data set has them: floats from
-            row to row.
+        store: Store every weight gradient before the first update.
+        weight_gradients: Those of weights; backward adds to them, the stages take them.
         gradients: Those of values, as far as they have been summed up.
-        transposed: Gradients that also lie in blocks of 16 rows, and where.
-        products: Weight gradients to be computed when all input gradients are there.
-        stored: Gradients that are stored as a whole.
         after_guard: What else to do once it is known that all gradients are finite.
-        proof: That gradients which are not stored are finite.
+        row_values: What to sum over rows: the operands of ``sum_rows``.
         sums: Names of what a step adds to.
+        unpacked: Copies in C order, for functions in Python.
+        failed: Where functions in Python may fail: what they write and the guard of the updates
+            reads.
     """
 
-    trace: Trace
-    capacity: int
-    updates: Updates | None
-    sparse: Mapping[int, int]
-    stores: bool = False
-    """All weight gradients are stored before the first update; ..."""
-    norms_suffice: bool = False
-    """... but not those of products, as far as only their norms must be known."""
-    ops: list[Op] = field(default_factory=list)
-    first: list[Op] = field(default_factory=list)
-    """Ops that come before ``ops``."""
-    sums: list[str] = field(default_factory=list)
-    values: dict[Value, Buffer] = field(default_factory=dict)
-    nonzeros: dict[Value, tuple[int, list[Buffer]]] = field(default_factory=dict)
-    pixels: dict[Value, int] = field(default_factory=dict)
-    gradients: dict[Value, Gradient] = field(default_factory=dict)
-    transposed: dict[Buffer, Buffer] = field(default_factory=dict)
-    products: list[WeightProduct] = field(default_factory=list)
-    stored: dict[Variable, Buffer] = field(default_factory=dict)
-    after_guard: list[Callable[[], None]] = field(default_factory=list)
-    row_values: list[dict[str, Buffer | float | None]] = field(default_factory=list)
-    """What to sum over rows: the operands of ``sum_rows``."""
-    unpacked: dict[Value | Variable, Buffer] = field(default_factory=dict)
-    """Copies in C order, for functions in Python."""
-    failed: Buffer | None = None
-    """Where functions in Python may fail: what they write and the guard of the updates reads."""
-
-    observation: Observation | None = None
-    """Statistics, if they are to be taken."""
+    updates: Updates | None = None
+    store: bool = False
+    gradients: dict[Value, Gradient] = field(default_factory=dict, init=False)
+    after_guard: list[Callable[[], None]] = field(default_factory=list, init=False)
+    row_values: list[dict[str, Buffer | float | None]] = field(default_factory=list, init=False)
+    sums: list[str] = field(default_factory=list, init=False)
+    unpacked: dict[Value | Variable, Buffer] = field(default_factory=dict, init=False)
+    failed: Buffer | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.buffers = Buffers(self.capacity)
-        self.of_variable: dict[Variable, Buffer] = {}
-        self.proof: Proof | None = None
-        if self.updates is not None and self.updates.halts and not self.stores:
-            values = [v for node in self.trace.nodes for v in (node.output, *node.inputs)]
-            room = sum(
-                (3 + -(-value.features // PANEL)) * units(self.capacity, value.positions)
-                for value in values
-            )
-            self.proof = Proof(self.capacity, room)
-        self.proved: set[Variable] = set()
-        """Weights whose stored gradients nobody need look at."""
-        self.norms: NDArray[np.float64] = np.zeros(0)
+        super().__post_init__()
+        need, halts = Need.NOTHING, False
+        if self.updates is not None:
+            trained = [v for node in self.trace.nodes for v in node.variables() if v.trainable]
+            need = max(self.updates.need(trained), Need.WHOLE if self.store else Need.NOTHING)
+            halts = self.updates.halts
+        self.weight_gradients = WeightGradients(self, need, halts)
         self.penalties: Buffer | None = None
         self.needs_gradient: set[Value] = set()
         for node in self.trace.nodes:
@@ -169,48 +70,12 @@ class Builder:
         """Whether the program trains."""
         return self.updates is not None
 
-    def emit(self, name: str, **operands: Buffer | float | None) -> None:
-        """Add an op."""
-        self.ops.append(make_op(name, **operands))
-
-    def emit_first(self, name: str, **operands: Buffer | float | None) -> None:
-        """Add an op to those that a step begins with: what reads weights alone, so that the team
-        waits once for all of them, and in no band."""
-        self.first.append(make_op(name, **operands))
-
-    def weight(self, variable: Variable | None) -> Buffer | None:
-        """The variable's own storage."""
-        if variable is None:
-            return None
-        if variable not in self.of_variable:
-            self.of_variable[variable] = Buffers.of_array(variable.path, variable.storage)
-        return self.of_variable[variable]
-
-    def activation(self, value: Value) -> Buffer:
-        """Room for a value, which from now on lies there."""
-        self.values[value] = self.buffers.of_value(value.name, value)
-        return self.values[value]
-
-    def affine(
-        self,
-        x: Buffer,
-        y: Buffer,
-        features: int,
-        scale: float = 1.0,
-        offset: float = 0.0,
-        accumulate: bool = False,
-    ) -> None:
-        """y [+]= scale * x + offset"""
-        self.emit(
-            "affine", x=x, y=y, features=features, scale=scale, offset=offset, accumulate=accumulate
-        )
-
     def contribution(self, value: Value, buffer: Buffer | None = None) -> tuple[Buffer, bool]:
         """Where a gradient of ``value`` goes, and whether it is added to what is there."""
         if value in self.gradients:
             into = self.gradients[value].buffer
-            if self.proof is not None:
-                self.proof.forget(into)
+            if self.weight_gradients.proof is not None:
+                self.weight_gradients.proof.forget(into)
             return into, True
         buffer = buffer or self.buffers.of_value(f"d_{value.name}", value)
         self.gradients[value] = Gradient(buffer)
@@ -223,48 +88,6 @@ class Builder:
             return
         dx, accumulate = self.contribution(value)
         self.affine(gradient, dx, value.features, accumulate=accumulate)
-
-    def store_gradient(self, variable: Variable) -> tuple[Buffer, bool]:
-        """Where the gradient of a small weight goes, and whether it is added to what is there.
-
-        It is packed as the weight is; its padding must stay 0, since the update reads it.
-        """
-        if variable in self.stored:
-            return self.stored[variable], True
-        # Not in the arena: nobody writes the padding.
-        gradient = aligned_zeros(variable.storage.shape)
-        self.stored[variable] = Buffers.of_array(f"d_{variable.path}", gradient)
-        return self.stored[variable], False
-
-    def prove_sums(self, variables: Iterable[Variable], dy: Buffer, features: int) -> None:
-        """Have it proved that the gradients of these weights are finite: sums over rows of dy, or
-        of its products with numbers that are about 1."""
-        if self.proof is not None:
-            self.proved.update(variables)
-            self.prove(None, dy, features)
-
-    def prove(self, x: Value | None, dz: Buffer, features: int) -> None:
-        """Have it proved that x' dz, or the sum of dz over rows, is finite, before any update."""
-        if self.proof is None:
-            return
-        of_x = ONE if x is None else self.proof.entry(x)
-        if of_x is None:
-            assert x is not None
-            room = self.proof.room(x, x.positions)
-            if x in self.nonzeros:
-                self.emit("magnitude_sparse", magnitudes=room, source=self.nonzeros[x][0])
-            else:
-                self.emit(
-                    "magnitude", x=self.values[x], magnitudes=room, features=x.features,
-                    row=self.pixels.get(x, 0),
-                )  # fmt: skip
-            of_x = self.proof.entry(x)
-        if self.proof.entry(dz) is None:
-            room = self.proof.room(dz, dz.positions)
-            self.emit("magnitude", x=dz, magnitudes=room, features=features)
-        of_dz = self.proof.entry(dz)
-        assert of_x is not None and of_dz is not None
-        self.proof.product(of_x, of_dz)
 
     def add_sum(self, name: str, rows: Buffer, lines: int = 1, times_rows: bool = False) -> None:
         """Have the rows' values, the mean over so many lines, summed when the step ends; several
@@ -315,7 +138,7 @@ class Builder:
 
     def pack_gradient(self, x: Buffer, variable: Variable) -> None:
         """Store the gradient of ``variable``, which ``x`` holds in C order."""
-        y, accumulate = self.store_gradient(variable)
+        y, accumulate = self.weight_gradients.store(variable)
         self.emit("pack", x=x, y=y, accumulate=accumulate, **_of_weight(variable))
 
     def pack(self, x: Buffer, y: Buffer, features: int, accumulate: bool = False) -> None:

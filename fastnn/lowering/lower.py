@@ -14,17 +14,18 @@ from collections.abc import Mapping, Sequence
 
 from fastnn.lowering.arena import place
 from fastnn.lowering.bands import form_bands
-from fastnn.lowering.builder import Builder, Updates
+from fastnn.lowering.builder import Builder
 from fastnn.lowering.fuse import fuse
+from fastnn.lowering.gradients.settings import Updates
+from fastnn.lowering.gradients.stage import emit_gradients
 from fastnn.lowering.inference import for_inference
 from fastnn.lowering.nodes import DenseNode, InputNode
+from fastnn.lowering.nodes.base import lowered
 from fastnn.lowering.objective import Objective, arrange_outputs, take_logits
 from fastnn.lowering.observation import Observation
 from fastnn.lowering.penalties import PENALTY, penalize
-from fastnn.lowering.product_norms import MOST_ROWS
 from fastnn.lowering.program import Program
 from fastnn.lowering.scores import score
-from fastnn.lowering.updates import must_store, update
 from fastnn.lowering.values import Node, Trace
 from fastnn.lowering.verify import verify
 from fastnn.lowering.waits import place_waits
@@ -64,19 +65,12 @@ def lower(
         for output, objective in zip(trace.outputs, objectives, strict=False)
         if objective.loss is not None
     }
-    norms_suffice = False
-    if updates is not None:
-        variables = [v for node in trace.nodes for v in node.variables() if v.trainable]
-        store = store or must_store(updates, variables)
-        clips = updates.global_clipnorm > 0
-        norms_suffice = clips and not store and updates.halts and capacity <= MOST_ROWS
-        store = store or clips
-    builder = Builder(trace, capacity, updates, sparse or {}, store, norms_suffice)
-    if window:
-        builder.observation = Observation(builder, window)
-        builder.observation.begin()
+    builder = Builder(trace, capacity, sparse or {}, updates, store)
+    observation = Observation(builder, window) if window else None
+    if observation is not None:
+        observation.begin()
     for node in trace.nodes:
-        node.forward(builder)
+        lowered(node).forward(builder)
     if objectives:
         penalize(builder)
     score(builder, objectives, logits)
@@ -90,7 +84,7 @@ def lower(
             _backward(builder, node)
         if builder.failed is not None:
             builder.emit("guard_calls", failed=builder.failed)
-        update(builder)
+        emit_gradients(builder, observation)
     for operands in builder.row_values:
         builder.emit("sum_rows", **operands)
     if builder.penalties is not None:
@@ -100,15 +94,11 @@ def lower(
         )  # fmt: skip
     builder.ops[:0] = builder.first
     program = Program(builder.ops, capacity, builder.sums)
-    if builder.observation is not None:
-        builder.observation.end()
-        program.record = builder.observation.record
-    program.norms = builder.norms
-    program.gradients = {
-        variable.path: buffer.array
-        for variable, buffer in builder.stored.items()
-        if buffer.array is not None
-    }
+    if observation is not None:
+        observation.end()
+        program.record = observation.record
+    program.norms = builder.weight_gradients.norms
+    program.gradients = builder.weight_gradients.arrays()
     place_waits(program, len(builder.first))
     form_bands(program)
     place_waits(program)
@@ -120,7 +110,7 @@ def lower(
 def _backward(builder: Builder, node: Node) -> None:
     gradient = builder.gradients.get(node.output)
     if gradient is not None and node.output in builder.needs_gradient:
-        node.backward(builder, gradient)
+        lowered(node).backward(builder, gradient)
 
 
 def can_take_nonzeros(trace: Trace, source: int) -> float | None:

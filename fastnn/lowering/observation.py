@@ -81,7 +81,7 @@ class Observation:
 
     def stored_gradients(self) -> None:
         """Look at the gradients that are stored, which nobody has changed yet."""
-        for variable, gradient in self._builder.stored.items():
+        for variable, gradient in self._builder.weight_gradients.stored.items():
             size = variable.storage.size
             self._builder.emit(
                 "summarize_weights", x=gradient, size=size,

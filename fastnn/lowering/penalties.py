@@ -1,6 +1,6 @@
 """Ops of what regularizers add to the loss.
 
-A weight's penalty has its gradient where the weight's gradient is finished (``updates.py``).
+A weight's penalty has its gradient where the weight's is finished (``gradients/finish.py``).
 """
 
 from __future__ import annotations

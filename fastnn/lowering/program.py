@@ -40,6 +40,10 @@ class Buffer:
         return False, first, first + self.array.nbytes
 
 
+Operands = dict[str, Buffer | float | None]
+"""Operands of an op, by name."""
+
+
 @dataclass
 class Argument:
     """An argument of a function: memory as an array in C order, of ``shape``; or with as many rows

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fastnn.layers.base import Layer
 from fastnn.lowering.randomness import Stream
 from fastnn.variables import Variable
-
-if TYPE_CHECKING:
-    from fastnn.lowering.builder import Builder, Gradient
 
 
 class Extent(NamedTuple):
@@ -44,8 +40,8 @@ class Value:
 
 
 @dataclass(eq=False)
-class Node(ABC):
-    """One computation. A subclass says which, and adds its ops to the program."""
+class Node:
+    """One computation. ``nodes/base.py`` says how such become ops."""
 
     name: str
     inputs: list[Value]
@@ -59,18 +55,6 @@ class Node(ABC):
     def reads_pixels(self) -> bool:
         """Whether its inputs may lie as an array's numbers do: ``fastnn/lowering/pixels.py``."""
         return False
-
-    @abstractmethod
-    def forward(self, builder: Builder) -> None:
-        """Add the ops that make ``builder.values[self.output]``."""
-
-    @abstractmethod
-    def backward(self, builder: Builder, dy: Gradient) -> None:
-        """Add the ops that make the gradients of the inputs that need one, and of the weights.
-
-        Args:
-            dy: d(loss) / d(output), whole: all who contribute to it have been here.
-        """
 
 
 @dataclass

@@ -16,8 +16,8 @@ from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
-from fastnn.lowering.builder import Updates
 from fastnn.lowering.fuse import fuse
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.lower import can_take_nonzeros, lower
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.penalties import is_penalized

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.program import Program
 from fastnn.models.executables import threads_for
 from fastnn.models.feeding import feed
@@ -80,7 +80,9 @@ def without_a_step(model: Model, dataset: Dataset) -> Iterator[tuple[Program, To
 
 def only_gradients(model: Model) -> Updates:
     """The model's updates, for a program that stores gradients and takes no step."""
-    return replace(model._updates(), apply=False, halts=False, clipvalue=0.0)
+    updates = model._updates()
+    unclipped = replace(updates.clipping, value=0.0)
+    return replace(updates, apply=False, halts=False, clipping=unclipped)
 
 
 @dataclass

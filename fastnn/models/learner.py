@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastnn.callbacks import History
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.compiled import Compiled
 from fastnn.models.executables import Executables

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.executables import Observing, Pool
 from fastnn.models.learner import Learner

@@ -17,7 +17,7 @@ from fastnn.constraints import Constraint
 from fastnn.layers.base import Layer
 from fastnn.losses import Loss
 from fastnn.lowering.algorithms import Algorithms
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.values import Node, Trace
 from fastnn.metrics import Metric
@@ -114,14 +114,13 @@ def _scored(item: Loss | Metric) -> tuple[Hashable, ...]:
 
 def update_settings(updates: Updates) -> Hashable:
     """All that lowering reads of an optimizer."""
-    muon = updates.muon
+    muon, averages = updates.muon, updates.averages
     return (
-        updates.apply, updates.halts, updates.clipnorm, updates.clipvalue, updates.global_clipnorm,
-        updates.adaptive_clip, updates.ema_momentum, updates.overwrite_every,
+        updates.apply, updates.halts, updates.clipping, averages.momentum, averages.overwrite_every,
         tuple(updates.kernels.items()),
         # By address: a program that is kept keeps its arrays, so that no others come to lie there.
         tuple([id(slot) for slots in updates.slots.values() for slot in slots]),
-        tuple([id(average) for average in updates.averages.values()]),
+        tuple([id(average) for average in averages.of.values()]),
         None if muon is None
         else (muon.muon_a, muon.muon_b, muon.muon_c, muon.ns_steps, muon.nesterov, muon.rms_rate),
     )  # fmt: skip

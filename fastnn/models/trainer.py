@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
 from fastnn.images.dataset import ImageDataset
-from fastnn.lowering.builder import Updates
+from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.arguments import check_verbose, held_arrays
 from fastnn.models.compiled import Compiled

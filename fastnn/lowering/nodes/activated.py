@@ -8,6 +8,7 @@ from typing import ClassVar
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer
 from fastnn.lowering.randomness import Mask
@@ -15,7 +16,7 @@ from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
-class ActivatedNode(Node):
+class ActivatedNode(LoweredNode):
     """f(z), where a subclass makes z.
 
     A reader that makes the whole gradient of the output may take it through f at once:

@@ -11,14 +11,14 @@ import numpy as np
 from fastnn.kernels.augmentation import FILLS, TINTS, WARPS, WINDOWS
 from fastnn.lowering import pixels
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.nodes.noise import NoiseNode
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.randomness import Stream
-from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
-class PictureNode(Node):
+class PictureNode(LoweredNode):
     """Something done to whole pictures, then times ``scale`` plus ``offset``.
 
     picture: (height, width, channels) of the input.

@@ -12,6 +12,7 @@ from fastnn.kernels.convolution import GROUP_BLOCKS, LARGEST_PATCH
 from fastnn.kernels.layout import BLOCK, n_blocks, packed_shape
 from fastnn.layers.geometry import Axis
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.emitter import Emitter
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct, n_panels
@@ -154,12 +155,11 @@ class ConvolutionNode(ActivatedNode):
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
-        if self.kernel.trainable:
-            builder.products.append(ConvolutionProduct(self.kernel, self.bias, x, dz, node=self))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
-            builder.prove(x, dz, self.output.features)
+            product = ConvolutionProduct(self.kernel, self.bias, x, dz, node=self)
+            builder.weight_gradients.add(product)
 
     def _backward_input(self, builder: Builder, dz: Buffer) -> None:
         x = self.inputs[0]
@@ -193,9 +193,9 @@ class ConvolutionNode(ActivatedNode):
         """Which positions the windows read."""
         return Buffers.of_array(f"{self.name}/windows", self.windows)
 
-    def starts(self, builder: Builder) -> Buffer | None:
+    def starts(self, emitter: Emitter) -> Buffer | None:
         """Where the rows of the windows begin, if it reads pixels."""
-        if self.inputs[0] not in builder.pixels:
+        if self.inputs[0] not in emitter.pixels:
             return None
         table = row_starts(self.windows, self.axes[-1].window, self.channels)
         return Buffers.of_array(f"{self.name}/starts", table)
@@ -230,11 +230,11 @@ class ConvolutionNode(ActivatedNode):
             "units": self.output.features,
         }
 
-    def of_picture(self, builder: Builder) -> dict[str, int]:
+    def of_picture(self, emitter: Emitter) -> dict[str, int]:
         """Integers of its ops, of windows and pixels."""
         return {
             "windows_of_row": len(self.windows),
-            "row": builder.pixels.get(self.inputs[0], 0),
+            "row": emitter.pixels.get(self.inputs[0], 0),
             "window_rows": self.taps // self.axes[-1].window,
         }
 
@@ -269,22 +269,22 @@ class ConvolutionProduct(SlicedProduct):
         blocks = -(-n_blocks(settings["filters"]) // GROUP_BLOCKS) * settings["groups"]
         return blocks * n_panels(node.expanded_rows)
 
-    def produce(self, builder: Builder) -> None:
+    def produce(self, emitter: Emitter) -> None:
         node = self.node
-        self.partials = self.room(builder, "partials", self.rows)
+        self.partials = self.room(emitter, "partials", self.rows)
         sums = self.partials
         if node.members > 1:
-            sums = self.room(builder, "expanded_partials", node.expanded_rows)
+            sums = self.room(emitter, "expanded_partials", node.expanded_rows)
         pairs, counts = tap_pairs(node.windows, BLOCK)
-        builder.emit(
-            "conv_backward_weights", x=builder.values[self.x], dz=self.dz,
+        emitter.emit(
+            "conv_backward_weights", x=emitter.values[self.x], dz=self.dz,
             pairs=Buffers.of_array(f"{node.name}/pairs", pairs),
             counts=Buffers.of_array(f"{node.name}/counts", counts),
-            starts=node.starts(builder), windows=node.table(), partials=sums,
-            slice=self.slice(builder), **node.settings(), **node.of_picture(builder),
+            starts=node.starts(emitter), windows=node.table(), partials=sums,
+            slice=self.slice(emitter), **node.settings(), **node.of_picture(emitter),
         )  # fmt: skip
         if node.members > 1:
-            builder.emit(
+            emitter.emit(
                 "reduce_partials", expanded=sums, partials=self.partials,
-                slice=self.slice(builder), **node.settings_of_members(),
+                slice=self.slice(emitter), **node.settings_of_members(),
             )  # fmt: skip

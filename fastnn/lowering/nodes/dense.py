@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from fastnn.kernels.codes import ACTIVATIONS, CHUNK
 from fastnn.kernels.dense import PANEL, PANEL_SPARSE
 from fastnn.kernels.layout import BLOCK
-from fastnn.lowering import product_norms
-from fastnn.lowering.builder import Builder, Gradient, Operands, WeightProduct
+from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.emitter import Emitter
+from fastnn.lowering.gradients import product_norms
+from fastnn.lowering.gradients.product import WeightProduct
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
 from fastnn.lowering.nodes.elementwise import activation_params
-from fastnn.lowering.program import Buffer
+from fastnn.lowering.program import Buffer, Operands
 from fastnn.lowering.values import Node
 from fastnn.variables import Variable
 
@@ -29,12 +31,12 @@ class DenseProduct(WeightProduct):
     def is_of_factors(self) -> bool:
         return self.dropped is None and self.x.positions == 1
 
-    def tiles(self, builder: Builder, role: str) -> int:
+    def tiles(self, emitter: Emitter, role: str) -> int:
         blocks: int = self.kernel.storage.shape[0]
-        panel: int = PANEL_SPARSE if self.x in builder.nonzeros else PANEL
+        panel: int = PANEL_SPARSE if self.x in emitter.nonzeros else PANEL
         return blocks * (-(-self.x.features // panel) if role == "kernel" else 1)
 
-    def finish(self, builder: Builder, operands: Operands) -> None:
+    def hand_over(self, emitter: Emitter, operands: Operands) -> None:
         operands = {
             **operands,
             "inputs": self.x.features,
@@ -44,14 +46,14 @@ class DenseProduct(WeightProduct):
             "dropped": self.dropped,
             "kept_scale": self.scale,
         }
-        if self.x in builder.nonzeros:
-            source, (column_start, row, value) = builder.nonzeros[self.x]
-            builder.emit(
+        if self.x in emitter.nonzeros:
+            source, (column_start, row, value) = emitter.nonzeros[self.x]
+            emitter.emit(
                 "dense_backward_weights_sparse", column_start=column_start, row=row, value=value,
-                capacity=min(CHUNK, builder.capacity) * builder.sparse[source], **operands,
+                capacity=min(CHUNK, emitter.capacity) * emitter.sparse[source], **operands,
             )  # fmt: skip
         else:
-            builder.emit("dense_backward_weights", x=builder.values[self.x], **operands)
+            emitter.emit("dense_backward_weights", x=emitter.values[self.x], **operands)
 
 
 @dataclass(eq=False)
@@ -81,13 +83,10 @@ class DenseNode(ActivatedNode):
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
-        if self.kernel.trainable:
-            builder.products.append(self.weight_product(dz))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
-            # Only now: the team has waited for dz.
-            builder.prove(x, dz, self.output.features)
+            builder.weight_gradients.add(self.weight_product(dz))
 
     def _backward_input(self, builder: Builder, dz: Buffer) -> None:
         x, features = self.inputs[0], self.output.features
@@ -98,16 +97,16 @@ class DenseNode(ActivatedNode):
             builder.transposed[dz] = dz_t
         dx, accumulate = builder.contribution(x)
         through, x_z = take_through(builder, self, accumulate)
-        magnitudes = None
-        if builder.proof is not None and not accumulate:
-            magnitudes = builder.proof.room(dx, x.positions, -(-x.features // PANEL))
+        magnitudes, proof = None, builder.weight_gradients.proof
+        if proof is not None and not accumulate:
+            magnitudes = proof.room(dx, x.positions, -(-x.features // PANEL))
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
             dx_t=room_for_turned(builder, self, dx) if builder.gradients[x].through else None,
             **self.product_settings(builder),
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
-            units_of_rows=builder.proof.stride(dx) if builder.proof and magnitudes else 0,
+            units_of_rows=proof.stride(dx) if proof and magnitudes else 0,
             **activation_params(through),
         )  # fmt: skip
 

@@ -10,11 +10,12 @@ from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.kernels.layout import BLOCK, n_blocks
 from fastnn.layers.geometry import Axis
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.emitter import Emitter
 from fastnn.lowering.nodes.activated import ActivatedNode, take_through
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct
 from fastnn.lowering.program import Buffer, Buffers
-from fastnn.lowering.values import Node
 from fastnn.lowering.windows import adjoint, window_table
 from fastnn.variables import Variable
 
@@ -47,12 +48,11 @@ class DepthwiseNode(ActivatedNode):
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
-        if self.kernel.trainable:
-            builder.products.append(DepthwiseProduct(self.kernel, self.bias, x, dz, node=self))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
-            builder.prove(x, dz, self.output.features)
+            product = DepthwiseProduct(self.kernel, self.bias, x, dz, node=self)
+            builder.weight_gradients.add(product)
 
     def _backward_input(self, builder: Builder, dz: Buffer) -> None:
         x = self.inputs[0]
@@ -88,17 +88,17 @@ class DepthwiseProduct(SlicedProduct):
     def tasks_of_slice(self) -> int:
         return n_blocks(self.units)
 
-    def produce(self, builder: Builder) -> None:
-        self.partials = self.room(builder, "partials", self.rows)
-        builder.emit(
-            "depthwise_backward_weights", x=builder.values[self.x], dz=self.dz,
+    def produce(self, emitter: Emitter) -> None:
+        self.partials = self.room(emitter, "partials", self.rows)
+        emitter.emit(
+            "depthwise_backward_weights", x=emitter.values[self.x], dz=self.dz,
             windows=self.node.table(), partials=self.partials, features=self.units,
-            slice=self.slice(builder), taps=self.rows, windows_of_row=len(self.node.windows),
+            slice=self.slice(emitter), taps=self.rows, windows_of_row=len(self.node.windows),
         )  # fmt: skip
 
 
 @dataclass(eq=False)
-class RepeatNode(Node):
+class RepeatNode(LoweredNode):
     """Each channel several times: channel c becomes ``times`` channels from c * times on."""
 
     times: int

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.values import Node
+from fastnn.lowering.nodes.base import LoweredNode
 
 
 @dataclass(eq=False)
-class ActivationNode(Node):
+class ActivationNode(LoweredNode):
     """f(x), element by element"""
 
     activation: Activation
@@ -35,7 +35,7 @@ class ActivationNode(Node):
 
 
 @dataclass(eq=False)
-class SoftmaxNode(Node):
+class SoftmaxNode(LoweredNode):
     """softmax(x) over the features"""
 
     def forward(self, builder: Builder) -> None:
@@ -52,7 +52,7 @@ class SoftmaxNode(Node):
 
 
 @dataclass(eq=False)
-class AffineNode(Node):
+class AffineNode(LoweredNode):
     """scale * x + offset"""
 
     scale: float

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from fastnn.kernels.codes import CHUNK
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.augmentation import Move, table_of_moves
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.pixels import deliver, is_read_as_pixels, room
 from fastnn.lowering.program import Buffer, Buffers
-from fastnn.lowering.values import Node
 
 
 @dataclass(eq=False)
-class InputNode(Node):
+class InputNode(LoweredNode):
     """Input number ``source``, times ``scale`` plus ``offset``.
 
     moves: How the pictures that it holds are moved.

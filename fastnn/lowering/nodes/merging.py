@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastnn.lowering.builder import Builder, Gradient
-from fastnn.lowering.values import Node
+from fastnn.lowering.nodes.base import LoweredNode
 
 
 @dataclass(eq=False)
-class SumNode(Node):
+class SumNode(LoweredNode):
     """The sum of the inputs, each times its scale."""
 
     scales: Sequence[float]
@@ -33,7 +33,7 @@ class SumNode(Node):
 
 
 @dataclass(eq=False)
-class MultiplyNode(Node):
+class MultiplyNode(LoweredNode):
     """The product of two inputs, number by number."""
 
     def forward(self, builder: Builder) -> None:
@@ -53,7 +53,7 @@ class MultiplyNode(Node):
 
 
 @dataclass(eq=False)
-class ExtremumNode(Node):
+class ExtremumNode(LoweredNode):
     """The larger, or the smaller, of two inputs, number by number.
 
     Where both are equal, each has half of the gradient, as in JAX.
@@ -81,7 +81,7 @@ class ExtremumNode(Node):
 
 
 @dataclass(eq=False)
-class ConcatenateNode(Node):
+class ConcatenateNode(LoweredNode):
     """The inputs side by side."""
 
     def forward(self, builder: Builder) -> None:

@@ -10,18 +10,19 @@ import numpy as np
 from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.nodes.dense import DenseNode, DenseProduct
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.randomness import Mask, Stream
-from fastnn.lowering.values import Node, Value
+from fastnn.lowering.values import Value
 from fastnn.variables import Variable
 
 POINTS = 16
 """How many points the quadrature for expectations has."""
 
 
-class NoiseNode(Node):
+class NoiseNode(LoweredNode):
     """Noise on the activations, in training only."""
 
 
@@ -105,7 +106,7 @@ class DropConnectNode(DenseNode):
 
 
 @dataclass(eq=False)
-class ExpectationNode(Node):
+class ExpectationNode(LoweredNode):
     """The expectation of f(z), z normal with mean x W + b and variance rate / (1 - rate) x^2 W^2:
     DropConnect in inference."""
 

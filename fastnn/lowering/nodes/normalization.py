@@ -43,10 +43,10 @@ class NormalizationNode(ActivatedNode):
         operands: dict[str, Buffer | float | None] = {}
         for role, variable in (("gamma", self.gamma), ("beta", self.beta)):
             if variable is not None and variable.trainable:
-                gradient, accumulate = builder.store_gradient(variable)
+                gradient, accumulate = builder.weight_gradients.store(variable)
                 operands[f"d_{role}"], operands[f"accumulate_{role}"] = gradient, accumulate
                 # A normalized number is at most the root of how many there are.
-                builder.prove_sums([variable], dy, self.output.features)
+                builder.weight_gradients.prove_sums([variable], dy, self.output.features)
         return operands
 
 

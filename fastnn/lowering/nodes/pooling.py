@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import take_through
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.values import Node
@@ -17,7 +18,7 @@ from fastnn.lowering.windows import OUTSIDE, Table, readers
 
 
 @dataclass(eq=False)
-class MaxPoolingNode(Node):
+class MaxPoolingNode(LoweredNode):
     """The largest of each window.
 
     windows: (windows, taps), positions of the input.
@@ -60,7 +61,7 @@ class MaxPoolingNode(Node):
 
 
 @dataclass(eq=False)
-class WindowSumNode(Node):
+class WindowSumNode(LoweredNode):
     """The sum of what each window reads, with factors: averages, enlarged pictures; with one tap,
     what is padded with zeros or cropped.
 

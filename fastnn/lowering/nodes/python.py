@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from fastnn.layers.numpy_layer import NumPyLayer
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.program import Argument, Buffers
-from fastnn.lowering.values import Node
 from fastnn.variables import Variable
 
 
 @dataclass(eq=False)
-class NumPyNode(Node):
+class NumPyNode(LoweredNode):
     """What ``numpy_layer.forward`` makes."""
 
     numpy_layer: NumPyLayer

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.builder import Builder, Gradient
+from fastnn.lowering.nodes.base import LoweredNode
 from fastnn.lowering.pixels import deliver_blocks
 from fastnn.lowering.program import Buffer, Buffers
-from fastnn.lowering.values import Node, Value
+from fastnn.lowering.values import Value
 
 
-class ArrangingNode(Node):
+class ArrangingNode(LoweredNode):
     """The input's numbers, elsewhere."""
 
 

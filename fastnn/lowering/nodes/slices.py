@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from fastnn.kernels.convolution import PANEL_ROWS
 from fastnn.kernels.layout import BLOCK, n_blocks
-from fastnn.lowering.builder import Builder, Operands, WeightProduct
-from fastnn.lowering.program import Buffer, Buffers
+from fastnn.lowering.emitter import Emitter
+from fastnn.lowering.gradients.product import WeightProduct
+from fastnn.lowering.program import Buffer, Buffers, Operands
 
 _TASKS = 32
 """Parts of a gradient that there should be, for teams of some size."""
@@ -29,16 +30,16 @@ class SlicedProduct(WeightProduct):
         """In how many parts the team shares a slice."""
 
     @abstractmethod
-    def produce(self, builder: Builder) -> None:
+    def produce(self, emitter: Emitter) -> None:
         """Add the ops that make ``partials``."""
 
-    def tiles(self, builder: Builder, role: str) -> int:
+    def tiles(self, emitter: Emitter, role: str) -> int:
         return n_blocks(self.units) * (n_panels(self.rows) if role == "kernel" else 1)
 
-    def finish(self, builder: Builder, operands: Operands) -> None:
-        builder.emit(
+    def hand_over(self, emitter: Emitter, operands: Operands) -> None:
+        emitter.emit(
             "sum_slices", partials=self.partials, inputs=self.rows, units=self.units,
-            kernel_block=self.kernel.storage.shape[1] * BLOCK, slice=self.slice(builder),
+            kernel_block=self.kernel.storage.shape[1] * BLOCK, slice=self.slice(emitter),
             **operands,
         )  # fmt: skip
 
@@ -52,16 +53,16 @@ class SlicedProduct(WeightProduct):
         """Columns of the kernel."""
         return self.kernel.matrix_shape[1]
 
-    def room(self, builder: Builder, name: str, rows: int) -> Buffer:
+    def room(self, emitter: Emitter, name: str, rows: int) -> Buffer:
         """For the sums over slices, for a kernel of so many rows."""
-        n_slices = -(-builder.capacity // self.slice(builder))
+        n_slices = -(-emitter.capacity // self.slice(emitter))
         return Buffers.raw(f"{self.kernel.path}/{name}", n_slices * self._bytes(rows))
 
-    def slice(self, builder: Builder) -> int:
+    def slice(self, emitter: Emitter) -> int:
         """Examples of a slice: so many that there is work for a team, and not much to add up."""
         wanted = -(-_TASKS // self.tasks_of_slice())
-        slices = max(1, min(wanted, _PARTIALS // self._bytes(self.rows), builder.capacity))
-        return -(-builder.capacity // slices)
+        slices = max(1, min(wanted, _PARTIALS // self._bytes(self.rows), emitter.capacity))
+        return -(-emitter.capacity // slices)
 
     def _bytes(self, rows: int) -> int:
         return 4 * n_blocks(self.units) * (rows + 1) * BLOCK

@@ -8,11 +8,15 @@ sum of the products of the numbers of x x' and of dz dz', two matrices (rows, ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastnn.kernels.layout import n_blocks
-from fastnn.lowering.builder import Builder, WeightProduct
+from fastnn.lowering.builder import Builder
+from fastnn.lowering.gradients.product import WeightProduct
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.values import Value
 
@@ -34,7 +38,8 @@ def pay(builder: Builder, x: Value, units: int) -> bool:
     inputs = x.features
     multiply_adds, numbers = builder.capacity**2 * (inputs + units), inputs * units
     return (
-        builder.norms_suffice
+        builder.weight_gradients.norms_suffice
+        and builder.capacity <= MOST_ROWS
         and x.positions == 1
         and numbers >= _FEWEST
         and multiply_adds <= _COST * numbers
@@ -47,8 +52,7 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     return (
         pay(builder, product.x, _units(product))
         and product.is_of_factors
-        and product.kernel.regularizer is None
-        and (product.bias is None or product.bias.regularizer is None)
+        and all(variable.regularizer is None for variable in product.weights().values())
     )
 
 
@@ -86,6 +90,23 @@ def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProd
             parts=norm.parts, inputs=product.x.features, units=_units(product),
         )  # fmt: skip
     return found
+
+
+def add_up(
+    builder: Builder, unstored: Mapping[WeightProduct, ProductNorm], errors: NDArray[np.float64]
+) -> None:
+    """Add the ops that make the norms, for which there is room behind those of stored gradients,
+    and by how much each may be off (``errors``)."""
+    gradients = builder.weight_gradients
+    for number, (product, norm) in enumerate(unstored.items()):
+        kernel = len(gradients.stored) + 2 * number
+        builder.emit(
+            "product_norm_sums", x_means=norm.x_means, dz_means=norm.dz_means, parts=norm.parts,
+            kernel_norm=gradients.norm(kernel),
+            bias_norm=gradients.norm(kernel + 1) if product.bias is not None else None,
+            error=Buffers.of_array("error", errors[number : number + 1]),
+            inputs=product.x.features, units=product.kernel.shape[1], number=kernel,
+        )  # fmt: skip
 
 
 def _units(product: WeightProduct) -> int:

@@ -10,6 +10,9 @@ from fastnn.kernels.layout import BLOCK, n_blocks, packed_shape
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.optimizers.muon import Muon
 
+KERNEL = "muon"
+"""The kernel, by name, of the weights that take such a step."""
+
 MUON_SCALARS = 5
 """Where in a row of ``Muon.scalars`` its own begin: learning rate, weight decay, momentum."""
 
