@@ -128,8 +128,8 @@ def label(op: Op) -> str:
     """The op, and what it writes first: of a gradient that goes into its update, the weight."""
     written = (
         buffer.name
-        for buffer, mode in zip(op.tensors, op.spec.tensors.values(), strict=True)
-        if buffer is not None and "w" in mode
+        for buffer, tensor in zip(op.tensors, op.spec.tensors.values(), strict=True)
+        if buffer is not None and tensor.writes
     )
     return " ".join([op.name, *list(written)[:1]])
 
