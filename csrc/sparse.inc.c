@@ -3,11 +3,7 @@
 
 /* Blocks at a time: enough chains to hide the latency of an addition, and each index is read once for
  * all of them; but no more than leave FNN_GRANULE rows of W, or FNN_CHUNK rows of dZ, near the core. */
-#if VL == 16
-#define SPARSE_BLOCKS 8
-#else
 #define SPARSE_BLOCKS (REGISTERS / BV < 4 ? REGISTERS / BV : 4)
-#endif
 
 INLINE void sparse_chain(const int nb, const int by_column, int64_t n, const uint16_t *index, const float *value, const float *b,
                          int64_t b_block, float *c, int64_t c_block, int accumulate) {

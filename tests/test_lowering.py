@@ -352,6 +352,21 @@ def test_verify_rejects_reading_what_nothing_wrote() -> None:
         verify(program)
 
 
+def test_verify_rejects_another_type() -> None:
+    numbers = Buffers.of_array("numbers", np.zeros(64, np.int32))
+    program = Program([make_op("square_weights", w=numbers, y=numbers, size=64)], 1)
+    with pytest.raises(InvalidProgram, match="numbers is of i4, not f4, in op 0"):
+        verify(program)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u1", "V"])
+def test_verify_rejects_another_type_in_the_arena(dtype: str) -> None:
+    x, y = Buffers.raw("x", 256), Buffers.raw("y", 256, dtype)
+    ops = [make_op("square_weights", w=a, y=b, size=64) for a, b in ((x, y), (y, x))]
+    with pytest.raises(InvalidProgram, match=f"y is of {dtype}, not f4, in op 0"):
+        verify(Program(ops, 1))
+
+
 def test_verify_rejects_overlapping_buffers() -> None:
     program, (a, b, _) = chain()
     b.offset = a.offset
@@ -392,9 +407,12 @@ def looking(x: Buffer, summaries: Buffer) -> Op:
 
 
 def several(names: str) -> tuple[Buffer, ...]:
-    """In the arena, but for w, which somebody else has written."""
+    """In the arena, but for w, which somebody else has written. s, t and u are for summaries."""
     w = Buffers.of_array("w", np.zeros(64, np.float32))
-    return tuple(w if name == "w" else Buffers.raw(name, 256) for name in names)
+    types = dict.fromkeys("stu", "V")
+    return tuple(
+        w if name == "w" else Buffers.raw(name, 256, types.get(name, "f4")) for name in names
+    )
 
 
 def waits_of(*ops: Op) -> list[bool]:

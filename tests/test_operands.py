@@ -67,6 +67,33 @@ def test_kernels_read_the_operands_of_their_own_op() -> None:
     assert len(found) > 80
 
 
+TYPES = {
+    "float": "f4", "double": "f8", "int32_t": "i4", "int64_t": "i8", "uint16_t": "u2",
+    "uint8_t": "u1", "fnn_summary": "V", "fnn_activation_summary": "V",
+}  # fmt: skip
+
+
+def casts(function: str) -> dict[str, set[str]]:
+    """Tensor -> the types that a function of a kernel reads or writes it as."""
+    found: dict[str, set[str]] = {}
+    for kind, name in re.findall(r"<(?:const )?(\w+) \*> o\.t\.(\w+)\b(?![.\[])", function):
+        found.setdefault(name, set()).add(kind)
+    return found
+
+
+def test_kernels_read_tensors_as_what_they_are() -> None:
+    ops, seen = {title(op): spec for op, spec in OPS.items()}, 0
+    for name, text in sources().items():
+        for function in re.split(r"(?m)^(?=cdef )", text):
+            for struct in re.findall(r"<const (\w+) \*> &op\.operands", function):
+                for tensor, kinds in casts(function).items():
+                    declared = ops[struct].tensors[tensor].dtype
+                    if declared is not None:
+                        assert {TYPES[kind] for kind in kinds} == {declared}, (name, struct, tensor)
+                        seen += 1
+    assert seen > 250
+
+
 def structs(text: str) -> dict[str, list[tuple[str, str, int]]]:
     """Struct -> type, name and length of its members."""
     found = {}

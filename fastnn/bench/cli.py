@@ -28,6 +28,7 @@ from fastnn.bench import (
     sweep,
     threads,
     timing,
+    trace,
 )
 from fastnn.bench.entrant import Entrant, EntrantError
 from fastnn.bench.peers.base import Job
@@ -74,6 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> Commands:
     command.add_argument("--turns", type=_number, default=25, help="timed turns")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
+    command = commands.add_parser("trace", help="where a step of fastnn goes, op by op")
+    command.add_argument("--case", choices=data.KINDS, default="dense")
+    command.add_argument("--net", default="784-512-512-10")
+    command.add_argument("--batch", type=_number, default=128)
+    command.add_argument("--remedy", choices=suites.COSTS, default="plain")
+    command.add_argument("--steps", type=_number, default=200)
+    command.add_argument("--threads", type=_number, default=2)
+    command.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="write each step as JSON that chrome://tracing and ui.perfetto.dev draw",
+    )  # fmt: skip
+
     command = commands.add_parser("sweep", help="batch by width, short epochs")
     _common(command, ("fastnn", *peers.REFERENCES), turns=3)
     command.add_argument("--cases", type=_words, default=("mnist",), help="mnist,dense")
@@ -111,6 +124,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.benchmark == "statistics":
         return _statistics(options)
+    if options.benchmark == "trace":
+        return _trace(options)
     wanted = options.peers or suites.SUITES[options.suite].peers
     names = peers.installed(wanted, _ABLE[options.benchmark])
     if not names:
@@ -157,6 +172,24 @@ def _statistics(options: argparse.Namespace) -> int:
         report.write(options.json, {**found, "threads": options.threads, "results": results})
     return 0
 
+
+def _trace(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder:
+        rows = max(options.batch, _TRACE_ROWS)
+        (job,) = _jobs(Path(folder), (options.case,), (options.net,), (options.batch,), (rows,))
+        job = dataclasses.replace(job, **suites.COSTS[options.remedy])
+        found = trace.record(job, options.threads, options.steps)
+    rate = peak.fastnn_rate(options.threads)
+    print(
+        f"{machine.describe()['cpu']}; threads: {options.threads}; {job.title}; "
+        f"peak {rate:.1f} GFLOP/s\n\n{trace.table(found, rate)}"
+    )
+    if options.out is not None:
+        trace.write(found, options.out)
+    return 0
+
+
+_TRACE_ROWS = 12_800
 
 _Found = tuple[list[dict[str, Any]], str]
 

@@ -30,4 +30,5 @@ class Executable:
         skip: bool = False,
         every: int = 0,
         records: NDArray[np.float64] | None = None,
+        times: NDArray[np.float64] | None = None,
     ) -> int: ...

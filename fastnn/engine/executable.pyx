@@ -12,6 +12,7 @@ Design
   rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
+- Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -72,6 +73,15 @@ cdef enum:
     MAX_SOURCES = 32
     MAX_OUTPUTS = 16
 
+# Of an op: when a member came to it, began it after the wait, and ended it; seconds that it took, which is less
+# where other ops of a band came in between.
+cdef enum:
+    ARRIVED = 0
+    BEGAN = 1
+    ENDED = 2
+    BUSY = 3
+    STAMPS = 4
+
 cdef struct Run:
     const Op *ops
     int n_ops
@@ -96,6 +106,7 @@ cdef struct Run:
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
+    double *times          # (steps, n_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
 
 cdef int forked = 0
 
@@ -114,10 +125,20 @@ cdef inline double now() noexcept nogil:
     return t.tv_sec + 1e-9 * t.tv_nsec
 
 
-cdef inline void run_band(const Op *ops, Step *step, int i, int n) noexcept nogil:
-    """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks."""
+cdef inline void stamp(double *times, int o, int which) noexcept nogil:
+    if times != NULL:
+        times[o * STAMPS + which] = now()
+
+
+cdef inline void run_band(const Op *ops, Step *step, int i, int n, double *times) noexcept nogil:
+    """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks.
+    times: of the first op, or NULL."""
     cdef int64_t tasks = parts(step.rows, ops.band_rows), task
     cdef int o, turn = 0
+    cdef double before = 0.0
+    if times != NULL:
+        for o in range(ops.band):
+            times[o * STAMPS + BUSY] = 0.0
     if tasks < TASKS * n:
         tasks = smaller(step.rows, TASKS * n)
     while True:
@@ -125,7 +146,11 @@ cdef inline void run_band(const Op *ops, Step *step, int i, int n) noexcept nogi
         if task < 0:
             break
         for o in range(ops.band):
+            if times != NULL:
+                before = now()
             ops[o].run(ops + o, step, <int> task, <int> tasks)
+            if times != NULL:
+                times[o * STAMPS + BUSY] += now() - before
 
 
 cdef void member(Run *run, int i, int n) noexcept nogil:
@@ -136,7 +161,8 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef int64_t number = 0, observed = 0
     cdef Queue *queues
     cdef Queue *next_queues
-    cdef int o
+    cdef double *times = NULL
+    cdef int o, this
     cdef Verdict verdict
     cdef bint halted
     cdef uint64_t float_mode = fnn_flush_denormals()
@@ -160,21 +186,29 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             observed += 1
         verdict.state = PROCEED
         verdict.scale = 1.0
+        if run.times != NULL:
+            times = run.times + (number * run.n_threads + i) * (run.n_ops + 1) * STAMPS
         o = 0
         while o < run.n_ops:
-            op = run.ops + o
-            step.queues = queues + o * run.n_threads
+            this = o
+            op = run.ops + this
+            step.queues = queues + this * run.n_threads
             o += op.band if op.band else 1
             if op.observing and step.record == NULL:
                 continue
+            stamp(times, this, ARRIVED)
             if op.wait:
                 fnn_wait(&run.barrier, n)
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
                 continue
+            stamp(times, this, BEGAN)
             if op.band:
-                run_band(op, &step, i, n)
+                run_band(op, &step, i, n, NULL if times == NULL else times + this * STAMPS)
             else:
                 op.run(op, &step, i, n)
+            stamp(times, this, ENDED)
+            if times != NULL and not op.band:
+                times[this * STAMPS + BUSY] = times[this * STAMPS + ENDED] - times[this * STAMPS + BEGAN]
         halted = verdict.state != PROCEED and not (run.skip and verdict.state == NONFINITE)
         at += step.rows
         if i == 0:
@@ -187,7 +221,9 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
                 elif step.record != NULL:
                     step.record[0] = step.number
             run.stop[number & 1] = halted or run.failed or now() > run.deadline
+        stamp(times, run.n_ops, ARRIVED)
         fnn_wait(&run.barrier, n)
+        stamp(times, run.n_ops, BEGAN)
         if run.stop[number & 1]:
             break
         number += 1
@@ -304,7 +340,8 @@ cdef class Executable:
 
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
             const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
-            counter=None, bint skip=False, int64_t every=0, double[:, ::1] records=None):
+            counter=None, bint skip=False, int64_t every=0, double[:, ::1] records=None,
+            double[:, :, :, ::1] times=None):
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
 
         A batch that the program's guard halts ends the run before it: then `unproven` or `nonfinite` is
@@ -317,6 +354,10 @@ cdef class Executable:
         every, records: statistics of each step whose number is a multiple of `every` go to the next row of
         `records` (steps, width of the program's record), its number first; a row of a step that did not
         come to its end is left as it is.
+        times: (steps, n_threads, ops + 1, 4): for each member of the team and op, when it came to the op, began
+        it after a wait, and ended it, in seconds on the monotonic clock, and the seconds that it took. The last
+        "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
+        leaves its entries as they are.
 
         Raises what a function of the user's raised; its batch does not count.
         """
@@ -365,6 +406,13 @@ cdef class Executable:
             if records.shape[0] < steps // every + 1 or records.shape[1] != self.program.record.width:
                 raise ValueError(f"records of shape {records.shape[0], records.shape[1]} don't fit {steps} steps")
             run.every, run.records, run.record_width = every, &records[0, 0], records.shape[1]
+        if times is not None:
+            steps = (last - first + batch_size - 1) // batch_size
+            wanted = (steps, n_threads, self.n_ops + 1, STAMPS)
+            found = (times.shape[0], times.shape[1], times.shape[2], times.shape[3])
+            if found[0] < steps or found[1:] != wanted[1:]:
+                raise ValueError(f"times must have shape {wanted}, got {found}")
+            run.times = &times[0, 0, 0, 0]
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))

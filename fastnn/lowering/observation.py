@@ -99,7 +99,7 @@ class Observation:
             bounds = _bounds(_activation(node))
             low, high = bounds or (-inf, inf)
             summaries = builder.buffers.raw(
-                f"{node.output.name}/summaries", n_blocks(features) * ACTIVATION_SUMMARY_BYTES
+                f"{node.output.name}/summaries", n_blocks(features) * ACTIVATION_SUMMARY_BYTES, "V"
             )
             memory = Buffers.of_array(
                 f"{node.output.name}/last_nonzero", self.record.memory(features)
@@ -136,7 +136,7 @@ class Observation:
         )
 
     def _room(self, name: str, count: int, column: int) -> Buffer:
-        buffer = self._builder.buffers.raw(name, count * SUMMARY_BYTES)
+        buffer = self._builder.buffers.raw(name, count * SUMMARY_BYTES, "V")
         self._summaries.append((buffer, count, column))
         return buffer
 

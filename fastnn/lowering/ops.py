@@ -6,9 +6,24 @@ its operands is made of this table when fastnn is built: see ``tools/operands.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-READ, WRITE, BOTH = "r", "w", "rw"
+
+@dataclass(frozen=True)
+class Tensor:
+    """What an op does with a tensor, and the type of its elements: NumPy's code without the byte
+    order; "V" for a struct, None for what has several."""
+
+    reads: bool = False
+    writes: bool = False
+    dtype: str | None = "f4"
+
+    def of(self, dtype: str | None) -> Tensor:
+        """The same with elements of this type."""
+        return replace(self, dtype=dtype)
+
+
+READ, WRITE, BOTH = Tensor(reads=True), Tensor(writes=True), Tensor(True, True)
 
 ROWS, LINES, EXAMPLES, TASKS = "rows", "lines", "examples", "tasks"
 """What a member of the team takes together: 16 rows of the batch, or one with its positions; 16
@@ -20,7 +35,8 @@ lines; one row, whatever positions it has; a part of the result, whoever comes f
 class OpSpec:
     """Operands of an op.
 
-    tensors: name -> what the op does with it. integers, numbers: names of the settings.
+    tensors: name -> what the op does with it, and its type. integers, numbers: names of the
+    settings.
     shared: how the team shares the op. Ops that give each row of the batch to the same member need
     not wait for each other where they meet in a tensor. An op with an integer "by_rows" is shared
     so only where that is set.
@@ -29,7 +45,7 @@ class OpSpec:
     decides: it may stop the step.
     """
 
-    tensors: dict[str, str]
+    tensors: dict[str, Tensor]
     integers: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     shared: str = ROWS
@@ -51,13 +67,15 @@ class Block:
     operands: dict[str, str]
 
 
+_TABLE = READ.of("i4")
+_READ_F8, _WRITE_F8 = READ.of("f8"), WRITE.of("f8")
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "by_rows", "activation")
 _PICTURE = ("height", "width", "channels", "row_of_x", "row")
 _NOISE = ("key", "stream", "threshold")
 _PARTS = {
     "": BOTH, "_slot_0": BOTH, "_slot_1": BOTH, "_slot_2": BOTH,
-    "_gradient": BOTH, "_squares": WRITE, "_summaries": WRITE,
+    "_gradient": BOTH, "_squares": WRITE, "_summaries": WRITE.of("V"),
 }  # fmt: skip
 _WEIGHT = {f"{role}{part}": mode for role in ("kernel", "bias") for part, mode in _PARTS.items()}
 _HAND_OVER = (
@@ -68,17 +86,17 @@ _GRADIENT = ("inputs", "units", "kernel_block", *_HAND_OVER[0])
 _CLIP = ("clipnorm", "adaptive_clip")
 _UPDATED = {
     "gradient": READ, "w": BOTH, "slot_0": BOTH, "slot_1": BOTH, "slot_2": BOTH, "average": BOTH,
-    "norm": READ,
+    "norm": _READ_F8,
 }  # fmt: skip
 _UPDATE = (
     ("blocks", "rows", "group", "optimizer", "constraint", "whole", "overwrite_every"),
     (*_CLIP, "constraint_value", "ema_momentum"),
 )
 _TARGET = {
-    "y_pred": READ, "y_true": READ, "labels": READ, "weights": READ,
+    "y_pred": READ, "y_true": READ, "labels": READ.of("i4"), "weights": READ,
     "row_values": WRITE, "d_y_pred": WRITE, "probabilities": WRITE,
 }  # fmt: skip
-_NONZEROS = {"column_start": READ, "row": READ, "value": READ}
+_NONZEROS = {"column_start": READ.of("i4"), "row": READ.of("u2"), "value": READ}
 
 BLOCKS = (
     Block("Noise", "noise", {name: name for name in _NOISE}),
@@ -98,20 +116,20 @@ OPS: dict[str, OpSpec] = {
     # from the data set
     "gather": OpSpec({"y": WRITE}, ("features", "source"), ("scale", "offset")),
     "gather_pixels": OpSpec(
-        {"moves": READ, "y": WRITE},
+        {"moves": READ.of("i8"), "y": WRITE},
         ("source", "height", "width", "channels", "count", "row"), ("scale", "offset"),
         shared=EXAMPLES,
     ),
     "gather_nonzeros": OpSpec({"y": WRITE}, ("features", "source")),
-    "gather_values": OpSpec({"y": WRITE}, ("source", "lines", "same")),
+    "gather_values": OpSpec({"y": WRITE.of(None)}, ("source", "lines", "same")),
     "sparse_columns": OpSpec(
-        {"column_start": WRITE, "row": WRITE, "value": WRITE},
+        {"column_start": WRITE.of("i4"), "row": WRITE.of("u2"), "value": WRITE},
         ("columns", "source", "capacity"),
         shared=TASKS,
     ),
     # pictures whose numbers lie as those of an array
     "move_pixels": OpSpec(
-        {"moves": READ, "x": READ, "y": WRITE},
+        {"moves": READ.of("i8"), "x": READ, "y": WRITE},
         (*_PICTURE, "count"), ("scale", "offset"), shared=EXAMPLES,
     ),
     "warp": OpSpec(
@@ -132,7 +150,7 @@ OPS: dict[str, OpSpec] = {
         (*_DENSE, *_NOISE, "source"), _PARAMS, shared=LINES,
     ),
     "conv_forward": OpSpec(
-        {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "starts": READ, "y": WRITE,
+        {"x": READ, "kernel": READ, "bias": READ, "windows": _TABLE, "starts": _TABLE, "y": WRITE,
          "z": WRITE},
         ("channels", "filters", "kernel_block", "activation", "taps", "windows_of_row", "row",
          "window_rows", "groups"),
@@ -152,24 +170,24 @@ OPS: dict[str, OpSpec] = {
         ("channels", "filters", "kernel_block", "groups", "turned"), shared=TASKS,
     ),
     "winograd_forward": OpSpec(
-        {"x": READ, "transformed": READ, "bias": READ, "tiles": READ, "outputs": READ, "y": WRITE,
-         "z": WRITE},
+        {"x": READ, "transformed": READ, "bias": READ, "tiles": _TABLE, "outputs": _TABLE,
+         "y": WRITE, "z": WRITE},
         ("channels", "filters", "groups", "activation", "tiles_of_row", "across", "width",
          "windows_of_row"),
         _PARAMS, shared=EXAMPLES,
     ),
     "depthwise_forward": OpSpec(
-        {"x": READ, "kernel": READ, "bias": READ, "windows": READ, "y": WRITE, "z": WRITE},
+        {"x": READ, "kernel": READ, "bias": READ, "windows": _TABLE, "y": WRITE, "z": WRITE},
         ("features", "kernel_block", "activation", "taps", "windows_of_row"), _PARAMS,
         shared=EXAMPLES,
     ),
     "repeat_channels": OpSpec({"x": READ, "y": WRITE}, ("channels", "times")),
     "max_pool": OpSpec(
-        {"x": READ, "windows": READ, "y": WRITE, "found": WRITE},
+        {"x": READ, "windows": _TABLE, "y": WRITE, "found": WRITE.of("u1")},
         ("features", "taps", "windows_of_row", "index_bytes"), shared=EXAMPLES,
     ),
     "sum_windows": OpSpec(
-        {"x": READ, "windows": READ, "of_windows": READ, "of_taps": READ, "y": BOTH},
+        {"x": READ, "windows": _TABLE, "of_windows": READ, "of_taps": READ, "y": BOTH},
         ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
@@ -181,7 +199,7 @@ OPS: dict[str, OpSpec] = {
     "multiply": OpSpec({"x": READ, "y": READ, "z": BOTH}, ("features", "accumulate")),
     "extremum": OpSpec({"x": READ, "y": READ, "z": WRITE}, ("features", "smallest")),
     "permute": OpSpec(
-        {"x": READ, "places": READ, "y": BOTH}, ("features_of_y", "lines", "accumulate"),
+        {"x": READ, "places": READ.of("i8"), "y": BOTH}, ("features_of_y", "lines", "accumulate"),
         shared=EXAMPLES,
     ),
     "regroup": OpSpec(
@@ -241,8 +259,8 @@ OPS: dict[str, OpSpec] = {
     ),
     "transpose": OpSpec({"x": READ, "y": WRITE}, ("features",), shared=LINES),
     "dense_backward_input": OpSpec(
-        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ, "magnitudes": WRITE,
-         "dx_t": WRITE},
+        {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ,
+         "magnitudes": WRITE.of("i4"), "dx_t": WRITE},
         (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
@@ -284,21 +302,21 @@ OPS: dict[str, OpSpec] = {
         (*_GRADIENT, "capacity"), (*_HAND_OVER[1], "kept_scale"), shared=TASKS,
     ),
     "conv_backward_input": OpSpec(
-        {"dz": READ, "turned": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        {"dz": READ, "turned": READ, "windows": _TABLE, "dx": BOTH, "x_z": READ, "x": READ},
         ("filters", "channels", "turned_block", "activation", "taps", "positions", "accumulate",
          "groups"),
         _PARAMS, shared=EXAMPLES,
     ),
     "winograd_backward_input": OpSpec(
-        {"dz": READ, "transformed": READ, "tiles": READ, "outputs": READ, "dx": BOTH, "x_z": READ,
-         "x": READ},
+        {"dz": READ, "transformed": READ, "tiles": _TABLE, "outputs": _TABLE, "dx": BOTH,
+         "x_z": READ, "x": READ},
         ("filters", "channels", "groups", "activation", "tiles_of_row", "across", "width",
          "positions", "accumulate"),
         _PARAMS, shared=EXAMPLES,
     ),
     "conv_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, "pairs": READ, "counts": READ, "starts": READ, "windows": READ,
-         "partials": WRITE},
+        {"x": READ, "dz": READ, "pairs": _TABLE, "counts": _TABLE, "starts": _TABLE,
+         "windows": _TABLE, "partials": WRITE},
         ("channels", "filters", "kernel_block", "slice", "taps", "windows_of_row", "row",
          "window_rows", "groups"),
         shared=TASKS,
@@ -308,17 +326,18 @@ OPS: dict[str, OpSpec] = {
         ("channels", "filters", "members", "taps", "units", "slice"), shared=TASKS,
     ),
     "depthwise_backward_input": OpSpec(
-        {"dz": READ, "kernel": READ, "windows": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        {"dz": READ, "kernel": READ, "windows": _TABLE, "dx": BOTH, "x_z": READ, "x": READ},
         ("features", "kernel_block", "activation", "taps", "positions", "accumulate"), _PARAMS,
         shared=EXAMPLES,
     ),
     "depthwise_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, "windows": READ, "partials": WRITE},
+        {"x": READ, "dz": READ, "windows": _TABLE, "partials": WRITE},
         ("features", "slice", "taps", "windows_of_row"), shared=TASKS,
     ),
     "sum_repeated": OpSpec({"dy": READ, "dx": BOTH}, ("channels", "times", "accumulate")),
     "max_pool_backward": OpSpec(
-        {"dy": READ, "found": READ, "readers": READ, "dx": BOTH, "x_z": READ, "x": READ},
+        {"dy": READ, "found": READ.of("u1"), "readers": _TABLE, "dx": BOTH, "x_z": READ,
+         "x": READ},
         ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,
         shared=EXAMPLES,
     ),
@@ -326,32 +345,33 @@ OPS: dict[str, OpSpec] = {
         {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _HAND_OVER[1], shared=TASKS
     ),
     # are gradients finite, how long are they
-    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE}, ("features", "row")),
-    "magnitude_sparse": OpSpec({"magnitudes": WRITE}, ("source",)),
+    "magnitude": OpSpec({"x": READ, "magnitudes": WRITE.of("i4")}, ("features", "row")),
+    "magnitude_sparse": OpSpec({"magnitudes": WRITE.of("i4")}, ("source",)),
     "guard_factors": OpSpec(
-        {"magnitudes": READ, "factors": READ}, ("products",), shared=TASKS, decides=True
+        {"magnitudes": READ.of("i4"), "factors": READ.of("i8")}, ("products",),
+        shared=TASKS, decides=True,
     ),
     "finish_gradient": OpSpec(
         {"gradient": BOTH, "w": READ, "squares": WRITE},
         ("blocks", "rows", "panel"), ("l1", "l2", "clipvalue"), shared=TASKS,
     ),
     "square_sums": OpSpec(
-        {"squares": READ, "gradient": READ, "norm": WRITE},
+        {"squares": READ, "gradient": READ, "norm": _WRITE_F8},
         ("count", "size", "number", "exact"), ("limit",), shared=TASKS,
     ),
-    "center": OpSpec({"x": READ, "means": WRITE, "y_t": WRITE}, ("features",), shared=TASKS),
+    "center": OpSpec({"x": READ, "means": _WRITE_F8, "y_t": WRITE}, ("features",), shared=TASKS),
     "product_norms": OpSpec(
-        {"x_t": READ, "x_means": READ, "dz_t": READ, "dz_means": READ, "parts": WRITE},
+        {"x_t": READ, "x_means": _READ_F8, "dz_t": READ, "dz_means": _READ_F8, "parts": _WRITE_F8},
         ("inputs", "units"), shared=TASKS,
     ),
     "product_norm_sums": OpSpec(
-        {"x_means": READ, "dz_means": READ, "parts": READ, "kernel_norm": WRITE,
-         "bias_norm": WRITE, "error": WRITE},
+        {"x_means": _READ_F8, "dz_means": _READ_F8, "parts": _READ_F8, "kernel_norm": _WRITE_F8,
+         "bias_norm": _WRITE_F8, "error": _WRITE_F8},
         ("inputs", "units", "number"), shared=TASKS,
     ),
     "guard": OpSpec(
-        {"norms": READ, "errors": READ}, ("count", "halts", "unstored"), ("global_clipnorm",),
-        shared=TASKS, decides=True,
+        {"norms": _READ_F8, "errors": _READ_F8}, ("count", "halts", "unstored"),
+        ("global_clipnorm",), shared=TASKS, decides=True,
     ),
     # update
     "clip_gradient": OpSpec({**_UPDATED, "gradient": BOTH, "w": READ}, *_UPDATE, shared=TASKS),
@@ -362,21 +382,21 @@ OPS: dict[str, OpSpec] = {
     ),
     # penalties
     "penalty": OpSpec(
-        {"w": READ, "penalties": WRITE}, ("blocks", "rows"), ("l1", "l2"), shared=TASKS
+        {"w": READ, "penalties": _WRITE_F8}, ("blocks", "rows"), ("l1", "l2"), shared=TASKS
     ),
     "sum_penalties": OpSpec(
-        {"penalties": READ}, ("sum", "blocks"), shared=TASKS, closing=True
+        {"penalties": _READ_F8}, ("sum", "blocks"), shared=TASKS, closing=True
     ),
     "regularize_activity": OpSpec(
         {"y": READ, "dy": BOTH, "row_values": WRITE}, ("features", "accumulate"), ("l1", "l2")
     ),
     # Muon: matrices packed as weights are
     "muon_momentum": OpSpec(
-        {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": WRITE},
+        {"gradient": READ, "momentum": BOTH, "x": WRITE, "squares": _WRITE_F8},
         ("rows", "columns", "scalar", "nesterov"), shared=TASKS,
     ),
     "muon_normalize": OpSpec(
-        {"squares": READ, "x": BOTH}, ("rows", "columns"), ("epsilon",), shared=TASKS
+        {"squares": _READ_F8, "x": BOTH}, ("rows", "columns"), ("epsilon",), shared=TASKS
     ),
     "gram": OpSpec(
         {"x": READ, "y": WRITE}, ("rows", "columns"), ("constant", "linear", "square"),
@@ -396,22 +416,23 @@ OPS: dict[str, OpSpec] = {
     # statistics
     "keep_weights": OpSpec({"w": READ, "kept": WRITE}, ("size",), shared=TASKS, observing=True),
     "summarize_weights": OpSpec(
-        {"x": READ, "summaries": WRITE}, ("size",), shared=TASKS, observing=True
+        {"x": READ, "summaries": WRITE.of("V")}, ("size",), shared=TASKS, observing=True
     ),
     "summarize_step": OpSpec(
-        {"w": READ, "kept": BOTH, "before": WRITE, "after": WRITE, "step": WRITE},
+        {"w": READ, "kept": BOTH, "before": WRITE.of("V"), "after": WRITE.of("V"),
+         "step": WRITE.of("V")},
         ("size",), shared=TASKS, observing=True,
     ),
     "summarize_activations": OpSpec(
-        {"y": READ, "summaries": WRITE, "last_nonzero": BOTH}, ("features",), ("low", "high"),
-        shared=TASKS, observing=True,
+        {"y": READ, "summaries": WRITE.of("V"), "last_nonzero": BOTH.of("i8")}, ("features",),
+        ("low", "high"), shared=TASKS, observing=True,
     ),
     "record_weights": OpSpec(
-        {"summaries": READ}, ("count", "column", "number"), shared=TASKS, observing=True
+        {"summaries": READ.of("V")}, ("count", "column", "number"), shared=TASKS, observing=True
     ),
     "record_activations": OpSpec(
-        {"summaries": READ, "last_nonzero": READ}, ("features", "column", "number", "window"),
-        shared=TASKS, observing=True,
+        {"summaries": READ.of("V"), "last_nonzero": READ.of("i8")},
+        ("features", "column", "number", "window"), shared=TASKS, observing=True,
     ),
     # functions in Python
     "unpack": OpSpec(

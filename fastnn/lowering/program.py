@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class Buffer:
     """Memory of an op's operand: a place in the arena, or an array that outlives the program.
 
+    dtype: Of its elements, as in ``ops.Tensor``.
     positions, stride: Where the batch lies in blocks of 16 features: lines of each row, floats
         from block to block. The stride is 0 for all other memory.
     """
@@ -28,6 +29,7 @@ class Buffer:
     name: str
     n_bytes: int
     array: NDArray[Any] | None = None
+    dtype: str = "f4"
     offset: int = -1
     positions: int = 1
     stride: int = 0
@@ -102,11 +104,19 @@ class Op:
 
     def accesses(self) -> Iterator[tuple[Buffer, bool]]:
         """(buffer, whether it is written) for each tensor."""
-        for buffer, mode in zip(self.tensors, self.spec.tensors.values(), strict=True):
+        for buffer, tensor in zip(self.tensors, self.spec.tensors.values(), strict=True):
             if buffer is not None:
-                yield buffer, "w" in mode
+                yield buffer, tensor.writes
         for argument in self.arguments:
             yield argument.buffer, argument.writes
+
+    def dtypes(self) -> Iterator[tuple[Buffer, str]]:
+        """(buffer, the type that its elements must have) for each tensor that has one type."""
+        for buffer, tensor in zip(self.tensors, self.spec.tensors.values(), strict=True):
+            if buffer is not None and tensor.dtype is not None:
+                yield buffer, tensor.dtype
+        for argument in self.arguments:
+            yield argument.buffer, _code(np.dtype(argument.dtype))
 
     def __str__(self) -> str:
         operands = [
@@ -195,18 +205,22 @@ class Buffers:
         blocks = n_blocks(self.capacity * value.positions) * n_blocks(value.features)
         return self.raw(name, 4 * blocks * BLOCK * BLOCK)
 
-    def values(self, name: str, lines: int = 1) -> Buffer:
+    def values(self, name: str, lines: int = 1, dtype: str = "f4") -> Buffer:
         """(rows, lines) of 4 bytes each."""
-        return self.raw(name, 4 * self.capacity * lines)
+        return self.raw(name, 4 * self.capacity * lines, dtype)
 
     def rows(self, name: str, value: Value) -> Buffer:
         """Room for the value in C order, for functions in Python."""
         return self.raw(name, 4 * self.capacity * value.positions * value.features)
 
     @staticmethod
-    def raw(name: str, n_bytes: int) -> Buffer:
-        return Buffer(name, -(-n_bytes // ALIGNMENT) * ALIGNMENT)
+    def raw(name: str, n_bytes: int, dtype: str = "f4") -> Buffer:
+        return Buffer(name, -(-n_bytes // ALIGNMENT) * ALIGNMENT, dtype=dtype)
 
     @staticmethod
     def of_array(name: str, array: NDArray[Any]) -> Buffer:
-        return Buffer(name, array.nbytes, array)
+        return Buffer(name, array.nbytes, array, _code(array.dtype))
+
+
+def _code(dtype: np.dtype[Any]) -> str:
+    return f"{dtype.kind}{dtype.itemsize}"

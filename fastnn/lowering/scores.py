@@ -64,7 +64,7 @@ def _target(builder: Builder, output: Value, objective: Objective, source: int) 
     if not objective.has_target:
         return {}
     if objective.takes_labels:
-        labels = builder.buffers.values(f"{output.name}/labels", objective.places)
+        labels = builder.buffers.values(f"{output.name}/labels", objective.places, "i4")
         builder.emit("gather_values", y=labels, source=source, lines=objective.places)
         return {"labels": labels}
     y_true = builder.buffers.of_value(f"{output.name}/y_true", output)

@@ -16,12 +16,17 @@ class InvalidProgram(Exception):
 
 
 def verify(program: Program) -> None:
-    """Raise InvalidProgram if an op reads what nothing wrote, two live buffers overlap, a buffer
-    is misplaced, or a wait is missing."""
+    """Raise InvalidProgram if an op reads what nothing wrote or what is of another type, two live
+    buffers overlap, a buffer is misplaced, or a wait is missing."""
     written: set[Buffer] = set()
     last_use: dict[Buffer, int] = {}
     first_use: dict[Buffer, int] = {}
     for position, op in enumerate(program.ops):
+        for buffer, dtype in op.dtypes():
+            if buffer.dtype != dtype:
+                raise InvalidProgram(
+                    f"{buffer.name} is of {buffer.dtype}, not {dtype}, in op {position}: {op}"
+                )
         for buffer, writes in op.accesses():
             if buffer.array is not None:
                 continue

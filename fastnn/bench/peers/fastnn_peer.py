@@ -17,6 +17,12 @@ class FastnnPeer(KerasLike):
         fastnn.set_num_threads(threads)
         super().__init__(job, threads, x, y)
 
+    @property
+    def model(self) -> fastnn.Model:
+        """Compiled, with the starting weights."""
+        model: fastnn.Model = self._model
+        return model
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         found: np.ndarray = self._model.predict(x, verbose=0)
         return found

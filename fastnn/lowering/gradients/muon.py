@@ -66,7 +66,7 @@ class _Matrix:
         self.xx, self.p = (Buffers.raw(f"{step.name}/{x}", _bytes(side, side)) for x in ("xx", "p"))
         # one for each strip of a block, at most
         self.squares = Buffers.raw(
-            f"{step.name}/squares", 8 * n_blocks(self.columns) * n_blocks(self.rows)
+            f"{step.name}/squares", 8 * n_blocks(self.columns) * n_blocks(self.rows), "f8"
         )
         self.side = side
 

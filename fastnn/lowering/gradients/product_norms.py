@@ -73,9 +73,9 @@ def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProd
         inputs, units = product.x.features, _units(product)
         path = product.kernel.path
         norm = found[product] = ProductNorm(
-            Buffers.raw(f"{path}/x_means", 8 * inputs),
-            Buffers.raw(f"{path}/dz_means", 8 * units),
-            Buffers.raw(f"{path}/norm_parts", 8 * 4 * n_blocks(builder.capacity)),
+            Buffers.raw(f"{path}/x_means", 8 * inputs, "f8"),
+            Buffers.raw(f"{path}/dz_means", 8 * units, "f8"),
+            Buffers.raw(f"{path}/norm_parts", 8 * 4 * n_blocks(builder.capacity), "f8"),
         )
         x_t = builder.buffers.transposed(f"{path}/x_centered", product.x)
         builder.emit(

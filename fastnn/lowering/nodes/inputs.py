@@ -56,8 +56,8 @@ class InputNode(LoweredNode):
             room = min(CHUNK, builder.capacity) * builder.sparse[self.source]
             chunks = -(-builder.capacity // CHUNK)
             columns = [
-                Buffers.raw(f"{self.name}/column_start", 4 * chunks * (features + 1)),
-                Buffers.raw(f"{self.name}/row", 2 * chunks * room),
+                Buffers.raw(f"{self.name}/column_start", 4 * chunks * (features + 1), "i4"),
+                Buffers.raw(f"{self.name}/row", 2 * chunks * room, "u2"),
                 Buffers.raw(f"{self.name}/value", 4 * chunks * room),
             ]
             builder.emit(

@@ -33,7 +33,7 @@ class MaxPoolingNode(LoweredNode):
         y = builder.activation(self.output)
         if builder.training and x in builder.needs_gradient:
             n_bytes = y.n_bytes // 4 * self._index_bytes
-            self.found = Buffers.raw(f"{self.output.name}/found", n_bytes)
+            self.found = Buffers.raw(f"{self.output.name}/found", n_bytes, "u1")
         builder.emit(
             "max_pool", x=builder.values[x], y=y, found=self.found,
             windows=_table(self, "windows", self.windows), features=self.output.features,
