@@ -48,5 +48,7 @@ class Epochs(Fit):
         if not self.plan.shuffle:
             return places
         self._random.shuffle(places)
+        if self.plan.rows >= n_rows:  # a single batch, which no order changes but for rounding
+            return np.arange(n_rows, dtype=np.int64)
         self._last = places if self._last is None else self._last[places]
         return self._last

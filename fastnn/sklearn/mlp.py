@@ -167,7 +167,8 @@ class MLP(BaseEstimator):
         classes: Any = None,
     ) -> Any:
         check_parameters(self)
-        anew = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        going_on = self.warm_start or incremental
+        anew = not hasattr(self, "model_") or not going_on
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         X, y = validate_data(
@@ -182,8 +183,8 @@ class MLP(BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X)
         weight = self._weighted(target, sample_weight)
         random = check_random_state(self.random_state)
-        if anew or not hasattr(self, "model_"):
-            self._begin(X.shape[1], _shown_dtype(X), random)
+        if anew:
+            self._begin(X.shape[1], _shown_dtype(X), random, going_on)
         try:
             if self.solver == "lbfgs":
                 self._train_at_once(X, target, weight)
@@ -195,9 +196,11 @@ class MLP(BaseEstimator):
 
     _y_numeric = False
 
-    def _begin(self, n_features: int, dtype: np.dtype[Any], random: np.random.RandomState) -> None:
+    def _begin(
+        self, n_features: int, dtype: np.dtype[Any], random: np.random.RandomState, going_on: bool
+    ) -> None:
         model = self._build(n_features, random)
-        if hasattr(self, "coefs_") and not hasattr(self, "model_"):
+        if going_on and hasattr(self, "coefs_"):
             # The user has set the weights to begin with.
             network.take_weights(model, self.coefs_, self.intercepts_)
         self.model_, self._dtype = model, dtype

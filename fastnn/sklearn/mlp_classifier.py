@@ -254,8 +254,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         return places.astype(bool) if self._kind == "binary" else places
 
     def _stratify(self, target: Array) -> Array | None:
-        # As in scikit-learn: with one output only.
-        return target if self._kind == "binary" else None
+        # As in scikit-learn: with one output only, and a message that has labels as text.
+        return target.reshape(-1, 1) if self._kind == "binary" else None
 
     def _weighted(self, target: Array, sample_weight: Array | None) -> Array | None:
         owner = type(self).__name__
