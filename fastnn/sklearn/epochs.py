@@ -37,7 +37,12 @@ class Epochs(Fit):
     on the same batches."""
 
     def __init__(
-        self, model: Learner, plan: Plan, data: FitData, callbacks: Any, random: np.random.RandomState
+        self,
+        model: Learner,
+        plan: Plan,
+        data: FitData,
+        callbacks: Any,
+        random: np.random.RandomState,
     ) -> None:
         super().__init__(model, plan, data, callbacks, verbose=0)
         self._random = random

@@ -36,8 +36,7 @@ def minimize(
     """Train on all rows at once (Byrd et al. 1995, "A limited memory algorithm for bound
     constrained optimization"), from the weights that the model has.
 
-    SciPy's numbers are float64; the net takes them as float32, and computes so. Where the loss
-    can't be told to fall any more in float32, the search is at its end: that counts as convergence.
+    SciPy's numbers are float64; the net takes them as float32, and computes so.
     """
     weights = model.trainable_weights
     bounds = np.cumsum([0, *(weight.size for weight in weights)])
@@ -69,13 +68,6 @@ def minimize(
         take(found.x)
         logs = compute()[1].logs()
     complaint = ""
-    if found.status != 0 and not (found.status == 2 and _is_at_its_end(found)):
+    if found.status != 0:
         complaint = f"lbfgs failed to converge (status={found.status}): {found.message}"
     return Outcome(min(int(found.nit), max_iter), logs, complaint)
-
-
-def _is_at_its_end(found: optimize.OptimizeResult) -> bool:
-    """Whether a search along a line failed for want of digits: what the gradient promises over the
-    length of the weights is below float32's rounding of the loss."""
-    promised = float(np.linalg.norm(found.jac)) * max(1.0, float(np.linalg.norm(found.x)))
-    return promised <= 100 * np.finfo(np.float32).eps ** 0.5 * max(1.0, abs(float(found.fun)))

@@ -17,7 +17,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastnn.activations import Activation
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import Logs
 from fastnn.data.dataset import Dataset
@@ -28,7 +27,6 @@ from fastnn.models import Sequential
 from fastnn.models.feeding import feed
 from fastnn.models.predicting import predict_rows
 from fastnn.optimizers import Optimizer
-from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.sklearn import epochs, lbfgs, network
 from fastnn.sklearn.convergence import Convergence
 from fastnn.sklearn.parameters import check_parameters, hidden_layers
@@ -129,7 +127,7 @@ class MLP(BaseEstimator):
 
     @abstractmethod
     def _learn_targets(self, y: Array, classes: Any, anew: bool) -> None:
-        """Settle what y is, or check that it is what it was: ``n_outputs_``, ``out_activation_``."""
+        """Settle ``n_outputs_`` and ``out_activation_``, or check that y is what it was."""
 
     @abstractmethod
     def _encoded(self, y: Array) -> Array:
@@ -364,11 +362,18 @@ class MLP(BaseEstimator):
                 self._show_weights()
         return self.model_
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if hasattr(self, "model_"):
+            self._synchronized()
+            for name in ("coefs_", "intercepts_", "_shown"):
+                del state[name]
+        return state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        # Arrays that pickle or copy.deepcopy made can be written to.
-        for array in getattr(self, "_shown", ()):
-            array.flags.writeable = False
+        if hasattr(self, "model_"):
+            self._show_weights()
 
     # Predict
 

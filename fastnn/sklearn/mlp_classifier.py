@@ -27,8 +27,8 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     - The net computes in float32. ``coefs_`` and predictions have the dtype that scikit-learn
       gives them, and can't be written to in place: assign other arrays.
-    - ``sample_weight`` is scaled to a mean of 1 over all rows, not within each batch, and the L2
-      term is ``alpha / (2 * batch_size)`` times the squared weights in the last, smaller batch, too.
+    - ``sample_weight`` is scaled to a mean of 1 over all rows, not within each batch; and in the
+      last, smaller batch, too, the L2 term is ``alpha / (2 * batch_size)`` times the squares.
     - A gradient that is not finite ends training at once: with ``early_stopping`` the best weights
       so far stay, else it is the ValueError that scikit-learn raises at the end.
 

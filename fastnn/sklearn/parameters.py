@@ -80,7 +80,9 @@ def check_parameters(estimator: MLP) -> None:
     if callbacks is not None and not (
         isinstance(callbacks, (list, tuple)) and all(isinstance(c, Callback) for c in callbacks)
     ):
-        raise TypeError(f"{owner}: callbacks must be a list of Callback instances, got {callbacks!r}")
+        raise TypeError(
+            f"{owner}: callbacks must be a list of Callback instances, got {callbacks!r}"
+        )
 
 
 def _check_solver(owner: str, estimator: MLP) -> None:
