@@ -460,7 +460,7 @@ def test_a_diverging_training_says_so() -> None:
     own = MLPRegressor(solver="sgd", learning_rate_init=1e6, max_iter=50)
     with pytest.raises(ValueError, match=r"non-finite parameter weights.*layer '\w+'"):
         own.fit(X_REG, Y_REG)
-    with pytest.raises(ValueError, match="non-finite parameter weights.*float32's range"):
+    with pytest.raises(ValueError, match=r"non-finite parameter weights.*float32's range"):
         MLPRegressor(solver="lbfgs").fit(X_REG * 1e200, Y_REG)
     early = MLPRegressor(solver="sgd", learning_rate_init=5.0, early_stopping=True, random_state=0)
     with pytest.warns(ConvergenceWarning, match="Training diverged: layer"):
@@ -518,7 +518,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 def test_bad_targets_are_named() -> None:
     with pytest.raises(ValueError, match="several classes in each of 2 columns"):
         MLPClassifier().fit(X, np.stack([Y, Y], axis=1))
-    with pytest.raises(ValueError, match="classes not in `self.classes_`"):
+    with pytest.raises(ValueError, match=r"classes not in `self\.classes_`"):
         MLPClassifier().partial_fit(X, Y, classes=[0, 1])
     own = MLPRegressor(max_iter=1).fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="y must have 2 columns, got 1"):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastnn.callbacks import History
 from fastnn.models import Model
+from fastnn.sklearn.seeding import seeded
 
 Array = NDArray[Any]
 
@@ -33,6 +34,9 @@ class ModelEstimator(BaseEstimator):
         model_kwargs: For the function.
         fit_kwargs: For the model's ``fit``: epochs, batch_size, callbacks ... Its ``verbose`` is 0
             if not given.
+        random_state: Seed of all that ``fit`` draws, an integer or a ``RandomState``; None draws as
+            ``fastnn.utils.set_random_seed`` has settled. Keras has no such argument. Two fits at
+            the same time in threads of one process disturb each other's numbers.
 
     Attributes:
         model_ (fastnn.Model): The trained model.
@@ -49,19 +53,21 @@ class ModelEstimator(BaseEstimator):
         warm_start: bool = False,
         model_kwargs: Mapping[str, Any] | None = None,
         fit_kwargs: Mapping[str, Any] | None = None,
+        random_state: Any = None,
     ) -> None:
         self.model = model
         self.warm_start = warm_start
         self.model_kwargs = model_kwargs
         self.fit_kwargs = fit_kwargs
+        self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """As in scikit-learn; if deep, with the entries of the two dicts."""
         params: dict[str, Any] = super().get_params(deep)
         if deep:
             for name in _NESTED:
-                for key, value in (params[name] or {}).items():
-                    params[f"{name}__{key}"] = value
+                entries = params[name] if isinstance(params[name], Mapping) else {}
+                params |= {f"{name}__{key}": value for key, value in entries.items()}
         return params
 
     def set_params(self, **params: Any) -> Any:
@@ -89,14 +95,15 @@ class ModelEstimator(BaseEstimator):
         Args:
             shown: Targets as the function that makes the model gets them.
         """
-        going_on = self.warm_start and hasattr(self, "model_")
-        model = self.model_ if going_on else self._made(X, shown)
         arguments = {"verbose": 0, **(self.fit_kwargs or {}), **fit_kwargs}
         if sample_weight is not None:
             arguments["sample_weight"] = _check_sample_weight(sample_weight, X)
-        if not model.built:
-            model.build((None, *X.shape[1:]))
-        self.history_ = model.fit(X, self._targets_for(model, shown), **arguments)
+        going_on = self.warm_start and hasattr(self, "model_")
+        with seeded(self.random_state):
+            model = self.model_ if going_on else self._made(X, shown)
+            if not model.built:
+                model.build((None, *X.shape[1:]))
+            self.history_ = model.fit(X, self._targets_for(model, shown), **arguments)
         self.model_ = model
         return model
 
@@ -130,7 +137,7 @@ class ModelEstimator(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.non_deterministic = True
+        tags.non_deterministic = self.random_state is None
         tags.input_tags.sparse = True
         return tags
 

@@ -32,7 +32,7 @@ class SKLearnTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Mode
             X = self._validated(X, reset=True)
             y = X.toarray() if hasattr(X, "toarray") else X
         else:
-            X, y = validate_data(self, X, y, multi_output=True, **self._inputs)
+            X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._inputs)
         model = self._train(X, y, sample_weight, kwargs)
         self._n_features_out = model.outputs[0].shape[-1]
         return self
@@ -40,3 +40,8 @@ class SKLearnTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Mode
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The model's output (N, features), float32."""
         return self._predicted(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
