@@ -68,9 +68,9 @@ STOCHASTIC = "weights and repeated rows make other batches"
 
 @parametrize_with_checks(
     [
-        SKLearnClassifier(table_classifier, fit_kwargs={"epochs": 50}),
-        SKLearnRegressor(regressor, fit_kwargs={"epochs": 50}),
-        SKLearnTransformer(coder, fit_kwargs={"epochs": 2}),
+        SKLearnClassifier(table_classifier, fit_kwargs={"epochs": 50}, random_state=0),
+        SKLearnRegressor(regressor, fit_kwargs={"epochs": 50}, random_state=0),
+        SKLearnTransformer(coder, fit_kwargs={"epochs": 2}, random_state=0),
     ],
     expected_failed_checks=lambda estimator: {
         "check_sample_weight_equivalence_on_dense_data": STOCHASTIC,
@@ -83,7 +83,7 @@ def test_check_estimator(estimator: Any, check: Callable[[Any], None]) -> None:
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_classifier(loss: str) -> None:
-    own = SKLearnClassifier(classifier, False, {"loss": loss}, {"epochs": 10})
+    own = SKLearnClassifier(classifier, False, {"loss": loss}, {"epochs": 10}, random_state=0)
     own.fit(X, NAMES[Y])
     assert own.score(X, NAMES[Y]) > 0.95
     assert list(own.classes_) == list(NAMES)
@@ -102,16 +102,16 @@ def test_a_single_output_for_two_classes() -> None:
         return model
 
     y = np.where(Y < 5, "low", "top")
-    own = SKLearnClassifier(make, fit_kwargs={"epochs": 30}).fit(X, y)
+    own = SKLearnClassifier(make, fit_kwargs={"epochs": 30}, random_state=0).fit(X, y)
     assert own.score(X, y) > 0.8
     assert own.predict_proba(X).shape == (len(X), 2)
     np.testing.assert_array_equal(own.predict(X) == "top", own.predict_proba(X)[:, 1] > 0.5)
 
 
 def test_pictures_and_sparse_rows() -> None:
-    pictures = SKLearnClassifier(classifier, fit_kwargs={"epochs": 5})
+    pictures = SKLearnClassifier(classifier, fit_kwargs={"epochs": 5}, random_state=0)
     assert pictures.fit(X.reshape(-1, 8, 8), Y).score(X.reshape(-1, 8, 8), Y) > 0.9
-    rows = SKLearnClassifier(table_classifier, fit_kwargs={"epochs": 5})
+    rows = SKLearnClassifier(table_classifier, fit_kwargs={"epochs": 5}, random_state=0)
     assert rows.fit(sparse.csr_array(X), Y).score(sparse.csr_array(X), Y) > 0.9
 
 
@@ -132,7 +132,7 @@ def test_a_compiled_model_is_made_anew() -> None:
 
 
 def test_grid_search_reaches_into_the_dicts() -> None:
-    own = SKLearnClassifier(classifier, fit_kwargs={"epochs": 1})
+    own = SKLearnClassifier(classifier, fit_kwargs={"epochs": 1}, random_state=0)
     search = GridSearchCV(
         own, {"model_kwargs__units": [2, 40], "fit_kwargs__epochs": [8]}, cv=2
     ).fit(X, Y)
@@ -146,7 +146,7 @@ def test_grid_search_reaches_into_the_dicts() -> None:
 
 
 def test_regressor() -> None:
-    own = SKLearnRegressor(regressor, fit_kwargs={"epochs": 100})
+    own = SKLearnRegressor(regressor, fit_kwargs={"epochs": 100}, random_state=0)
     assert cross_val_score(own, X_REG, Y_REG, cv=2).min() > 0.8
     assert own.fit(X_REG, Y_REG[:, 0]).predict(X_REG).shape == (200,)
     assert own.fit(X_REG, Y_REG[:, :1]).predict(X_REG).shape == (200, 1)
@@ -157,7 +157,7 @@ def test_sample_weight_and_arguments_of_fit() -> None:
     weight[:100] = 1.0
     y = Y_REG.copy()
     y[100:] = 1e3
-    own = SKLearnRegressor(regressor).fit(X_REG, y, weight, epochs=80)
+    own = SKLearnRegressor(regressor, random_state=0).fit(X_REG, y, weight, epochs=80)
     assert np.abs(own.predict(X_REG)).max() < 100
     assert len(own.history_.history["loss"]) == 80
 
@@ -180,7 +180,9 @@ def test_transformer() -> None:
     found = own.fit_transform(pandas.DataFrame(X))
     assert list(found.columns) == [f"sklearntransformer{i}" for i in range(64)]
     np.testing.assert_array_equal(found.to_numpy(), own.model_.predict(X))
-    model = make_pipeline(SKLearnTransformer(coder), LogisticRegression(max_iter=200))
+    model = make_pipeline(
+        SKLearnTransformer(coder, random_state=0), LogisticRegression(max_iter=200)
+    )
     assert model.fit(X, Y).score(X, Y) > 0.1
 
 

@@ -204,11 +204,9 @@ class MLP(BaseEstimator):
         self.model_, self._dtype = model, dtype
         self.n_layers_ = len(network.dense_layers(model)) + 1
         self.n_iter_ = self.t_ = 0
-        self._best_weights = model.get_weights()
         self._no_improvement_count = 0
         self.loss_curve_ = []
-        self.best_loss_ = None if self.early_stopping else math.inf
-        self.best_validation_score_ = -math.inf if self.early_stopping else None
+        self.best_loss_ = self.best_validation_score_ = None
         self.validation_scores_ = self.validation_loss_curve_ = None
 
     def _build(self, n_features: int, random: np.random.RandomState) -> Sequential:
@@ -275,6 +273,10 @@ class MLP(BaseEstimator):
             score = partial(self._validation_score, model, inputs, target_val, weight_val)
             self.validation_scores_ = self.validation_scores_ or []
             self.validation_loss_curve_ = self.validation_loss_curve_ or []
+        if self.early_stopping and self.best_validation_score_ is None:
+            self.best_validation_score_, self._best_weights = -math.inf, model.get_weights()
+        elif not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = math.inf
         convergence = Convergence(self, rows, learning_rate(self, self._optimizer), score)
         fit = epochs.Epochs(model, plan, data, [convergence, *(self.callbacks or ())], random)
         self.n_iter_ = 0
