@@ -102,7 +102,7 @@ def csr(dtype: str) -> tuple[Any, Any, Any, Any]:
     column = np.sort(random.integers(0, columns, (rows, nonzeros), dtype=np.int32), axis=1)
     x = sparse.csr_array(
         (
-            random.random(rows * nonzeros, np.float32).astype(dtype),
+            (1 - random.random(rows * nonzeros, np.float32)).astype(dtype),
             column.ravel(),
             np.arange(0, rows * nonzeros + 1, nonzeros, dtype=np.int32),
         ),

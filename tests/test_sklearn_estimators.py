@@ -20,7 +20,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn_checks import every_check
 
 from fastnn.optimizers import Adam
 from fastnn.sklearn import MLPClassifier, MLPRegressor
@@ -39,9 +39,9 @@ def expected_failures(estimator: Any) -> dict[str, str]:
     }
 
 
-@parametrize_with_checks(
+@every_check(
     [MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)],
-    expected_failed_checks=expected_failures,
+    expected_failures,
 )
 def test_check_estimator(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)

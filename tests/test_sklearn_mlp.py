@@ -28,7 +28,11 @@ from fastnn.sklearn import MLPClassifier, MLPRegressor
 from fastnn.sklearn.convergence import Convergence
 from fastnn.sklearn.poisson import half_deviance
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # older versions of scikit-learn, with a newer SciPy
+    pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning"),
+]
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:600] / 16, Y[:600]
