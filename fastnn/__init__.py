@@ -93,7 +93,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in __all__:
+    # sklearn is not in __all__: `from fastnn import *` must not need scikit-learn.
+    if name in __all__ or name == "sklearn":
         return import_module(f"fastnn.{name}")
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 

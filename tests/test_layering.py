@@ -18,7 +18,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"bench"},
-    {"__init__", "plots", "datasets"},
+    {"__init__", "plots", "datasets", "sklearn"},
     {"health"},
     {"models"},
     {"callbacks"},
@@ -45,8 +45,8 @@ FLOORS = [
 HEAVY = {
     "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets",
     "fastnn.images.folder", "fastnn.plots", "gzip", "http", "importlib.metadata", "logging",
-    "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "tensorboardX",
-    "tqdm", "unittest", "urllib.request",
+    "joblib", "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "sklearn",
+    "tensorboardX", "tqdm", "unittest", "urllib.request",
     "zipfile",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from fastnn.data.arrays import as_numbers, check_finite
 from fastnn.engine.sources import MAX_COLUMNS, SparseRows
 from fastnn.kernels.codes import GRANULE
 
-_ROWS = 1 << 16
+_ROWS = 1 << 12
 """Rows counted at a time, so that what is in between stays small beside the matrix."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -62,20 +62,40 @@ def without_a_step(model: Model, dataset: Dataset) -> Iterator[tuple[Program, To
         The program, whose ``gradients`` and ``norms`` stay until it is lent again; and the batch's
         losses and metrics.
     """
+    with again_and_again(model, dataset) as compute:
+        yield compute()
+
+
+@contextmanager
+def again_and_again(
+    model: Model, dataset: Dataset
+) -> Iterator[Callable[[], tuple[Program, Totals]]]:
+    """Forward and backward on one batch, at each call with the weights of that moment.
+
+    Yields:
+        What computes, and returns what ``without_a_step`` yields, until the next call.
+    """
     signature = model._executables.signature
-    rows, totals = len(dataset), model._totals()
-    objectives, weighted = objectives_for(totals.objectives, dataset)
-    totals.rows = rows
-    # Metrics that need all rows make the program write its predictions, though nobody reads them.
-    predictions = totals.collector.room(rows, signature.outputs)
+    rows = len(dataset)
+    objectives, weighted = objectives_for(model._objectives(), dataset)
+    order, sources = np.arange(rows), dataset.sources(weighted)
+    threads = threads_for(rows * signature.multiply_adds)
     lent = model._executables.lend(rows, objectives, only_gradients(model), dataset.longest_rows)
     with lent as executable:
-        executable.run(
-            dataset.sources(weighted), np.arange(rows), 0, rows, rows, None, totals.sums,
-            predictions, threads_for(rows * signature.multiply_adds), np.inf,
-            Count(model.optimizer.iterations),
-        )  # fmt: skip
-        yield executable.program, totals
+
+        def compute() -> tuple[Program, Totals]:
+            totals = model._totals()
+            totals.rows = rows
+            # Metrics that need all rows make the program write its predictions, though nobody
+            # reads them.
+            predictions = totals.collector.room(rows, signature.outputs)
+            executable.run(
+                sources, order, 0, rows, rows, None, totals.sums, predictions, threads, np.inf,
+                Count(model.optimizer.iterations),
+            )  # fmt: skip
+            return executable.program, totals
+
+        yield compute
 
 
 def only_gradients(model: Model) -> Updates:
