@@ -8,14 +8,21 @@ Design
 - A strip of some tiles at a time goes through all steps, in scratch: its transformed inputs, then for every two blocks
   of filters the products and what becomes of them. Their bias is added there, and the activation follows while the
   strip is in cache.
+- The gradient of the weights is summed over slices of the examples like that of all convolutions, for some blocks of
+  channels and filters at a time: the sums for all points are in scratch, and a strip's transformed inputs and gradients.
+  Of a tile at the lower or right edge whose outputs are half outside the picture, some points are 0. Tiles are in such
+  an order that those of a strip for which a point is not 0 lie together.
 """
 
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
-from fastnn.kernels.op cimport SCRATCH, Op, Step, blocks_of, share, smaller, take
-from fastnn.kernels.operands cimport WinogradBackwardInput, WinogradForward, WinogradKernel
-from fastnn.kernels.windows cimport find_lines
+from fastnn.kernels.op cimport SCRATCH, Op, Step, blocks_of, parts, share, smaller, take
+from fastnn.kernels.operands cimport (
+    WinogradBackwardInput, WinogradBackwardWeights, WinogradForward, WinogradKernel
+)
+from fastnn.kernels.windows cimport find_lines, sum_lines
 
 cdef enum:
     TAPS = 9
@@ -34,9 +41,26 @@ cdef enum:
     INPUTS = PRODUCTS + POINTS * PRODUCTS_POINT
     # Lines of a transformed input for which there is room.
     MOST_LINES = (SCRATCH - INPUTS) // (POINTS * FNN_BLOCK) - 1
+    # Blocks of channels and of filters whose gradient a member sums at a time.
+    CHANNELS = 2
+    FILTERS = 4
+    # Tiles of a strip of theirs: the sums, which come from the second-level cache, are gone through once for as many.
+    LONG_STRIP = 64
+    # Scratch: pointers, then sums, transformed inputs, transformed gradients.
+    DZ_READS = READS + LONG_STRIP * POINTS * 2
+    SUMS = DZ_READS + LONG_STRIP * OUTPUTS * 2
+    SUMS_POINT = (CHANNELS * FILTERS * FNN_BLOCK + 1) * FNN_BLOCK
+    LONG_INPUTS = SUMS + POINTS * SUMS_POINT
+    LONG_INPUTS_POINT = (CHANNELS * LONG_STRIP + 1) * FNN_BLOCK
+    GRADIENTS = LONG_INPUTS + POINTS * LONG_INPUTS_POINT
+    GRADIENTS_POINT = (FILTERS * LONG_STRIP + 1) * FNN_BLOCK
 
 # Channels of a group with which a strip still has 8 tiles, as many as the tile of registers has rows.
 MOST_CHANNELS = MOST_LINES // 8 * FNN_BLOCK
+# Blocks of channels and of filters of a task of the gradient of the weights.
+TASK_CHANNELS = CHANNELS
+TASK_FILTERS = FILTERS
+assert GRADIENTS + POINTS * GRADIENTS_POINT <= SCRATCH
 
 
 cdef inline int64_t strip_of(int64_t channels) noexcept nogil:
@@ -205,8 +229,127 @@ cdef void sum_tiles(const Step *step, const float *x, int64_t x_block, int64_t p
             j += together
 
 
+cdef void winograd_backward_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The sums over each slice of the examples: of x' dz for each tap, then of dz.
+
+    A task is a few blocks of a group's channels and filters, and a slice.
+    """
+    cdef const WinogradBackwardWeights *o = <const WinogradBackwardWeights *> &op.operands
+    cdef float *partials = <float *> o.t.partials        # OUT (slices, blocks, 9 * channels + 1, 16)
+    cdef int64_t channels = o.d.channels, filter_blocks = blocks_of(o.d.filters), slice = o.d.slice
+    cdef int64_t blocks = o.d.groups * filter_blocks, kernel_rows = TAPS * channels
+    cdef int64_t across_channels = parts(blocks_of(channels), CHANNELS), across_filters = parts(filter_blocks, FILTERS)
+    cdef int64_t task, s, g, b0, j0, j1, j, e0, e1, rows
+    cdef float *out
+    cdef int turn = 0
+    while True:
+        task = take(step, parts(step.rows, slice) * o.d.groups * across_filters * across_channels, i, n, &turn)
+        if task < 0:
+            break
+        # What reads the same dz comes one after another.
+        b0 = task % across_channels * CHANNELS
+        g = task // across_channels // across_filters % o.d.groups
+        j0 = g * filter_blocks + task // across_channels % across_filters * FILTERS
+        j1 = smaller(j0 + FILTERS, (g + 1) * filter_blocks)
+        s = task // across_channels // across_filters // o.d.groups
+        e0, e1 = s * slice, smaller((s + 1) * slice, step.rows)
+        rows = smaller(channels - b0 * FNN_BLOCK, CHANNELS * FNN_BLOCK)
+        sum_tile_products(op, step, g * blocks_of(channels) + b0, rows, j0, j1, e0, e1)
+        for j in range(j0, j1):
+            out = partials + (s * blocks + j) * (kernel_rows + 1) * FNN_BLOCK
+            step.k.winograd_kernel_gradient(rows, step.scratch + SUMS + (j - j0) * rows * FNN_BLOCK, SUMS_POINT,
+                                            out + b0 * FNN_BLOCK * FNN_BLOCK, channels * FNN_BLOCK)
+            if b0 == 0:
+                sum_lines(step, <const float *> o.t.dz + j * o.stride.dz, e0 * o.d.windows_of_row,
+                          e1 * o.d.windows_of_row, out + kernel_rows * FNN_BLOCK)
+
+
+# Where a strip is in the tiles of some examples, which lie in parts: see Tiles.in_parts.
+ctypedef struct Strip:
+    const float *x         # the first example's
+    const float *dz
+    int64_t tiles          # in all
+    int64_t sizes[4]       # tiles of an example in each part
+    int64_t part
+    int64_t before         # tiles of an example in the parts before this one
+    int64_t taken          # tiles of this part
+
+
+cdef int64_t next_strip(const Op *op, const Step *step, Strip *strip, int64_t examples, int64_t left) noexcept nogil:
+    """Where the lines of the next tiles lie; returns how many tiles."""
+    cdef const WinogradBackwardWeights *o = <const WinogradBackwardWeights *> &op.operands
+    cdef const int32_t *tiles = <const int32_t *> o.t.tiles    # IN (tiles of a row, 16): positions
+    cdef const int32_t *outputs = <const int32_t *> o.t.outputs  # IN (tiles of a row, 4): windows
+    cdef const float **reads = <const float **> (step.scratch + READS)
+    cdef const float **dz_reads = <const float **> (step.scratch + DZ_READS)
+    cdef int64_t m = 0, count, size
+    left = smaller(left, LONG_STRIP)
+    while m < left:
+        size = strip.sizes[strip.part]
+        count = smaller(left - m, size * examples - strip.taken)
+        if count > 0:
+            find_lines(strip.x, op.positions, tiles + strip.before * POINTS, size, POINTS, 0, POINTS, strip.taken,
+                       strip.taken + count, reads + m * POINTS)
+            find_lines(strip.dz, o.d.windows_of_row, outputs + strip.before * OUTPUTS, size, OUTPUTS, 0, OUTPUTS,
+                       strip.taken, strip.taken + count, dz_reads + m * OUTPUTS)
+            strip.taken += count
+            m += count
+        if strip.taken == size * examples:
+            strip.before += size
+            strip.part += 1
+            strip.taken = 0
+    return m
+
+
+cdef void sum_tile_products(const Op *op, const Step *step, int64_t b0, int64_t rows, int64_t j0, int64_t j1,
+                            int64_t e0, int64_t e1) noexcept nogil:
+    """SUMS (points, blocks of filters j0 to j1, rows, 16) = the sum over the tiles of examples e0 to e1 of their
+    transformed inputs, `rows` channels from block b0 on, times their transformed gradients."""
+    cdef const WinogradBackwardWeights *o = <const WinogradBackwardWeights *> &op.operands
+    cdef const float **reads = <const float **> (step.scratch + READS)
+    cdef const float **dz_reads = <const float **> (step.scratch + DZ_READS)
+    cdef float *sums = step.scratch + SUMS
+    cdef float *inputs = step.scratch + LONG_INPUTS
+    cdef float *gradients = step.scratch + GRADIENTS
+    cdef int64_t examples = e1 - e0, blocks = blocks_of(rows), dz_block = o.stride.dz, q = 0, m, row, p, j
+    cdef int64_t first, end, following, some
+    cdef int64_t lower = o.d.lower * examples, whole = lower + o.d.whole * examples
+    cdef int64_t right = whole + o.d.right * examples, total = right + o.d.corner * examples
+    cdef Strip strip
+    # IN (rows * positions, channels), (rows * windows, filters)
+    strip.x = <const float *> o.t.x + b0 * o.stride.x + e0 * op.positions * FNN_BLOCK
+    strip.dz = <const float *> o.t.dz + j0 * o.stride.dz + e0 * o.d.windows_of_row * FNN_BLOCK
+    strip.sizes[0], strip.sizes[1], strip.sizes[2], strip.sizes[3] = o.d.lower, o.d.whole, o.d.right, o.d.corner
+    strip.part = strip.before = strip.taken = 0
+    memset(sums, 0, POINTS * SUMS_POINT * sizeof(float))
+    m = next_strip(op, step, &strip, examples, total)
+    while m > 0:
+        row = m * FNN_BLOCK
+        step.k.winograd_input(m, blocks, reads, o.stride.x, inputs, LONG_INPUTS_POINT, row)
+        for j in range(j1 - j0):
+            step.k.winograd_output_gradient(m, dz_reads, j * dz_block, gradients + j * row, GRADIENTS_POINT)
+        following = next_strip(op, step, &strip, examples, total - q - m)
+        for p in range(POINTS):
+            # What the next strip reads comes meanwhile.
+            some = following * p // POINTS
+            step.k.winograd_prefetch(following * (p + 1) // POINTS - some, reads + some * POINTS, blocks, o.stride.x,
+                                     dz_reads + some * OUTPUTS, j1 - j0, dz_block)
+            # Points of the last row are 0 of tiles at the lower edge, those of the last column of tiles at the right.
+            first = lower - q if p >= 12 and lower > q else 0
+            end = whole if p % 4 == 3 else right if p >= 12 else total
+            end = smaller(end - q, m)
+            if first < end:
+                step.k.product_transposed(
+                    rows, j1 - j0, end - first, inputs + p * LONG_INPUTS_POINT + first * FNN_BLOCK, row,
+                    gradients + p * GRADIENTS_POINT + first * FNN_BLOCK, row, sums + p * SUMS_POINT,
+                    rows * FNN_BLOCK, 1)
+        q += m
+        m = following
+
+
 KERNELS = {
     "winograd_kernel": <size_t> &winograd_kernel,
     "winograd_forward": <size_t> &winograd_forward,
     "winograd_backward_input": <size_t> &winograd_backward_input,
+    "winograd_backward_weights": <size_t> &winograd_backward_weights,
 }

@@ -303,6 +303,12 @@ OPS: dict[str, OpSpec] = {
          "window_rows", "groups"),
         shared=TASKS,
     ),
+    "winograd_backward_weights": OpSpec(
+        {"x": READ, "dz": READ, "tiles": READ, "outputs": READ, "partials": WRITE},
+        ("channels", "filters", "groups", "slice", "windows_of_row", "lower", "whole", "right",
+         "corner"),
+        shared=TASKS,
+    ),
     "reduce_partials": OpSpec(
         {"expanded": READ, "partials": WRITE},
         ("channels", "filters", "members", "taps", "units", "slice"), shared=TASKS,

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from fastnn.kernels.layout import n_blocks
-from fastnn.kernels.winograd import MOST_CHANNELS
+from fastnn.kernels.winograd import MOST_CHANNELS, TASK_CHANNELS, TASK_FILTERS
 from fastnn.layers.geometry import Axis
-from fastnn.lowering.windows import Table, window_table
+from fastnn.lowering.windows import OUTSIDE, Table, window_table
 
 _WINDOW, _TILE = 3, 2
 POINTS = (_TILE + _WINDOW - 1) ** 2
@@ -19,9 +21,16 @@ POINTS = (_TILE + _WINDOW - 1) ** 2
 # a tile, of its output, and of the kernel. Measured with AVX-512: see bench/convolutions.py.
 _INPUT, _OUTPUT, _KERNEL = 120, 80, 80
 
+# The same for the gradient of the kernel: of a tile's input, of its gradient, of the sums for the
+# kernel; and what a tile costs anyway.
+_STRIP_INPUT, _STRIP_GRADIENT, _SUMS, _STRIP_TILE = 80, 60, 40, 40
+
 # Pictures that a transformed kernel is made for, at the least: bits of a result must not depend on
 # their number. Of one alone, the smallest that are chosen (4 x 4) take as long as directly.
 _PICTURES = 4
+
+PARTS = ("lower", "whole", "right", "corner")
+"""Kinds of tiles: of which the lower outputs are outside the picture, none, the right ones, both."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,18 @@ class Tiles:
     def settings(self) -> dict[str, int]:
         """Integers of the ops."""
         return {"tiles_of_row": len(self.inputs), "across": self.across, "width": self.width}
+
+    def in_parts(self) -> tuple[Table, Table, dict[str, int]]:
+        """Inputs and outputs in the order of ``PARTS``, and how many tiles there are of each.
+
+        Some points of a tile whose outputs are half outside are 0 in the gradient: where tiles lie
+        in this order, those for which a point is not 0 lie together.
+        """
+        right, lower = (self.outputs[:, output] == OUTSIDE for output in (1, 2))
+        part = np.where(lower, np.where(right, 3, 0), np.where(right, 2, 1))
+        order = np.argsort(part, kind="stable")
+        counts = np.bincount(part, minlength=len(PARTS)).tolist()
+        return self.inputs[order], self.outputs[order], dict(zip(PARTS, counts, strict=True))
 
 
 def tiles(axes: Sequence[Axis]) -> Tiles:
@@ -76,10 +97,7 @@ def pays(axes: Sequence[Axis], channels: int, filters: int) -> bool:
     Args:
         channels, filters: Of a group.
     """
-    fits = len(axes) == 2 and all(
-        (axis.window, axis.stride, axis.dilation) == (_WINDOW, 1, 1) for axis in axes
-    )
-    if not fits or channels > MOST_CHANNELS:
+    if not _fits(axes) or channels > MOST_CHANNELS:
         return False
     windows = prod(axis.windows for axis in axes)
     count = prod(-(-axis.windows // _TILE) for axis in axes)
@@ -88,3 +106,39 @@ def pays(axes: Sequence[Axis], channels: int, filters: int) -> bool:
     direct = windows * _WINDOW**2 * products
     kernel = _KERNEL * products / _PICTURES
     return count * (POINTS * products + transforms) + kernel < direct
+
+
+def pays_for_weights(axes: Sequence[Axis], channels: int, filters: int) -> bool:
+    """Whether it computes the gradient of the convolution's weights, faster than the direct
+    products do, which leave out what is outside the picture.
+
+    Args:
+        channels, filters: Of a group.
+    """
+    if not _fits(axes):
+        return False
+    inside = np.count_nonzero(window_table(tuple(axes)) != OUTSIDE)
+    # Of an odd number of windows, the last tile has one point less.
+    points = prod(2 * axis.windows + axis.windows % 2 for axis in axes)
+    count = prod(-(-axis.windows // _TILE) for axis in axes)
+    channel_blocks, filter_blocks = n_blocks(channels), n_blocks(filters)
+    products = channels * filter_blocks
+    along_channels, along_filters = tasks_of_weights(channels, filters)
+    transforms = (
+        _STRIP_INPUT * channel_blocks * along_filters
+        + _STRIP_GRADIENT * filter_blocks * along_channels
+        + _STRIP_TILE * along_channels * along_filters
+    )
+    sums = _SUMS * products / _PICTURES
+    return points * products + count * transforms + sums < inside * products
+
+
+def tasks_of_weights(channels: int, filters: int) -> tuple[int, int]:
+    """In how many parts the team shares channels and filters of a gradient of weights."""
+    return -(-n_blocks(channels) // TASK_CHANNELS), -(-n_blocks(filters) // TASK_FILTERS)
+
+
+def _fits(axes: Sequence[Axis]) -> bool:
+    return len(axes) == 2 and all(
+        (axis.window, axis.stride, axis.dilation) == (_WINDOW, 1, 1) for axis in axes
+    )

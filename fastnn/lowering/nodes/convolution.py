@@ -17,7 +17,14 @@ from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct, n_panels
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.windows import adjoint, row_starts, tap_pairs, window_table
-from fastnn.lowering.winograd import POINTS, of_gradient, pays, tiles
+from fastnn.lowering.winograd import (
+    POINTS,
+    of_gradient,
+    pays,
+    pays_for_weights,
+    tasks_of_weights,
+    tiles,
+)
 from fastnn.variables import Variable
 
 
@@ -67,10 +74,26 @@ class ConvolutionNode(ActivatedNode):
         """Whether they suit it better than blocks of channels."""
         return self.channels < BLOCK and self.taps * self.channels <= LARGEST_PATCH
 
+    @property
+    def _may_transform(self) -> bool:
+        return self.algorithm == "auto" and self.members == 1
+
     def _is_winograd(self, axes: Sequence[Axis], channels: int, filters: int) -> bool:
         """Whether Winograd's algorithm computes a convolution with so many of both."""
-        chosen = self.algorithm == "auto" and self.members == 1
-        return chosen and pays(axes, channels // self.groups, filters // self.groups)
+        of_group = channels // self.groups, filters // self.groups
+        return self._may_transform and pays(axes, *of_group)
+
+    def _product(self, builder: Builder, dz: Buffer) -> SlicedProduct:
+        """The gradient of its weights."""
+        x = self.inputs[0]
+        of_group = self.channels // self.groups, self.output.features // self.groups
+        if (
+            x not in builder.pixels
+            and self._may_transform
+            and pays_for_weights(self.axes, *of_group)
+        ):
+            return WinogradProduct(self.kernel, self.bias, x, dz, node=self)
+        return ConvolutionProduct(self.kernel, self.bias, x, dz, node=self)
 
     def forward(self, builder: Builder) -> None:
         x = self.inputs[0]
@@ -155,7 +178,7 @@ class ConvolutionNode(ActivatedNode):
         x = self.inputs[0]
         dz = self.gradient_of_z(builder, dy)
         if self.kernel.trainable:
-            builder.products.append(ConvolutionProduct(self.kernel, self.bias, x, dz, node=self))
+            builder.products.append(self._product(builder, dz))
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
@@ -288,3 +311,30 @@ class ConvolutionProduct(SlicedProduct):
                 "reduce_partials", expanded=sums, partials=self.partials,
                 slice=self.slice(builder), **node.settings_of_members(),
             )  # fmt: skip
+
+
+@dataclass(eq=False)
+class WinogradProduct(SlicedProduct):
+    """The same sum, by Winograd's algorithm."""
+
+    node: ConvolutionNode = field(kw_only=True)
+
+    def tasks_of_slice(self) -> int:
+        settings = self.node.settings()
+        return settings["groups"] * prod(
+            tasks_of_weights(settings["channels"], settings["filters"])
+        )
+
+    def produce(self, builder: Builder) -> None:
+        node = self.node
+        self.partials = self.room(builder, "partials", self.rows)
+        settings = node.settings()
+        inputs, outputs, parts = tiles(node.axes).in_parts()
+        builder.emit(
+            "winograd_backward_weights", x=builder.values[self.x], dz=self.dz,
+            tiles=Buffers.of_array(f"{node.name}/sorted_tiles", inputs),
+            outputs=Buffers.of_array(f"{node.name}/sorted_outputs", outputs),
+            partials=self.partials, channels=settings["channels"], filters=settings["filters"],
+            groups=settings["groups"], windows_of_row=len(node.windows),
+            slice=self.slice(builder), **parts,
+        )  # fmt: skip
