@@ -54,6 +54,7 @@ class Block:
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "by_rows", "activation")
 _PICTURE = ("height", "width", "channels", "row_of_x", "row")
+_TILES = ("lower", "whole", "right", "corner")
 _NOISE = ("key", "stream", "threshold")
 _PARTS = {
     "": BOTH, "_slot_0": BOTH, "_slot_1": BOTH, "_slot_2": BOTH,
@@ -82,6 +83,7 @@ _NONZEROS = {"column_start": READ, "row": READ, "value": READ}
 
 BLOCKS = (
     Block("Noise", "noise", {name: name for name in _NOISE}),
+    Block("Tiles", "tiles", {name: name for name in _TILES}),
     Block("Activated", "activated", {name: name for name in ("activation", *_NOISE)}),
     *(
         Block("Weight", role, {f"{role}{part}": part.lstrip("_") or "w" for part in _PARTS})
@@ -154,8 +156,7 @@ OPS: dict[str, OpSpec] = {
     "winograd_forward": OpSpec(
         {"x": READ, "transformed": READ, "bias": READ, "tiles": READ, "outputs": READ, "y": WRITE,
          "z": WRITE},
-        ("channels", "filters", "groups", "activation", "tiles_of_row", "across", "width",
-         "windows_of_row"),
+        ("channels", "filters", "groups", "activation", "windows_of_row", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
     "depthwise_forward": OpSpec(
@@ -292,8 +293,7 @@ OPS: dict[str, OpSpec] = {
     "winograd_backward_input": OpSpec(
         {"dz": READ, "transformed": READ, "tiles": READ, "outputs": READ, "dx": BOTH, "x_z": READ,
          "x": READ},
-        ("filters", "channels", "groups", "activation", "tiles_of_row", "across", "width",
-         "positions", "accumulate"),
+        ("filters", "channels", "groups", "activation", "positions", "accumulate", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
     "conv_backward_weights": OpSpec(
@@ -305,8 +305,7 @@ OPS: dict[str, OpSpec] = {
     ),
     "winograd_backward_weights": OpSpec(
         {"x": READ, "dz": READ, "tiles": READ, "outputs": READ, "partials": WRITE},
-        ("channels", "filters", "groups", "slice", "windows_of_row", "lower", "whole", "right",
-         "corner"),
+        ("channels", "filters", "groups", "slice", "windows_of_row", *_TILES),
         shared=TASKS,
     ),
     "reduce_partials": OpSpec(

@@ -30,40 +30,23 @@ _STRIP_INPUT, _STRIP_GRADIENT, _SUMS, _STRIP_TILE = 80, 60, 40, 40
 _PICTURES = 4
 
 PARTS = ("lower", "whole", "right", "corner")
-"""Kinds of tiles: of which the lower outputs are outside the picture, none, the right ones, both."""
+"""Tiles of which the lower outputs are outside of the picture, none, the right ones, or both."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tables of the kernels.
+    """Tables of the kernels. Tiles lie in the order of ``PARTS``: of a tile that is half outside of
+    the picture, some points are not needed; those for which one is needed so lie together.
 
     Attributes:
         inputs: (tiles, 16): the positions that a tile reads.
         outputs: (tiles, 4): the windows that it makes.
-        across: Tiles beside each other.
-        width: Windows beside each other.
+        parts: How many tiles there are of each part.
     """
 
     inputs: Table
     outputs: Table
-    across: int
-    width: int
-
-    def settings(self) -> dict[str, int]:
-        """Integers of the ops."""
-        return {"tiles_of_row": len(self.inputs), "across": self.across, "width": self.width}
-
-    def in_parts(self) -> tuple[Table, Table, dict[str, int]]:
-        """Inputs and outputs in the order of ``PARTS``, and how many tiles there are of each.
-
-        Some points of a tile whose outputs are half outside are 0 in the gradient: where tiles lie
-        in this order, those for which a point is not 0 lie together.
-        """
-        right, lower = (self.outputs[:, output] == OUTSIDE for output in (1, 2))
-        part = np.where(lower, np.where(right, 3, 0), np.where(right, 2, 1))
-        order = np.argsort(part, kind="stable")
-        counts = np.bincount(part, minlength=len(PARTS)).tolist()
-        return self.inputs[order], self.outputs[order], dict(zip(PARTS, counts, strict=True))
+    parts: dict[str, int]
 
 
 def tiles(axes: Sequence[Axis]) -> Tiles:
@@ -74,9 +57,12 @@ def tiles(axes: Sequence[Axis]) -> Tiles:
         window = _TILE + _WINDOW - 1
         reads.append(Axis(axis.length, window, _TILE, 1, axis.before, axis.after, count))
         makes.append(Axis(axis.windows, _TILE, _TILE, 1, 0, 0, count))
-    return Tiles(
-        window_table(tuple(reads)), window_table(tuple(makes)), makes[-1].windows, axes[-1].windows
-    )
+    inputs, outputs = window_table(tuple(reads)), window_table(tuple(makes))
+    right, lower = (outputs[:, output] == OUTSIDE for output in (1, 2))
+    part = np.where(lower, np.where(right, 3, 0), np.where(right, 2, 1))
+    order = np.argsort(part, kind="stable")
+    counts = np.bincount(part, minlength=len(PARTS)).tolist()
+    return Tiles(inputs[order], outputs[order], dict(zip(PARTS, counts, strict=True)))
 
 
 def of_gradient(axes: Sequence[Axis]) -> list[Axis]:
@@ -100,12 +86,11 @@ def pays(axes: Sequence[Axis], channels: int, filters: int) -> bool:
     if not _fits(axes) or channels > MOST_CHANNELS:
         return False
     windows = prod(axis.windows for axis in axes)
-    count = prod(-(-axis.windows // _TILE) for axis in axes)
     products = channels * n_blocks(filters)
     transforms = _INPUT * n_blocks(channels) + _OUTPUT * n_blocks(filters)
     direct = windows * _WINDOW**2 * products
     kernel = _KERNEL * products / _PICTURES
-    return count * (POINTS * products + transforms) + kernel < direct
+    return _points(axes) * products + _count(axes) * transforms + kernel < direct
 
 
 def pays_for_weights(axes: Sequence[Axis], channels: int, filters: int) -> bool:
@@ -117,10 +102,7 @@ def pays_for_weights(axes: Sequence[Axis], channels: int, filters: int) -> bool:
     """
     if not _fits(axes):
         return False
-    inside = np.count_nonzero(window_table(tuple(axes)) != OUTSIDE)
-    # Of an odd number of windows, the last tile has one point less.
-    points = prod(2 * axis.windows + axis.windows % 2 for axis in axes)
-    count = prod(-(-axis.windows // _TILE) for axis in axes)
+    inside = int(np.count_nonzero(window_table(tuple(axes)) != OUTSIDE))
     channel_blocks, filter_blocks = n_blocks(channels), n_blocks(filters)
     products = channels * filter_blocks
     along_channels, along_filters = tasks_of_weights(channels, filters)
@@ -130,7 +112,7 @@ def pays_for_weights(axes: Sequence[Axis], channels: int, filters: int) -> bool:
         + _STRIP_TILE * along_channels * along_filters
     )
     sums = _SUMS * products / _PICTURES
-    return points * products + count * transforms + sums < inside * products
+    return _points(axes) * products + _count(axes) * transforms + sums < inside * products
 
 
 def tasks_of_weights(channels: int, filters: int) -> tuple[int, int]:
@@ -142,3 +124,13 @@ def _fits(axes: Sequence[Axis]) -> bool:
     return len(axes) == 2 and all(
         (axis.window, axis.stride, axis.dilation) == (_WINDOW, 1, 1) for axis in axes
     )
+
+
+def _count(axes: Sequence[Axis]) -> int:
+    """Tiles of a picture."""
+    return prod(-(-axis.windows // _TILE) for axis in axes)
+
+
+def _points(axes: Sequence[Axis]) -> int:
+    """Points that its tiles need: of an odd number of windows, the last tile needs one less."""
+    return prod(2 * axis.windows + axis.windows % 2 for axis in axes)

@@ -196,7 +196,7 @@ def of_group(case: Case) -> dict[str, int]:
 
 def tables(found: Tiles) -> dict[str, Buffer | int]:
     return {
-        "tiles": table(found.inputs), "outputs": table(found.outputs), **found.settings()
+        "tiles": table(found.inputs), "outputs": table(found.outputs), **found.parts
     }  # fmt: skip
 
 
@@ -243,12 +243,10 @@ def backward_weights(case: Case, threads: int, of_slice: int = 2) -> list[Array]
     storage = aligned_zeros((-(-batch.capacity // of_slice), n_blocks(filters), rows + 1, BLOCK))
     storage[:] = np.nan
     partials = Buffers.of_array("partials", storage)
-    inputs, outputs, parts = tiles(case.axes).in_parts()
     first = make_op(
         "winograd_backward_weights", x=batch.blocks(numbers(case, case.channels, False, 1)),
-        dz=batch.blocks(numbers(case, filters, True, 2)), tiles=table(inputs),
-        outputs=table(outputs), partials=partials, slice=of_slice, windows_of_row=case.windows,
-        **of_group(case), **parts,
+        dz=batch.blocks(numbers(case, filters, True, 2)), partials=partials, slice=of_slice,
+        windows_of_row=case.windows, **of_group(case), **tables(tiles(case.axes)),
     )  # fmt: skip
     found = [weight(np.full((rows, filters), np.nan)), weight(np.full(filters, np.nan))]
     w, b = kernel_of(case)
@@ -341,17 +339,17 @@ def test_error_of_the_weights_is_about_that_of_the_direct_sum(examples: int, lev
 
 
 def test_tiles_in_parts() -> None:
-    """Each tile once; of a part, all lack the same outputs."""
+    """Each window is made once; of a part, all tiles lack the same outputs."""
     for height, width, counts in ((7, 5, [2, 6, 3, 1]), (4, 6, [0, 6, 0, 0]), (1, 2, [1, 0, 0, 0])):
         found = tiles(case(height, width, "same", 1, 1, 1).axes)
-        inputs, outputs, parts = found.in_parts()
-        assert list(parts) == list(PARTS)
-        assert list(parts.values()) == counts
+        assert list(found.parts) == list(PARTS)
+        assert list(found.parts.values()) == counts
         lacking = np.repeat([[0, 1], [0, 0], [1, 0], [1, 1]], counts, axis=0)
-        np.testing.assert_array_equal(outputs[:, [1, 2]] < 0, lacking)
-        both = np.hstack([inputs, outputs])
-        wanted = np.hstack([found.inputs, found.outputs])
-        assert sorted(map(tuple, both)) == sorted(map(tuple, wanted))
+        np.testing.assert_array_equal(found.outputs[:, [1, 2]] < 0, lacking)
+        assert sorted(found.outputs[found.outputs >= 0]) == list(range(height * width))
+        # The tile's own outputs are in the middle of what it reads.
+        inside = found.outputs >= 0
+        np.testing.assert_array_equal(found.inputs[:, [5, 6, 9, 10]][inside], found.outputs[inside])
 
 
 def test_it_pays_where_products_outweigh_transforms() -> None:

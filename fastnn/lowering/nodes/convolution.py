@@ -123,7 +123,7 @@ class ConvolutionNode(ActivatedNode):
             outputs=Buffers.of_array(f"{self.name}/tile_outputs", found.outputs),
             y=builder.activation(self.output), z=self.room_for_z(builder),
             channels=settings["channels"], filters=settings["filters"], groups=self.groups,
-            windows_of_row=len(self.windows), **found.settings(),
+            windows_of_row=len(self.windows), **found.parts,
             activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
         )  # fmt: skip
 
@@ -202,7 +202,7 @@ class ConvolutionNode(ActivatedNode):
                 "winograd_backward_input", transformed=self.turned,
                 tiles=Buffers.of_array(f"{self.name}/gradient_tiles", found.inputs),
                 outputs=Buffers.of_array(f"{self.name}/gradient_outputs", found.outputs),
-                **found.settings(), **operands,
+                **found.parts, **operands,
             )  # fmt: skip
             return
         table = adjoint(self.windows, x.positions)
@@ -329,12 +329,12 @@ class WinogradProduct(SlicedProduct):
         node = self.node
         self.partials = self.room(builder, "partials", self.rows)
         settings = node.settings()
-        inputs, outputs, parts = tiles(node.axes).in_parts()
+        found = tiles(node.axes)
         builder.emit(
             "winograd_backward_weights", x=builder.values[self.x], dz=self.dz,
-            tiles=Buffers.of_array(f"{node.name}/sorted_tiles", inputs),
-            outputs=Buffers.of_array(f"{node.name}/sorted_outputs", outputs),
+            tiles=Buffers.of_array(f"{node.name}/tiles", found.inputs),
+            outputs=Buffers.of_array(f"{node.name}/tile_outputs", found.outputs),
             partials=self.partials, channels=settings["channels"], filters=settings["filters"],
             groups=settings["groups"], windows_of_row=len(node.windows),
-            slice=self.slice(builder), **parts,
+            slice=self.slice(builder), **found.parts,
         )  # fmt: skip
