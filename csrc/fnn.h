@@ -175,6 +175,8 @@ typedef struct {
                           void *found); /* with numbers of taps of 1 byte, of 4 */
     void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,
                                    const void *found, float *dx);
+    void (*window_max_spread[2])(int64_t windows, int64_t taps, const int32_t *table, const float *dy,
+                                 const void *found, float *dx);
     void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
                        const float *of_taps, const float *x, float *y);
 

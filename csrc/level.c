@@ -79,6 +79,7 @@ const fnn_kernels JOIN(fnn_kernels_, FNN_LEVEL) = {
     .depthwise_pairs = depthwise_pairs,
     .window_max = {window_max_8, window_max_32},
     .window_max_backward = {window_max_backward_8, window_max_backward_32},
+    .window_max_spread = {window_max_spread_8, window_max_spread_32},
     .window_sum = window_sum,
     .add_bias = add_bias,
     .add_rows = add_rows,

@@ -86,6 +86,8 @@ cdef extern from "fnn.h" nogil:
                                     float *y, void *found) noexcept nogil
     ctypedef void (*fnn_window_max_backward)(int64_t positions, int64_t most, const int32_t *readers,
                                              const float *dy, const void *found, float *dx) noexcept nogil
+    ctypedef void (*fnn_window_max_spread)(int64_t windows, int64_t taps, const int32_t *table, const float *dy,
+                                           const void *found, float *dx) noexcept nogil
 
     ctypedef struct fnn_kernels:
         const char *name
@@ -131,6 +133,7 @@ cdef extern from "fnn.h" nogil:
                                 const float *dz, float *sums) noexcept nogil
         fnn_window_max *window_max
         fnn_window_max_backward *window_max_backward
+        fnn_window_max_spread *window_max_spread
         void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
                            const float *of_taps, const float *x, float *y) noexcept nogil
         void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil

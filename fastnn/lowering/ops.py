@@ -327,6 +327,11 @@ OPS: dict[str, OpSpec] = {
         ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,
         shared=EXAMPLES,
     ),
+    "max_pool_spread": OpSpec(
+        {"dy": READ, "found": READ, "windows": READ, "y": READ, "dx": WRITE},
+        ("features", "taps", "positions", "unread", "index_bytes", "activation"), _PARAMS,
+        shared=EXAMPLES,
+    ),
     "sum_slices": OpSpec(
         {"partials": READ, **_WEIGHT}, (*_GRADIENT, "slice"), _HAND_OVER[1], shared=TASKS
     ),
