@@ -74,7 +74,7 @@ def measure(length: int, channels: int, filters: int, examples: int) -> list[flo
                 groups=1, **sizes),
         make_op("winograd_forward", transformed=transformed,
                 tiles=Buffers.of_array("tiles", found.inputs),
-                outputs=Buffers.of_array("outputs", found.outputs), **found.settings(), **shared),
+                outputs=Buffers.of_array("outputs", found.outputs), **found.parts, **shared),
     ]  # fmt: skip
     programs = [Executable(Program(ops, examples)) for ops in (direct, winograd)]
     times = [np.inf, np.inf]

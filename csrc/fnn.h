@@ -162,6 +162,11 @@ typedef struct {
                            int64_t v_point, int64_t v_block);
     void (*winograd_output)(int64_t tiles, const float *m, int64_t m_point, const float *bias, int accumulate,
                             float *const *lines, int64_t y_offset);
+    void (*winograd_output_gradient)(int64_t tiles, const float *const *lines, int64_t dz_offset, float *d,
+                                     int64_t d_point);
+    void (*winograd_kernel_gradient)(int64_t rows, const float *u, int64_t u_point, float *kernel, int64_t tap);
+    void (*winograd_prefetch)(int64_t tiles, const float *const *x_lines, int64_t x_blocks, int64_t x_block,
+                              const float *const *dz_lines, int64_t dz_blocks, int64_t dz_block);
     void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
                       float *y);
     void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x, const float *dz,
@@ -170,6 +175,8 @@ typedef struct {
                           void *found); /* with numbers of taps of 1 byte, of 4 */
     void (*window_max_backward[2])(int64_t positions, int64_t most, const int32_t *readers, const float *dy,
                                    const void *found, float *dx);
+    void (*window_max_spread[2])(int64_t windows, int64_t taps, const int32_t *table, const float *dy,
+                                 const void *found, float *dx);
     void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
                        const float *of_taps, const float *x, float *y);
 

@@ -56,10 +56,35 @@ typedef int32_t v32 __attribute__((vector_size(4 * VL)));
         }                                                                                                    \
     }
 
+/* The same where each line is in one window at most: dx of the lines that windows read; 0 where it was not the largest. */
+#define WINDOW_MAX_SPREAD(name, type, index)                                                                 \
+    static void name(int64_t windows, int64_t taps, const int32_t *table, const float *dy, const void *found, \
+                     float *dx) {                                                                            \
+        const type *which = found;                                                                           \
+        for (int64_t w = 0; w < windows; w++, table += taps, dy += BLOCK, which += BLOCK) {                  \
+            vf line[BV];                                                                                     \
+            vi tap[BV];                                                                                      \
+            for (int v = 0; v < BV; v++) {                                                                   \
+                index numbers;                                                                               \
+                memcpy(&numbers, which + v * VL, sizeof numbers);                                            \
+                tap[v] = __builtin_convertvector(numbers, vi);                                               \
+                line[v] = load(dy + v * VL);                                                                 \
+            }                                                                                                \
+            for (int64_t t = 0; t < taps; t++) {                                                             \
+                if (table[t] < 0) continue;                                                                  \
+                for (int v = 0; v < BV; v++)                                                                 \
+                    store(dx + table[t] * BLOCK + v * VL,                                                    \
+                          (vf){0} + blend(tap[v] == splat_i((int32_t)t), line[v], (vf){0}));                 \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+
 WINDOW_MAX(window_max_8, uint8_t, v8)
 WINDOW_MAX(window_max_32, int32_t, v32)
 WINDOW_MAX_BACKWARD(window_max_backward_8, uint8_t, v8)
 WINDOW_MAX_BACKWARD(window_max_backward_32, int32_t, v32)
+WINDOW_MAX_SPREAD(window_max_spread_8, uint8_t, v8)
+WINDOW_MAX_SPREAD(window_max_spread_32, int32_t, v32)
 
 /* y (windows, 16) = the window's factor times the sum of its lines, each times its own factor; NULL for ones. Many lines
  * are summed in chunks, as rows are. */

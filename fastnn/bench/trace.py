@@ -37,6 +37,7 @@ _WORK: dict[str, tuple[str | int, ...]] = {
     "winograd_forward": ("windows_of_row", _TAPS, "channels", "filters", "groups"),
     "winograd_backward_input": ("positions", _TAPS, "channels", "filters", "groups"),
     "conv_backward_weights": ("windows_of_row", "taps", "channels", "filters", "groups"),
+    "winograd_backward_weights": ("windows_of_row", _TAPS, "channels", "filters", "groups"),
 }
 """Settings whose product are the multiply-adds of an op for a row of the batch; of a matrix."""
 

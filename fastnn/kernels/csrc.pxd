@@ -86,6 +86,8 @@ cdef extern from "fnn.h" nogil:
                                     float *y, void *found) noexcept nogil
     ctypedef void (*fnn_window_max_backward)(int64_t positions, int64_t most, const int32_t *readers,
                                              const float *dy, const void *found, float *dx) noexcept nogil
+    ctypedef void (*fnn_window_max_spread)(int64_t windows, int64_t taps, const int32_t *table, const float *dy,
+                                           const void *found, float *dx) noexcept nogil
 
     ctypedef struct fnn_kernels:
         const char *name
@@ -119,12 +121,19 @@ cdef extern from "fnn.h" nogil:
                                int64_t v_point, int64_t v_block) noexcept nogil
         void (*winograd_output)(int64_t tiles, const float *m, int64_t m_point, const float *bias, int accumulate,
                                 float *const *lines, int64_t y_offset) noexcept nogil
+        void (*winograd_output_gradient)(int64_t tiles, const float *const *lines, int64_t dz_offset, float *d,
+                                         int64_t d_point) noexcept nogil
+        void (*winograd_kernel_gradient)(int64_t rows, const float *u, int64_t u_point, float *kernel,
+                                         int64_t tap) noexcept nogil
+        void (*winograd_prefetch)(int64_t tiles, const float *const *x_lines, int64_t x_blocks, int64_t x_block,
+                                  const float *const *dz_lines, int64_t dz_blocks, int64_t dz_block) noexcept nogil
         void (*depthwise)(int64_t windows, int64_t taps, const int32_t *table, const float *w, const float *x,
                           float *y) noexcept nogil
         void (*depthwise_pairs)(int64_t windows, int64_t taps, const int32_t *table, const float *x,
                                 const float *dz, float *sums) noexcept nogil
         fnn_window_max *window_max
         fnn_window_max_backward *window_max_backward
+        fnn_window_max_spread *window_max_spread
         void (*window_sum)(int64_t windows, int64_t taps, const int32_t *table, const float *of_windows,
                            const float *of_taps, const float *x, float *y) noexcept nogil
         void (*add_bias)(int64_t rows, const float *bias, float *x) noexcept nogil

@@ -14,7 +14,7 @@ from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS, Act
 cdef enum:
     # Floats of scratch for each member of the team: gradient tiles between product and update; a strip of
     # transformed tiles of pictures.
-    SCRATCH = 86016
+    SCRATCH = 135168
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
     # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.

@@ -4,14 +4,17 @@ Design
 - Tables made by lowering/windows.py say which lines a window reads, and which windows read a line: so the gradient
   of a line is gathered by one member, in an order that does not depend on the team.
 - The largest of a window leaves the number of its tap: a byte, unless windows have more taps than that.
+- Where windows do not overlap, each spreads its gradient over its lines instead; the derivative of the activation
+  before it is that at the largest, which is what the pooling made.
 - What is summed with factors is an average, padding with zeros, a crop, or an enlarged picture.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_BLOCK
 from fastnn.kernels.op cimport Op, Step, blocks_of, share, smaller
-from fastnn.kernels.operands cimport MaxPool, MaxPoolBackward, SumWindows
+from fastnn.kernels.operands cimport MaxPool, MaxPoolBackward, MaxPoolSpread, SumWindows
 
 cdef enum:
     # Lines that are made at a time, where they are not yet what the op wants.
@@ -66,6 +69,37 @@ cdef void max_pool_backward(const Op *op, const Step *step, int i, int n) noexce
                 p += m
 
 
+cdef void max_pool_spread(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """`max_pool_backward` where no position is in two windows."""
+    cdef const MaxPoolSpread *o = <const MaxPoolSpread *> &op.operands
+    cdef const float *dy = <const float *> o.t.dy        # IN (rows * windows, features)
+    cdef const uint8_t *found = <const uint8_t *> o.t.found  # IN likewise
+    cdef const int32_t *windows = <const int32_t *> o.t.windows  # IN (windows of a row, taps)
+    cdef const float *y = <const float *> o.t.y          # IN like dy, or NULL: the largest
+    cdef float *dx = <float *> o.t.dx                    # OUT (rows * positions, features)
+    cdef int64_t taps = o.d.taps, positions = o.d.positions, index_bytes = o.d.index_bytes, activation = o.d.activation
+    cdef int64_t e0, e1, e, j, w, m, at
+    cdef const float *dz
+    cdef float *to
+    share(step.rows, 1, i, n, &e0, &e1)
+    for e in range(e0, e1):
+        for j in range(blocks_of(o.d.features)):
+            to = dx + j * o.stride.dx + e * positions * FNN_BLOCK
+            if o.d.unread:
+                memset(to, 0, positions * FNN_BLOCK * sizeof(float))
+            w = 0
+            while w < op.positions:
+                m = smaller(PANEL, op.positions - w)
+                at = j * o.stride.dy + (e * op.positions + w) * FNN_BLOCK
+                dz = dy + at
+                if activation != 0:
+                    step.k.activation_backward[activation](m * FNN_BLOCK, o.f.params, NULL, y + at, dz, step.scratch)
+                    dz = step.scratch
+                step.k.window_max_spread[0 if index_bytes == 1 else 1](
+                    m, taps, windows + w * taps, dz, found + at * index_bytes, to)
+                w += m
+
+
 cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """y [+]= a factor for each window times the sum of its lines, each times its own factor."""
     cdef const SumWindows *o = <const SumWindows *> &op.operands
@@ -96,5 +130,6 @@ cdef void sum_windows(const Op *op, const Step *step, int i, int n) noexcept nog
 KERNELS = {
     "max_pool": <size_t> &max_pool,
     "max_pool_backward": <size_t> &max_pool_backward,
+    "max_pool_spread": <size_t> &max_pool_spread,
     "sum_windows": <size_t> &sum_windows,
 }

@@ -1,2 +1,4 @@
 KERNELS: dict[str, int]
 MOST_CHANNELS: int
+TASK_CHANNELS: int
+TASK_FILTERS: int

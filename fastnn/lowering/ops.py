@@ -72,6 +72,7 @@ _READ_F8, _WRITE_F8 = READ.of("f8"), WRITE.of("f8")
 _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "by_rows", "activation")
 _PICTURE = ("height", "width", "channels", "row_of_x", "row")
+_TILES = ("lower", "whole", "right", "corner")
 _NOISE = ("key", "stream", "threshold")
 _PARTS = {
     "": BOTH, "_slot_0": BOTH, "_slot_1": BOTH, "_slot_2": BOTH,
@@ -100,6 +101,7 @@ _NONZEROS = {"column_start": READ.of("i4"), "row": READ.of("u2"), "value": READ}
 
 BLOCKS = (
     Block("Noise", "noise", {name: name for name in _NOISE}),
+    Block("Tiles", "tiles", {name: name for name in _TILES}),
     Block("Activated", "activated", {name: name for name in ("activation", *_NOISE)}),
     *(
         Block("Weight", role, {f"{role}{part}": part.lstrip("_") or "w" for part in _PARTS})
@@ -170,10 +172,9 @@ OPS: dict[str, OpSpec] = {
         ("channels", "filters", "kernel_block", "groups", "turned"), shared=TASKS,
     ),
     "winograd_forward": OpSpec(
-        {"x": READ, "transformed": READ, "bias": READ, "tiles": _TABLE, "outputs": _TABLE,
-         "y": WRITE, "z": WRITE},
-        ("channels", "filters", "groups", "activation", "tiles_of_row", "across", "width",
-         "windows_of_row"),
+        {"x": READ, "transformed": READ, "bias": READ, "tiles": _TABLE, "outputs": _TABLE, "y": WRITE,
+         "z": WRITE},
+        ("channels", "filters", "groups", "activation", "windows_of_row", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
     "depthwise_forward": OpSpec(
@@ -308,10 +309,9 @@ OPS: dict[str, OpSpec] = {
         _PARAMS, shared=EXAMPLES,
     ),
     "winograd_backward_input": OpSpec(
-        {"dz": READ, "transformed": READ, "tiles": _TABLE, "outputs": _TABLE, "dx": BOTH,
-         "x_z": READ, "x": READ},
-        ("filters", "channels", "groups", "activation", "tiles_of_row", "across", "width",
-         "positions", "accumulate"),
+        {"dz": READ, "transformed": READ, "tiles": _TABLE, "outputs": _TABLE, "dx": BOTH, "x_z": READ,
+         "x": READ},
+        ("filters", "channels", "groups", "activation", "positions", "accumulate", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
     "conv_backward_weights": OpSpec(
@@ -319,6 +319,11 @@ OPS: dict[str, OpSpec] = {
          "windows": _TABLE, "partials": WRITE},
         ("channels", "filters", "kernel_block", "slice", "taps", "windows_of_row", "row",
          "window_rows", "groups"),
+        shared=TASKS,
+    ),
+    "winograd_backward_weights": OpSpec(
+        {"x": READ, "dz": READ, "tiles": _TABLE, "outputs": _TABLE, "partials": WRITE},
+        ("channels", "filters", "groups", "slice", "windows_of_row", *_TILES),
         shared=TASKS,
     ),
     "reduce_partials": OpSpec(
@@ -339,6 +344,11 @@ OPS: dict[str, OpSpec] = {
         {"dy": READ, "found": READ.of("u1"), "readers": _TABLE, "dx": BOTH, "x_z": READ,
          "x": READ},
         ("features", "most", "positions", "index_bytes", "activation", "accumulate"), _PARAMS,
+        shared=EXAMPLES,
+    ),
+    "max_pool_spread": OpSpec(
+        {"dy": READ, "found": READ.of("u1"), "windows": _TABLE, "y": READ, "dx": WRITE},
+        ("features", "taps", "positions", "unread", "index_bytes", "activation"), _PARAMS,
         shared=EXAMPLES,
     ),
     "sum_slices": OpSpec(

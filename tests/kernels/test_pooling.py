@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import window_twins as twins
@@ -27,6 +29,14 @@ ALL = [c for c in [*CASES, *drawn(4)] if max(c.dilation) == 1] + [
     Case((17, 18), (17, 16), (1, 1), "valid", (1, 1), 5, 1, 2)  # more taps than a byte counts
 ]
 
+DISJOINT = [
+    Case((9, 8), (2, 2), (2, 2), "valid", (1, 1), 17, 1, 5),  # the last row in no window
+    Case((7, 7), (2, 2), (2, 2), "same", (1, 1), 33, 1, 3),
+    Case((26, 27), (2, 1), (2, 1), "same", (1, 1), 16, 1, 2),  # more windows than a panel
+    Case((11,), (2,), (4,), "valid", (1,), 5, 1, 2),
+    Case((18, 17), (17, 16), (17, 16), "same", (1, 1), 5, 1, 2),
+]
+
 
 def values(case: Case, kind: str) -> Array:
     """x (examples, positions, channels): apart from each other; or with ties, infinities, NaNs."""
@@ -43,9 +53,9 @@ def values(case: Case, kind: str) -> Array:
 
 def max_pool(
     case: Case, x: Array, dy: Array, threads: int, activation: str = "linear",
-    start: Array | None = None, train: bool = True,
+    start: Array | None = None, train: bool = True, spread: bool = False,
 ) -> list[Array]:  # fmt: skip
-    """y and dx."""
+    """y and dx; with ``spread``, by the op for windows that do not overlap."""
     batch = Batch(case.examples)
     windows = window_table(case.axes)
     of_positions = readers(windows, case.positions)
@@ -65,13 +75,22 @@ def max_pool(
         batch.run(forward, threads=threads)
         return [read(batch, y, case.channels)]
     dx = batch.unwritten(case.channels, case.positions) if start is None else batch.blocks(start)
-    backward = make_op(
-        "max_pool_backward", dy=batch.blocks(dy), found=found, dx=dx,
-        x_z=given if activation in READS_INPUT else None,
-        x=given if activation != "linear" else None, readers=table(of_positions),
-        features=case.channels, most=of_positions.shape[1], positions=case.positions,
-        index_bytes=index_bytes, activation=ACTIVATIONS[activation], accumulate=start is not None,
-    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "dy": batch.blocks(dy), "found": found, "dx": dx, "features": case.channels,
+        "positions": case.positions, "index_bytes": index_bytes,
+        "activation": ACTIVATIONS[activation],
+    }  # fmt: skip
+    if spread:
+        backward = make_op(
+            "max_pool_spread", windows=table(windows), y=y if activation != "linear" else None,
+            taps=case.taps, unread=bool((of_positions[..., 0] == OUTSIDE).any()), **shared,
+        )  # fmt: skip
+    else:
+        backward = make_op(
+            "max_pool_backward", x_z=given if activation in READS_INPUT else None,
+            x=given if activation != "linear" else None, readers=table(of_positions),
+            most=of_positions.shape[1], accumulate=start is not None, **shared,
+        )  # fmt: skip
     batch.run(forward, backward, threads=threads)
     return [read(batch, y, case.channels), read(batch, dx, case.channels)]
 
@@ -108,6 +127,16 @@ def test_max_pool_backward_settings_change_no_bit(case: Case) -> None:
     for activation in ("relu", "gelu"):
         dx = by_any_team(lambda n, a=activation: max_pool(case, x, dy, n, a))[1]
         assert_same_bits(dx, through(batch, plain, x, activation))
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh"])
+@pytest.mark.parametrize("case", DISJOINT, ids=str)
+def test_windows_that_do_not_overlap_spread_the_same_gradient(case: Case, activation: str) -> None:
+    x, dy = np.tanh(values(case, "apart")), gradient_of(case)
+    wanted = max_pool(case, x, dy, 1, activation)
+    ours = by_any_team(lambda n: max_pool(case, x, dy, n, activation, spread=True))
+    for a, b in zip(ours, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)  # but for the sign of a zero
 
 
 @pytest.mark.parametrize("of_windows", [False, True])

@@ -1,4 +1,4 @@
-"""Winograd's F(2x2, 3x3), forward and for the gradient of the input, against float64.
+"""Winograd's F(2x2, 3x3), forward and for both gradients, against float64.
 
 The bound of an output is that of its sums (Higham 2002, "Accuracy and Stability of Numerical
 Algorithms", section 3.1), relative to what their terms add up to in size, all signs made positive
@@ -15,11 +15,19 @@ import pytest
 import window_twins as twins
 
 from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
-from fastnn.kernels.layout import aligned_zeros, packed_shape
+from fastnn.kernels.layout import BLOCK, aligned_zeros, n_blocks, packed_shape
 from fastnn.kernels.winograd import MOST_CHANNELS
 from fastnn.layers.geometry import Axis
 from fastnn.lowering.program import Buffer, Buffers, Op
-from fastnn.lowering.winograd import POINTS, Tiles, of_gradient, pays, tiles
+from fastnn.lowering.winograd import (
+    PARTS,
+    POINTS,
+    Tiles,
+    of_gradient,
+    pays,
+    pays_for_weights,
+    tiles,
+)
 from kernels.harness import (
     Array,
     Batch,
@@ -30,14 +38,17 @@ from kernels.harness import (
     float32,
     kernel_block,
     make_op,
+    read_weight,
     weight,
 )
+from kernels.test_convolution import backward_weights as direct_backward_weights
 from kernels.test_convolution import forward as direct
 from kernels.windowed import (
     Case,
     activate,
     lines,
     numbers,
+    over_examples,
     pictures,
     read,
     table,
@@ -70,9 +81,10 @@ ALL = [
     case(5, 6, "same", 32, 96, 4, 2),
     case(4, 7, "valid", 96, 48, 2, 3),
     case(4, 5, "same", 300, 40, 2),  # a strip of fewer tiles
+    case(9, 5, "same", 130, 70, 6),
     case(3, 70, "same", 5, 3, 1),  # a strip ends within a row of tiles
 ]
-SOME = [ALL[2], ALL[4], ALL[7], ALL[10]]
+SOME = [ALL[2], ALL[4], ALL[7], ALL[11]]
 
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
@@ -90,18 +102,22 @@ def axes_of_gradient(case: Case) -> tuple[Axis, ...]:
     return tuple(of_gradient(case.axes))
 
 
-def size(x: Array, w: Array, axes: Sequence[Axis], groups: int = 1) -> Array:
-    """What the terms of the outputs add up to in size: (examples, *windows, filters).
-
-    x: Pictures. w: (3, 3, channels of a group, filters).
-    """
+def cut(x: Array, axes: Sequence[Axis]) -> Array:
+    """What the tiles read, with zeros around: (examples, rows, 4, columns, 4, channels)."""
     before, count = [axis.before for axis in axes], [-(-axis.windows // 2) for axis in axes]
     padded = np.zeros((len(x), 2 * count[0] + 2, 2 * count[1] + 2, x.shape[-1]))
     read = x[:, : padded.shape[1] - before[0], : padded.shape[2] - before[1]]
     padded[:, before[0] : before[0] + read.shape[1], before[1] : before[1] + read.shape[2]] = read
     starts = [2 * np.arange(n)[:, None] + np.arange(4) for n in count]
-    cut = padded[:, starts[0]][:, :, :, starts[1]]
-    v = np.einsum("ij,nyjxkc,lk->nyxilc", abs(B), abs(cut), abs(B), optimize=True)
+    return padded[:, starts[0]][:, :, :, starts[1]]
+
+
+def size(x: Array, w: Array, axes: Sequence[Axis], groups: int = 1) -> Array:
+    """What the terms of the outputs add up to in size: (examples, *windows, filters).
+
+    x: Pictures. w: (3, 3, channels of a group, filters).
+    """
+    v = sizes_of_inputs(x, axes)
     u = np.einsum("ij,jkcf,lk->ilcf", abs(G), abs(w), abs(G), optimize=True)
     channels, filters = w.shape[2], w.shape[3] // groups
     made = [
@@ -113,14 +129,43 @@ def size(x: Array, w: Array, axes: Sequence[Axis], groups: int = 1) -> Array:
     ]  # fmt: skip
     m = np.concatenate(made, axis=-1)
     y = np.einsum("ai,nyxilf,bl->nyaxbf", abs(A), m, abs(A), optimize=True)
-    y = y.reshape(len(x), 2 * count[0], 2 * count[1], -1)
+    y = y.reshape(len(x), 2 * y.shape[1], 2 * y.shape[3], -1)
     return y[:, : axes[0].windows, : axes[1].windows]
+
+
+def sizes_of_inputs(x: Array, axes: Sequence[Axis]) -> Array:
+    return np.einsum("ij,nyjxkc,lk->nyxilc", abs(B), abs(cut(x, axes)), abs(B), optimize=True)
+
+
+def size_of_weights(x: Array, dz: Array, axes: Sequence[Axis], groups: int) -> Array:
+    """What the terms of the gradient of the weights add up to in size: (9 * channels, filters)."""
+    v = sizes_of_inputs(x, axes)
+    tiled = np.zeros((len(dz), 2 * v.shape[1], 2 * v.shape[2], dz.shape[-1]))
+    tiled[:, : dz.shape[1], : dz.shape[2]] = abs(dz)
+    tiled = tiled.reshape(len(dz), v.shape[1], 2, v.shape[2], 2, -1)
+    d = np.einsum("ai,nyaxbf,bl->nyxilf", abs(A), tiled, abs(A), optimize=True)
+    parts = zip(np.split(v, groups, axis=-1), np.split(d, groups, axis=-1), strict=True)
+    made = []
+    for of_x, of_dz in parts:
+        u = np.einsum("nyxilc,nyxilf->ilcf", of_x, of_dz, optimize=True)
+        made.append(np.einsum("ij,ilcf,lk->jkcf", abs(G), u, abs(G), optimize=True))
+    found = np.concatenate(made, axis=-1)
+    return found.reshape(-1, found.shape[-1])
 
 
 def bound(channels: int, size: Array) -> Array:
     """4 additions of the kernel's transform, 2 of the input's, a product, a sum for each channel, 4
     additions of the output's, a bias, and one for the second order."""
     return (4 + 2 + 1 + channels + 4 + 1 + 1) * U * size
+
+
+def bound_of_weights(case: Case, of_slice: int, size: Array) -> Array:
+    """2 additions of each transform, a product, chains of a strip's tiles, each added to the
+    slice's, 4 additions of the transform back, the sum of the slices, one for the second order."""
+    of_example = len(tiles(case.axes).inputs)
+    most = of_example * min(of_slice, case.examples)
+    chains = min(64, most) + -(-most // 64)
+    return (2 + 2 + 1 + chains + 4 + -(-case.examples // of_slice) + 1) * U * size
 
 
 def turned(w: Array, groups: int) -> Array:
@@ -151,7 +196,7 @@ def of_group(case: Case) -> dict[str, int]:
 
 def tables(found: Tiles) -> dict[str, Buffer | int]:
     return {
-        "tiles": table(found.inputs), "outputs": table(found.outputs), **found.settings()
+        "tiles": table(found.inputs), "outputs": table(found.outputs), **found.parts
     }  # fmt: skip
 
 
@@ -191,6 +236,29 @@ def backward_input(
     return [read(batch, dx, case.channels)]
 
 
+def backward_weights(case: Case, threads: int, of_slice: int = 2) -> list[Array]:
+    """dW and db."""
+    batch = Batch(case.examples)
+    rows, filters = case.kernel_matrix
+    storage = aligned_zeros((-(-batch.capacity // of_slice), n_blocks(filters), rows + 1, BLOCK))
+    storage[:] = np.nan
+    partials = Buffers.of_array("partials", storage)
+    first = make_op(
+        "winograd_backward_weights", x=batch.blocks(numbers(case, case.channels, False, 1)),
+        dz=batch.blocks(numbers(case, filters, True, 2)), partials=partials, slice=of_slice,
+        windows_of_row=case.windows, **of_group(case), **tables(tiles(case.axes)),
+    )  # fmt: skip
+    found = [weight(np.full((rows, filters), np.nan)), weight(np.full(filters, np.nan))]
+    w, b = kernel_of(case)
+    op = make_op(
+        "sum_slices", partials=partials, kernel=weight(w.reshape(rows, filters)), bias=weight(b),
+        kernel_gradient=found[0], bias_gradient=found[1], optimizer=-1, unfinished=True,
+        inputs=rows, units=filters, slice=of_slice, kernel_block=kernel_block(found[0]),
+    )  # fmt: skip
+    batch.run(first, op, threads=threads)
+    return [read_weight(found[0], (rows, filters)), read_weight(found[1], (filters,))]
+
+
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_forward(case: Case) -> None:
     (y,) = by_any_team(lambda n: forward(case, n))
@@ -207,6 +275,18 @@ def test_backward_input(case: Case) -> None:
     value = lines(twins.conv_input_gradient(dz, w, case.axes, case.groups))
     sizes = lines(size(dz, turned(w, case.groups), axes_of_gradient(case), case.groups))
     assert_within(dx, value, bound(case.filters // case.groups, sizes))
+
+
+@pytest.mark.parametrize("of_slice", [1, 2, 100])
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_backward_weights(case: Case, of_slice: int) -> None:
+    dw, db = by_any_team(lambda n: backward_weights(case, n, of_slice))
+    x, dz = numbers(case, case.channels, False, 1), numbers(case, case.filters, True, 2)
+    pairs = pictures(x, case), pictures(dz, case, True)
+    value = twins.conv_weight_gradient(*pairs, kernel_of(case)[0].shape, case.axes, case.groups)
+    size = size_of_weights(*pairs, case.axes, case.groups)
+    assert_within(dw, value.reshape(case.kernel_matrix), bound_of_weights(case, of_slice, size))
+    assert_within(db, dz.sum(axis=(0, 1)), over_examples(case, abs(dz).sum(axis=(0, 1))))
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
@@ -242,6 +322,36 @@ def test_error_is_less_than_that_of_the_direct_product(channels: int, level: str
     assert errors[0] < errors[1]
 
 
+@pytest.mark.parametrize("examples", [2, 16, 64])
+def test_error_of_the_weights_is_about_that_of_the_direct_sum(examples: int, level: str) -> None:
+    """Root mean square against float64, of standard-normal numbers: see docs/convolutions.md."""
+    normal = case(14, 14, "same", 32, 32, examples)
+    x, dz = numbers(normal, 32, False, 1), numbers(normal, 32, True, 2)
+    value = twins.conv_weight_gradient(
+        pictures(x, normal), pictures(dz, normal, True), kernel_of(normal)[0].shape, normal.axes
+    ).reshape(normal.kernel_matrix)
+    errors = [
+        np.sqrt(np.mean((f(normal, 2, of_slice=4)[0] - value) ** 2))
+        for f in (backward_weights, direct_backward_weights)
+    ]
+    print(f"{level}: {examples} examples, {errors[0]:.2e} of {errors[1]:.2e}")
+    assert errors[0] < 1.5 * errors[1]
+
+
+def test_tiles_in_parts() -> None:
+    """Each window is made once; of a part, all tiles lack the same outputs."""
+    for height, width, counts in ((7, 5, [2, 6, 3, 1]), (4, 6, [0, 6, 0, 0]), (1, 2, [1, 0, 0, 0])):
+        found = tiles(case(height, width, "same", 1, 1, 1).axes)
+        assert list(found.parts) == list(PARTS)
+        assert list(found.parts.values()) == counts
+        lacking = np.repeat([[0, 1], [0, 0], [1, 0], [1, 1]], counts, axis=0)
+        np.testing.assert_array_equal(found.outputs[:, [1, 2]] < 0, lacking)
+        assert sorted(found.outputs[found.outputs >= 0]) == list(range(height * width))
+        # The tile's own outputs are in the middle of what it reads.
+        inside = found.outputs >= 0
+        np.testing.assert_array_equal(found.inputs[:, [5, 6, 9, 10]][inside], found.outputs[inside])
+
+
 def test_it_pays_where_products_outweigh_transforms() -> None:
     def axes(length: int, window: int = 3, stride: int = 1, dilation: int = 1) -> list[Axis]:
         return 2 * [Axis(length, window, stride, dilation, 1, 1, length)]
@@ -252,8 +362,25 @@ def test_it_pays_where_products_outweigh_transforms() -> None:
     assert pays(axes(14), MOST_CHANNELS, 16)
     assert not pays(axes(14), MOST_CHANNELS + 1, 16)
     assert pays(axes(4), 256, 256)
-    assert not pays(axes(3), 256, 256)  # a half of the outputs is not there
+    assert pays(axes(3), 256, 256)
+    assert not pays(axes(1), 256, 256)
     assert not pays(axes(28), 2, 16)
     for other in ({"window": 5}, {"stride": 2}, {"dilation": 2}):
         assert not pays(axes(14, **other), 32, 64)
     assert not pays(axes(14)[:1], 32, 64)
+
+
+def test_weights_pay_where_products_outweigh_transforms() -> None:
+    def axes(length: int, window: int = 3, stride: int = 1, dilation: int = 1) -> list[Axis]:
+        return 2 * [Axis(length, window, stride, dilation, 1, 1, length)]
+
+    for length, channels, filters in (
+        (14, 32, 64), (7, 64, 128), (32, 16, 16), (28, 8, 32), (4, 64, 64), (5, 128, 128),
+        (14, 2000, 16),
+    ):  # fmt: skip
+        assert pays_for_weights(axes(length), channels, filters)
+    for length, channels, filters in ((28, 4, 32), (28, 8, 8), (3, 256, 256), (1, 256, 256)):
+        assert not pays_for_weights(axes(length), channels, filters)
+    for other in ({"window": 5}, {"stride": 2}, {"dilation": 2}):
+        assert not pays_for_weights(axes(14, **other), 32, 64)
+    assert not pays_for_weights(axes(14)[:1], 32, 64)

@@ -18,7 +18,14 @@ from fastnn.lowering.nodes.elementwise import activation_params
 from fastnn.lowering.nodes.slices import SlicedProduct, n_panels
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.windows import adjoint, row_starts, tap_pairs, window_table
-from fastnn.lowering.winograd import POINTS, of_gradient, pays, tiles
+from fastnn.lowering.winograd import (
+    POINTS,
+    of_gradient,
+    pays,
+    pays_for_weights,
+    tasks_of_weights,
+    tiles,
+)
 from fastnn.variables import Variable
 
 
@@ -68,10 +75,26 @@ class ConvolutionNode(ActivatedNode):
         """Whether they suit it better than blocks of channels."""
         return self.channels < BLOCK and self.taps * self.channels <= LARGEST_PATCH
 
+    @property
+    def _may_transform(self) -> bool:
+        return self.algorithm == "auto" and self.members == 1
+
     def _is_winograd(self, axes: Sequence[Axis], channels: int, filters: int) -> bool:
         """Whether Winograd's algorithm computes a convolution with so many of both."""
-        chosen = self.algorithm == "auto" and self.members == 1
-        return chosen and pays(axes, channels // self.groups, filters // self.groups)
+        of_group = channels // self.groups, filters // self.groups
+        return self._may_transform and pays(axes, *of_group)
+
+    def _product(self, builder: Builder, dz: Buffer) -> SlicedProduct:
+        """The gradient of its weights."""
+        x = self.inputs[0]
+        of_group = self.channels // self.groups, self.output.features // self.groups
+        if (
+            x not in builder.pixels
+            and self._may_transform
+            and pays_for_weights(self.axes, *of_group)
+        ):
+            return WinogradProduct(self.kernel, self.bias, x, dz, node=self)
+        return ConvolutionProduct(self.kernel, self.bias, x, dz, node=self)
 
     def forward(self, builder: Builder) -> None:
         x = self.inputs[0]
@@ -101,7 +124,7 @@ class ConvolutionNode(ActivatedNode):
             outputs=Buffers.of_array(f"{self.name}/tile_outputs", found.outputs),
             y=builder.activation(self.output), z=self.room_for_z(builder),
             channels=settings["channels"], filters=settings["filters"], groups=self.groups,
-            windows_of_row=len(self.windows), **found.settings(),
+            windows_of_row=len(self.windows), **found.parts,
             activation=ACTIVATIONS[self.activation.kind], **activation_params(self.activation),
         )  # fmt: skip
 
@@ -158,8 +181,7 @@ class ConvolutionNode(ActivatedNode):
         if x in builder.needs_gradient:
             self._backward_input(builder, dz)
         if self.kernel.trainable:
-            product = ConvolutionProduct(self.kernel, self.bias, x, dz, node=self)
-            builder.weight_gradients.add(product)
+            builder.weight_gradients.add(self._product(builder, dz))
 
     def _backward_input(self, builder: Builder, dz: Buffer) -> None:
         x = self.inputs[0]
@@ -179,7 +201,7 @@ class ConvolutionNode(ActivatedNode):
                 "winograd_backward_input", transformed=self.turned,
                 tiles=Buffers.of_array(f"{self.name}/gradient_tiles", found.inputs),
                 outputs=Buffers.of_array(f"{self.name}/gradient_outputs", found.outputs),
-                **found.settings(), **operands,
+                **found.parts, **operands,
             )  # fmt: skip
             return
         table = adjoint(self.windows, x.positions)
@@ -288,3 +310,30 @@ class ConvolutionProduct(SlicedProduct):
                 "reduce_partials", expanded=sums, partials=self.partials,
                 slice=self.slice(emitter), **node.settings_of_members(),
             )  # fmt: skip
+
+
+@dataclass(eq=False)
+class WinogradProduct(SlicedProduct):
+    """The same sum, by Winograd's algorithm."""
+
+    node: ConvolutionNode = field(kw_only=True)
+
+    def tasks_of_slice(self) -> int:
+        settings = self.node.settings()
+        return settings["groups"] * prod(
+            tasks_of_weights(settings["channels"], settings["filters"])
+        )
+
+    def produce(self, emitter: Emitter) -> None:
+        node = self.node
+        self.partials = self.room(emitter, "partials", self.rows)
+        settings = node.settings()
+        found = tiles(node.axes)
+        emitter.emit(
+            "winograd_backward_weights", x=emitter.values[self.x], dz=self.dz,
+            tiles=Buffers.of_array(f"{node.name}/tiles", found.inputs),
+            outputs=Buffers.of_array(f"{node.name}/tile_outputs", found.outputs),
+            partials=self.partials, channels=settings["channels"], filters=settings["filters"],
+            groups=settings["groups"], windows_of_row=len(node.windows),
+            slice=self.slice(emitter), **found.parts,
+        )  # fmt: skip

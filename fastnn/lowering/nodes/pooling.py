@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.kernels.codes import ACTIVATIONS
+from fastnn.kernels.codes import ACTIVATIONS, READS_INPUT
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.activated import take_through
 from fastnn.lowering.nodes.base import LoweredNode
@@ -46,13 +46,24 @@ class MaxPoolingNode(LoweredNode):
         table = readers(self.windows, x.positions)
         dx, accumulate = builder.contribution(x)
         through, x_z = take_through(builder, self, accumulate)
+        shared: dict[str, Buffer | float | None] = {
+            "dy": dy.buffer, "found": self.found, "dx": dx, "features": self.output.features,
+            "positions": x.positions, "index_bytes": self._index_bytes,
+            "activation": ACTIVATIONS[through.kind], **activation_params(through),
+        }  # fmt: skip
+        if table.shape[1] == 1 and not accumulate and through.kind not in READS_INPUT:
+            builder.emit(
+                "max_pool_spread", windows=_table(self, "windows", self.windows),
+                y=builder.values[self.output] if through.kind != "linear" else None,
+                taps=self.windows.shape[1], unread=bool((table[..., 0] == OUTSIDE).any()),
+                **shared,
+            )  # fmt: skip
+            return
         builder.emit(
-            "max_pool_backward", dy=dy.buffer, found=self.found, dx=dx, x_z=x_z,
+            "max_pool_backward", x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
-            readers=_table(self, "readers", table), features=self.output.features,
-            most=table.shape[1], positions=x.positions, index_bytes=self._index_bytes,
-            activation=ACTIVATIONS[through.kind], accumulate=accumulate,
-            **activation_params(through),
+            readers=_table(self, "readers", table), most=table.shape[1], accumulate=accumulate,
+            **shared,
         )  # fmt: skip
 
     @property
