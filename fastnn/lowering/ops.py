@@ -172,8 +172,8 @@ OPS: dict[str, OpSpec] = {
         ("channels", "filters", "kernel_block", "groups", "turned"), shared=TASKS,
     ),
     "winograd_forward": OpSpec(
-        {"x": READ, "transformed": READ, "bias": READ, "tiles": _TABLE, "outputs": _TABLE, "y": WRITE,
-         "z": WRITE},
+        {"x": READ, "transformed": READ, "bias": READ, "tiles": _TABLE, "outputs": _TABLE,
+         "y": WRITE, "z": WRITE},
         ("channels", "filters", "groups", "activation", "windows_of_row", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
@@ -309,8 +309,8 @@ OPS: dict[str, OpSpec] = {
         _PARAMS, shared=EXAMPLES,
     ),
     "winograd_backward_input": OpSpec(
-        {"dz": READ, "transformed": READ, "tiles": _TABLE, "outputs": _TABLE, "dx": BOTH, "x_z": READ,
-         "x": READ},
+        {"dz": READ, "transformed": READ, "tiles": _TABLE, "outputs": _TABLE,
+         "dx": BOTH, "x_z": READ, "x": READ},
         ("filters", "channels", "groups", "activation", "positions", "accumulate", *_TILES),
         _PARAMS, shared=EXAMPLES,
     ),
