@@ -65,6 +65,8 @@ def drawn_anew(layer: L, **attributes: Any) -> L:
 def build_inner(layer: Layer, shape: Shape) -> None:
     """Build what is to be drawn anew inside of a Residual, which is built itself already."""
     if isinstance(layer, Residual) and layer.built:
+        if layer.projection is not None:
+            layer.projection.build(shape)
         for inner in layer.layers:
             build_inner(inner, shape)
             inner.build(shape)
