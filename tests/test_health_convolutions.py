@@ -368,10 +368,15 @@ def test_a_headline_speaks_of_filters() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_vanishing_net_is_cured(form: str) -> None:
-    x, y = pictures(600)
-    model = deep("sigmoid", 12, form)
-    report = fnn.health.diagnose(model, x, y, steps=40)
+    x, y = pictures(400, 6)
+    stack = [
+        layers.Conv2D(4, 3, padding="same", activation="sigmoid", name=f"c{number}")
+        for number in range(10)
+    ]
+    last = layers.Dense(3, "softmax", name="last")
+    model = made_of([*stack, layers.Flatten(), last], form, (6, 6, 1))
+    report = fnn.health.diagnose(model, x, y, steps=20)
     assert report.verdict == "vanishing"
     cured = report.cure()
-    cured.fit(x, y, epochs=6, verbose=0, **report.fit_arguments)
-    assert cured.evaluate(x, y, verbose=0)[1] > 0.95
+    cured.fit(x, y, epochs=12, verbose=0, **report.fit_arguments)
+    assert cured.evaluate(x, y, verbose=0)[1] > 0.9

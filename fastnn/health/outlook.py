@@ -12,7 +12,7 @@ from fastnn.verdicts import Thresholds
 _MOST_WORK = 2**32
 """Multiplications of forward passes: a look ends there, after about a second."""
 
-_MOST_WORK_OF_CONVOLUTIONS = 2**35
+_MOST_WORK_OF_CONVOLUTIONS = 2**34
 """Each of their weights is used many times: less would be less than a trial."""
 
 
