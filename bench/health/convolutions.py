@@ -58,8 +58,11 @@ FACTORS: dict[str, dict[Any, int]] = {
 """Factor -> value -> its share of the nets, by weight."""
 
 _DEEP = 6
-"""From so many convolutions on their windows are at most 3, and they work on halved pictures: else
-deep nets take all the time."""
+"""From so many convolutions on their windows are at most 3, and they work on halved pictures; from
+``_DEEPER`` on they have 8 filters, as those on whole pictures have: else such nets take all the
+time."""
+
+_DEEPER = 8
 
 _SHALLOW = 4
 """Fewer convolutions than that find too little for one mean of each channel."""
@@ -135,6 +138,8 @@ def draw(seed: int, count: int = COUNT) -> list[ConvolutionCase]:
             values["shrinking"] = {"none": "first"}.get(values["shrinking"], values["shrinking"])
         if values["depth"] < _SHALLOW:
             values["head"] = "flatten"
+        if values["depth"] >= _DEEPER or values["shrinking"] == "none":
+            values["width"] = 8
         if values["head"] == "global":
             values["width"] = 16
         cases.append(ConvolutionCase(seed, index, learning_rate=float(f"{rate:.3g}"), **values))
