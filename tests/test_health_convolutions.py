@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 import fastnn as fnn
 from fastnn import _naming, initializers, layers, utils
+from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import Change, changes_for
+from fastnn.health.changes.initialization import weights_off
 from fastnn.health.pictures import picture_of
 from fastnn.health.reference import reference_for
 from fastnn.health.work import work_of
@@ -122,6 +124,16 @@ def test_weights_that_are_off_are_named_with_their_window() -> None:
     assert report.verdict == "vanishing"
     assert "the weights of the 6 convolutions are drawn" in report.cause
     assert "for the windows of 3x3 in 1 channel of 'c0'" in report.cause
+
+
+def test_the_usual_weights_of_a_first_convolution_are_no_fault() -> None:
+    stack = [layers.Conv2D(256, 3, activation="relu", name="c"), layers.Flatten(),
+             layers.Dense(3, "softmax")]  # fmt: skip
+    model = made_of(stack)
+    # After Glorot, a fifteenth of He's variance or less
+    assert weights_off(Blueprint.of(model)) == ""
+    model.get_layer("c").kernel.assign(0.1 * model.get_layer("c").kernel.numpy())
+    assert "times too small" in weights_off(Blueprint.of(model))
 
 
 @pytest.mark.parametrize("form", FORMS)

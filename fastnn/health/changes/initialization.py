@@ -30,6 +30,9 @@ _OFF = 5.0
 """Hidden weights this many times too large or small are worth a word; Keras's own ones for a
 sigmoid are a quarter of what they might be."""
 
+_USUAL = 0.8
+"""Of Glorot's deviation: with less, weights were not drawn so."""
+
 _OUTPUT_IS_OFF = 2.0
 """An output layer is drawn anew too if the deviation of its weights is off by more than this
 factor: it may well have the initialization that was wrong for the others."""
@@ -95,7 +98,7 @@ def weights_off(blueprint: Blueprint) -> str:
         for unit in units
     }
     large = [unit for unit in units if ratios[unit] >= _OFF]
-    small = [unit for unit in units if ratios[unit] <= 1 / _OFF]
+    small = [unit for unit in units if ratios[unit] <= 1 / _OFF and _is_below_usual(unit)]
     off = max(large, small, key=len)
     if not off:
         return ""
@@ -112,6 +115,12 @@ def weights_off(blueprint: Blueprint) -> str:
         f"with a deviation of {number(deviation)}, where {wanted} has {number(deviation / ratio)} "
         f"for {_inputs(kernel.shape)} of {first.layer.name!r}"
     )
+
+
+def _is_below_usual(unit: Unit) -> bool:
+    """Whether the weights are smaller than Keras's own ones, too: those of a layer with far more
+    outputs than inputs, as the first convolution of gray pictures, are small, and no fault."""
+    return _ratio(unit.layer.kernel.numpy(), GlorotUniform(SEED)) < _USUAL
 
 
 def _inputs(shape: tuple[int, ...]) -> str:
