@@ -204,7 +204,7 @@ class VarianceScaling(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        fan_in, fan_out = _fans(shape)
+        fan_in, fan_out = fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
         generator = self._generator()
@@ -383,7 +383,8 @@ def deserialize(config: dict[str, Any]) -> Initializer:
     return resolve("initializer", Initializer, CLASSES, config)  # type: ignore[type-abstract]
 
 
-def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
+def fans(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Inputs and outputs of a kernel (*window, in, out), each times the size of the window."""
     if not shape:
         return 1.0, 1.0
     if len(shape) == 1:

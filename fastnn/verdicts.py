@@ -26,7 +26,7 @@ class Thresholds:
         vanishing: A layer's gradient, as a share of the largest of the layers behind it.
         exploding: A layer's gradient, as a multiple of the smallest of the layers behind it.
         activations: Deviation of a layer's outputs.
-        dead: Share of units that gave 0 for every row of every step.
+        dead: Share of units, or of filters, that gave 0 for every row of every step.
         saturated: Share of outputs where the activation is flat.
         large_steps, small_steps: Norm of a step by that of the weights.
         learned_surely: A net that has learned so much, as a share of what a sound net has learned
@@ -106,6 +106,7 @@ def _judge(
     share = gradient / behind[largest] if largest is not None and behind[largest] > 0 else nan
     multiple = gradient / behind[smallest] if smallest is not None else nan
     # A unit that never gives anything is dead only where the activation can be silent.
+    where = "for every row" if last.units == "units" else "everywhere, for every row"
     silent = last.activation in ("relu", "relu_general") and dead >= limits.dead
 
     def finding(verdict: str, words: str, **figures: float) -> Finding:
@@ -120,7 +121,7 @@ def _judge(
     if silent:
         return finding(
             "dead",
-            f"{dead:.0%} of its units gave 0 for every row: no gradient passes them",
+            f"{dead:.0%} of its {last.units} gave 0 {where}: no gradient passes them",
             dead=dead,
         )
     if saturated >= limits.saturated:

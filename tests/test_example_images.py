@@ -24,6 +24,8 @@ def test_images(
     out = capsys.readouterr().out
     assert "Gradient health of without_remedies: vanishing" in out
     assert names["sick"].verdict == "vanishing"
+    assert names["sick"].best is not None
+    assert f"cured, with {names['sick'].best.name}: validation accuracy" in out
     assert names["predicted"].shape == (60,) and names["confusion"].sum() == 60
     assert (names["predicted"] == names["validation"].labels).mean() > 0.5
     written = sorted(path.stem for path in tmp_path.glob("*.png"))

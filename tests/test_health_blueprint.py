@@ -212,7 +212,7 @@ def test_units_and_the_activations_that_follow_them() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy")
     blueprint = Blueprint.of(model)
     units = hidden_units(blueprint)
-    assert [(u.dense.name, u.activation.kind, u.normalized) for u in units] == [
+    assert [(u.layer.name, u.activation.kind, u.normalized) for u in units] == [
         ("a", "relu", False), ("b", "tanh", True), ("c", "leaky_relu", False),
         ("d", "linear", False),
     ]  # fmt: skip

@@ -18,10 +18,9 @@ from bench.health import (
     summary,
     thresholds,
 )
-from bench.health.grid import Case
 from bench.health.journal import Record
 from bench.health.labels import Budget
-from bench.health.tables import TableBudget, TableCase
+from bench.health.tables import TableBudget
 from fastnn.bench import machine, report
 from fastnn.verdicts import Thresholds
 
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         cases = {seed: suite.draw(seed, count) for seed in suite.seeds}
         folder = options.out / kind
         folder.mkdir(parents=True, exist_ok=True)
-        budget = images if kind == "images" else TableBudget()
+        budget = suite.budget or images
         result = measure(folder, cases, budget, stages, options.processes, _say, cured=suite.cured)
         tables = result.pop("tables").items()
         print("\n\n".join(f"## {kind}: {title}\n\n{table}" for title, table in tables), end="\n\n")
@@ -93,7 +92,7 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 def measure(
     folder: Path,
-    seeds: Mapping[int, Sequence[Case | TableCase]],
+    seeds: Mapping[int, Sequence[kinds.AnyCase]],
     budget: Budget | TableBudget,
     stages: tuple[str, ...],
     processes: int,

@@ -11,20 +11,16 @@ import numpy as np
 
 from bench.health import kinds
 from bench.health.diagnoses import Diagnose, examine
-from bench.health.grid import Case
 from bench.health.journal import Record
 from bench.health.labels import Budget
 from bench.health.shares import Share
-from bench.health.tables import TableBudget, TableCase
+from bench.health.tables import TableBudget
 from fastnn.bench.report import markdown
 
-DRAWN = 4
-"""Remedies of a net's list that chance picks to be trained, or all if there are no more."""
 
-
-def cure(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
-    """Train the net with its first remedy, and with ``DRAWN`` of the list drawn by the case's
-    seed, in the budget that the untreated net had.
+def cure(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
+    """Train the net with its first remedy, and with some of the list drawn by the case's seed, in
+    the budget that the untreated net had.
 
     Returns:
         ``case``, ``verdict``; ``tried``, the length of the list; ``remedies``, those trained, in
@@ -36,7 +32,7 @@ def cure(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnos
     report = examine(case, budget, diagnose, remedies=True)
     count = len(report.remedies)
     random = np.random.default_rng([case.seed, case.index])
-    drawn = set(random.permutation(count)[:DRAWN].tolist())
+    drawn = set(random.permutation(count)[: kinds.of(case).drawn].tolist())
     return {
         "case": case.to_dict(),
         "verdict": report.verdict,

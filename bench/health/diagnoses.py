@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from bench.health import kinds
-from bench.health.grid import Case
 from bench.health.journal import Record
 from bench.health.labels import Budget
-from bench.health.tables import TableBudget, TableCase
+from bench.health.tables import TableBudget
 from fastnn.health.judge import is_cheap, learns
 from fastnn.health.report import LEARNS, Progress
+from fastnn.health.work import work_of
 from fastnn.verdicts import Thresholds
 
 _STEPS = 100
@@ -54,7 +54,7 @@ and ``remedies``, whether to try any."""
 
 
 def examine(
-    case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose, **settings: Any
+    case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagnose, **settings: Any
 ) -> Finding:
     """The report of the untreated net, on the case's training rows."""
     kind = kinds.of(case)
@@ -62,7 +62,7 @@ def examine(
     return diagnose(kind.build(case), *data, batch_size=case.batch_size, **settings)
 
 
-def diagnosis(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
+def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagnose) -> Record:
     """The verdict on the untreated net.
 
     Returns:
@@ -76,7 +76,7 @@ def diagnosis(case: Case | TableCase, budget: Budget | TableBudget, diagnose: Di
         "verdict": report.verdict,
         "cause": report.cause,
         "progress": [asdict(progress) for progress in report.progress],
-        "cheap": is_cheap(kinds.of(case).build(case).count_params(), _STEPS, case.batch_size),
+        "cheap": is_cheap(work_of(kinds.of(case).build(case)), _STEPS, case.batch_size),
         "seconds": round(time.perf_counter() - start, 2),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ def label(case: Case, budget: Budget) -> Record:
     largest = max(norm for name, norm in found.items() if not name.startswith("norm"))
     return {
         "case": case.to_dict(),
-        **_middle([train(model, case, budget)], case, budget),
+        **middle(lambda order: train(nets.build(case, order), case, budget)),
         "norms": found,
         "ratio": ratio,
         "gradients": of_norms(ratio, largest),
@@ -81,12 +81,16 @@ def label(case: Case, budget: Budget) -> Record:
     }
 
 
-def _middle(outcomes: list[Record], case: Case, budget: Budget) -> Record:
-    """Of the first training, or of three if that is near the border."""
+def middle(trained: Callable[[int], Record]) -> Record:
+    """Of the first training, or of three if that is near the border.
+
+    Args:
+        trained: How a training goes with an order of the rows, from 0.
+    """
+    outcomes = [trained(0)]
     low, high = BORDERLINE
     if low <= outcomes[0]["accuracy"] <= high:
-        for order in range(1, ORDERS):
-            outcomes.append(train(nets.build(case, order), case, budget))
+        outcomes += map(trained, range(1, ORDERS))
     ordered = sorted(outcomes, key=lambda outcome: outcome["accuracy"])
     accuracies = [outcome["accuracy"] for outcome in outcomes]
     return {**ordered[len(ordered) // 2], "accuracies": accuracies}
@@ -98,13 +102,21 @@ def train(
     """Train a net of the case, treated or not, on the case's data: the part of the record that
     tells how it went."""
     x, y, xt, yt = nets.mnist(budget.rows, budget.test_rows)
-    settings = {"batch_size": case.batch_size, **(fit_arguments or {}), "epochs": budget.epochs}
     test = nets.inputs(case, xt), nets.targets(case, yt)
+    return fitted(
+        model, nets.inputs(case, x), nets.targets(case, y), test, case, budget, fit_arguments
+    )
+
+
+def fitted(
+    model: Any, x: np.ndarray, y: np.ndarray, test: tuple[np.ndarray, np.ndarray], case: Any,
+    budget: Budget, fit_arguments: Mapping[str, Any] | None = None,
+) -> Record:  # fmt: skip
+    """Train on x and y and judge by the test rows; as ``train``."""
+    settings = {"batch_size": case.batch_size, **(fit_arguments or {}), "epochs": budget.epochs}
     error = None
     try:
-        model.fit(
-            nets.inputs(case, x), nets.targets(case, y), verbose=0, validation_data=test, **settings
-        )
+        model.fit(x, y, verbose=0, validation_data=test, **settings)
     except fnn.NonFiniteGradientError as fault:
         error = str(fault)
     history = model.history.history

@@ -36,8 +36,8 @@ def _mnist() -> Any:
     return mnist.load_data()
 
 
-def inputs(case: Case, images: np.ndarray) -> np.ndarray:
-    """What the case's net is fed: uint8 for "raw", else float32; (rows, 784)."""
+def inputs(case: Any, images: np.ndarray) -> np.ndarray:
+    """What the case's net is fed: uint8 for "raw", else float32; in the shape of ``images``."""
     if case.inputs == "raw":
         return images
     unit = images / np.float32(255)
@@ -68,17 +68,17 @@ def build(case: Case, order: int = 0) -> fnn.Sequential:
         stack += [layers.Residual(block, name=f"residual_{number}")] if shortcut else block
     activation = "softmax" if case.loss in ("softmax", "double_softmax") else None
     stack.append(
-        layers.Dense(CLASSES, activation, kernel_initializer=_initializer(case), name="output")
+        layers.Dense(CLASSES, activation, kernel_initializer=initializer(case), name="output")
     )
     model = fnn.Sequential([layers.Input((FEATURES,)), *stack], name="net")
-    model.compile(_optimizer(case), _loss(case), metrics=["accuracy"])
+    model.compile(optimizer(case), loss(case), metrics=["accuracy"])
     if order:
         fnn.utils.set_random_seed(seed + 10_000 * order)
     return model
 
 
 def _block(case: Case, number: int) -> list[Layer]:
-    dense = layers.Dense(case.width, kernel_initializer=_initializer(case), name=f"dense_{number}")
+    dense = layers.Dense(case.width, kernel_initializer=initializer(case), name=f"dense_{number}")
     activation = layers.Activation(case.activation, name=f"activation_{number}")
     if case.normalization == "none":
         return [dense, activation]
@@ -86,26 +86,30 @@ def _block(case: Case, number: int) -> list[Layer]:
     return [dense, norm, activation]
 
 
-def _initializer(case: Case) -> InitializerLike:
+def initializer(case: Any) -> InitializerLike:
+    """Of all kernels; see ``Case.initializer``."""
     kind, _, number = case.initializer.partition(" ")
     if kind == "normal":
         return initializers.RandomNormal(stddev=float(number))
     if kind == "scale":
         return initializers.VarianceScaling(float(number))
-    return case.initializer
+    name: str = case.initializer
+    return name
 
 
-def _optimizer(case: Case) -> Optimizer:
+def optimizer(case: Any) -> Optimizer:
+    """The case's, at its learning rate."""
     if case.optimizer == "momentum":
         return optimizers.SGD(case.learning_rate, momentum=0.9)
     made: dict[str, Any] = {
         "sgd": optimizers.SGD, "rmsprop": optimizers.RMSprop, "adam": optimizers.Adam,
     }  # fmt: skip
-    optimizer: Optimizer = made[case.optimizer](case.learning_rate)
-    return optimizer
+    result: Optimizer = made[case.optimizer](case.learning_rate)
+    return result
 
 
-def _loss(case: Case) -> losses.Loss:
+def loss(case: Any) -> losses.Loss:
+    """The case's; see ``Case.loss``."""
     if case.loss == "mse":
         return losses.MeanSquaredError()
     from_logits = case.loss in ("logits", "double_softmax")

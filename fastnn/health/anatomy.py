@@ -11,10 +11,19 @@ from fastnn.health.blueprint import Blueprint
 from fastnn.layers import Dense, Flatten, Reshape, Residual
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
+from fastnn.layers.convolution import FullConvolution
+from fastnn.layers.global_pooling import GlobalPooling
 from fastnn.layers.noise import Noise
 from fastnn.layers.normalization import Normalization
+from fastnn.layers.pooling import Pooling
 
-__all__ = ["Step", "Unit", "hidden_units", "output_layers", "readers_of", "steps_of"]
+__all__ = ["Product", "Step", "Unit", "hidden_units", "output_layers", "readers_of", "steps_of"]
+
+Product = Dense | FullConvolution
+"""Layers whose outputs are sums of all inputs that they see, each with a weight of its own."""
+
+_PASSING = (Noise, Flatten, Reshape, Pooling, GlobalPooling)
+"""What may stand between a layer and its activation or normalization."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +38,16 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A Dense layer with what follows it.
+    """A Dense layer or a convolution with what follows it.
 
     Attributes:
-        dense: The layer.
+        layer: The Dense layer or convolution.
         activation: In it or after it; linear if there is none.
         activation_layer: The layer of its own in which the activation is, if it is.
-        normalized: Whether a normalization comes before the next Dense layer.
+        normalized: Whether a normalization comes before the next such layer.
     """
 
-    dense: Dense
+    layer: Product
     activation: Activation
     activation_layer: ActivationLayer | None
     normalized: bool
@@ -46,7 +55,7 @@ class Unit:
     @property
     def last(self) -> Layer:
         """The layer whose output is the activated one."""
-        return self.activation_layer or self.dense
+        return self.activation_layer or self.layer
 
 
 def steps_of(blueprint: Blueprint) -> tuple[list[Step], list[int]]:
@@ -80,11 +89,11 @@ def readers_of(steps: list[Step]) -> dict[int, list[Step]]:
     return readers
 
 
-def output_layers(blueprint: Blueprint) -> list[Dense]:
-    """The last Dense layers on the ways to the outputs."""
+def output_layers(blueprint: Blueprint) -> list[Product]:
+    """The last Dense layers and convolutions on the ways to the outputs."""
     steps, waiting = steps_of(blueprint)
     makers = {step.output: step for step in steps}
-    found: dict[Dense, None] = {}
+    found: dict[Product, None] = {}
     seen: set[int] = set()
     while waiting:
         number = waiting.pop()
@@ -92,7 +101,7 @@ def output_layers(blueprint: Blueprint) -> list[Dense]:
             continue
         seen.add(number)
         step = makers[number]
-        if isinstance(step.layer, Dense):
+        if isinstance(step.layer, Product):
             found[step.layer] = None
         else:
             waiting.extend(step.inputs)
@@ -100,20 +109,20 @@ def output_layers(blueprint: Blueprint) -> list[Dense]:
 
 
 def hidden_units(blueprint: Blueprint) -> list[Unit]:
-    """The Dense layers that make no output, in the model's order."""
+    """The Dense layers and convolutions that make no output, in the model's order."""
     steps, outputs = steps_of(blueprint)
     readers = readers_of(steps)
     skipped: set[Layer] = set(output_layers(blueprint))
     units = []
     for step in steps:
-        if isinstance(step.layer, Dense) and step.layer not in skipped:
+        if isinstance(step.layer, Product) and step.layer not in skipped:
             skipped.add(step.layer)
             units.append(_unit(step.layer, step.output, readers, outputs))
     return units
 
 
-def _unit(dense: Dense, number: int, readers: dict[int, list[Step]], outputs: list[int]) -> Unit:
-    activation, where, normalized = dense.activation, None, False
+def _unit(owner: Product, number: int, readers: dict[int, list[Step]], outputs: list[int]) -> Unit:
+    activation, where, normalized = owner.activation, None, False
     while number not in outputs and len(readers[number]) == 1:
         step = readers[number][0]
         layer = step.layer
@@ -126,7 +135,7 @@ def _unit(dense: Dense, number: int, readers: dict[int, list[Step]], outputs: li
                 break
         elif isinstance(layer, Normalization):
             normalized = True
-        elif not isinstance(layer, (Noise, Flatten, Reshape)):
+        elif not isinstance(layer, _PASSING):
             break
         number = step.output
-    return Unit(dense, activation, where, normalized)
+    return Unit(owner, activation, where, normalized)

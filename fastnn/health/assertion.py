@@ -34,7 +34,7 @@ class UnhealthyError(AssertionError):
     def __str__(self) -> str:
         report = self.report
         name = f"model {report.model_name!r}" if report.model_name else "the model"
-        words = f"{headline(report.verdict)}. {report.cause}".strip()
+        words = f"{headline(report)}. {report.cause}".strip()
         return "\n".join(
             [
                 f"{name} is not healthy: {report.verdict}",

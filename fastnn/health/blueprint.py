@@ -133,7 +133,7 @@ class Blueprint:
     @property
     def layers(self) -> list[Layer]:
         """Every layer once, those inside of others right after them."""
-        return list(dict.fromkeys(_with_inner(call.layer for call in self.calls)))
+        return list(dict.fromkeys(prototypes.with_inner(call.layer for call in self.calls)))
 
     @property
     def output_names(self) -> list[str]:
@@ -250,9 +250,3 @@ def _at_step_0(optimizer: Optimizer) -> Optimizer:
     fresh = copy.deepcopy(optimizer)
     fresh.iterations = 0
     return fresh
-
-
-def _with_inner(layers: Iterable[Layer]) -> Iterable[Layer]:
-    for layer in layers:
-        yield layer
-        yield from _with_inner(layer.inner_layers)

@@ -145,14 +145,11 @@ class Cures:
             least: What they have learned in the end, by what a sound net has.
         """
         outlook = self._outlook
-        if outlook is None:
-            sound = [each for each in attempts if self._cures(each)]
-        else:
-            sound = [each for each in attempts if outlook.share(each) > least]
-        if not sound:
-            return None
-        first = min(sound, key=lambda each: place(each.change, self._verdict))
-        return first if self._cures(first) else self._seen_longer([first])[0]
+        # In this order, because each that is asked about is trained for long.
+        for each in sorted(attempts, key=lambda each: place(each.change, self._verdict)):
+            if self._cures(each) if outlook is None else outlook.share(each) > least:
+                return each if self._cures(each) else self._seen_longer([each])[0]
+        return None
 
     def _seen_longer(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         steps = _LONGER * self._steps

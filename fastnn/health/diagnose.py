@@ -33,12 +33,14 @@ from fastnn.health.judge import (
 )
 from fastnn.health.loss import mismatch_of
 from fastnn.health.outlook import Outlook
+from fastnn.health.pictures import has_convolutions
 from fastnn.health.ranking import UNDOING
 from fastnn.health.report import Progress, Remedy, Report, Trial
 from fastnn.health.sample import Sample, draw, first_rows, n_rows_of
 from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
 from fastnn.health.words import sentence
+from fastnn.health.work import work_of
 from fastnn.models.feeding import feed_inputs
 from fastnn.verdicts import Thresholds
 
@@ -157,8 +159,14 @@ def diagnose(
         elif remedies and not learned:
             outlook = None
             if sound is not None:
-                n_weights = sum(weight.size for weight in probed.weights)
-                outlook = Outlook(sound.after, n_weights, steps, batch_size, limits)
+                outlook = Outlook(
+                    sound.after,
+                    work_of(probed),
+                    has_convolutions(probed),
+                    steps,
+                    batch_size,
+                    limits,
+                )
             cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
             tried = cures.try_all(wanted)
             cause = _explained(verdict, cause, blueprint, cures.learns_at)
@@ -211,7 +219,7 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error), batch_size=batch_size), (), False, None
-    cheap = is_cheap(sum(weight.size for weight in model.weights), steps, batch_size)
+    cheap = is_cheap(work_of(model), steps, batch_size)
     sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
     reference = sound.after(steps)

@@ -24,7 +24,7 @@ NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
 _CHEAP = 2**31
-"""Weights by rows: about a second, with those of the sound nets."""
+"""Multiplications: about a second, with those of the sound nets."""
 
 _NOISE = 0.04
 """By so much less than a sound net, nets learn that are as good."""
@@ -63,9 +63,9 @@ def stages(steps: int, batch_size: int) -> tuple[int, ...]:
     return (*early, end) if end > early[-1] else tuple(early)
 
 
-def is_cheap(n_weights: int, steps: int, batch_size: int) -> bool:
-    """Whether a net of so many weights can be seen to the end in no time."""
-    return n_weights * batch_size * stages(steps, batch_size)[-1] <= _CHEAP
+def is_cheap(work: int, steps: int, batch_size: int) -> bool:
+    """Whether a net of so many multiplications for a row can be seen to the end in no time."""
+    return work * batch_size * stages(steps, batch_size)[-1] <= _CHEAP
 
 
 def learns(

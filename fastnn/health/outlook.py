@@ -10,7 +10,10 @@ from fastnn.health.report import Progress
 from fastnn.verdicts import Thresholds
 
 _MOST_WORK = 2**32
-"""Weights by rows: a look ends there, after about a second."""
+"""Multiplications of forward passes: a look ends there, after about a second."""
+
+_MOST_WORK_OF_CONVOLUTIONS = 2**34
+"""Each of their weights is used many times: less would be less than a trial."""
 
 
 class Outlook:
@@ -19,7 +22,8 @@ class Outlook:
     Args:
         reference_after: What a sound net has learned after so many steps; asked for more and more,
             and for less again.
-        n_weights: Of the net.
+        work: Multiplications of the net for a row.
+        convolutions: Whether it has some.
         steps, batch_size: Of a trial.
         thresholds: By which a net is healthy.
     """
@@ -27,14 +31,16 @@ class Outlook:
     def __init__(
         self,
         reference_after: Callable[[int], float],
-        n_weights: int,
+        work: int,
+        convolutions: bool,
         steps: int,
         batch_size: int,
         thresholds: Thresholds,
     ) -> None:
         self._reference_after, self._thresholds = reference_after, thresholds
         self._batch_size = batch_size
-        affordable = _MOST_WORK // max(1, n_weights * batch_size)
+        most = _MOST_WORK_OF_CONVOLUTIONS if convolutions else _MOST_WORK
+        affordable = most // max(1, work * batch_size)
         self._looks = [n for n in stages(steps, batch_size) if n <= affordable] or [steps]
         self._known: dict[str, float] = {}
 

@@ -26,7 +26,7 @@ def copied(layers: Iterable[Layer]) -> dict[Layer, Layer]:
     unique = list(dict.fromkeys(layers))
     # A node leads to all layers before it, and a copy of them all needs a stack of that depth.
     nowhere = object()
-    called = [layer for layer in _with_inner(unique) if layer._first_node is not None]
+    called = [layer for layer in with_inner(unique) if layer._first_node is not None]
     memo: dict[int, Any] = {id(layer._first_node): nowhere for layer in called}
     result: dict[Layer, Layer] = {}
     for layer in unique:
@@ -34,7 +34,7 @@ def copied(layers: Iterable[Layer]) -> dict[Layer, Layer]:
             result[layer] = copy.deepcopy(layer, memo)
         except TypeError as error:
             raise ValueError(f"layer {layer.name!r} can't be copied: {error}") from error
-    for each in _with_inner(result.values()):
+    for each in with_inner(result.values()):
         each._first_node = None
     return result
 
@@ -65,13 +65,16 @@ def drawn_anew(layer: L, **attributes: Any) -> L:
 def build_inner(layer: Layer, shape: Shape) -> None:
     """Build what is to be drawn anew inside of a Residual, which is built itself already."""
     if isinstance(layer, Residual) and layer.built:
+        if layer.projection is not None:
+            layer.projection.build(shape)
         for inner in layer.layers:
             build_inner(inner, shape)
             inner.build(shape)
             shape = inner.compute_output_shape(shape)
 
 
-def _with_inner(layers: Iterable[Layer]) -> Iterable[Layer]:
+def with_inner(layers: Iterable[Layer]) -> Iterable[Layer]:
+    """Each layer, those inside of it right after it."""
     for layer in layers:
         yield layer
-        yield from _with_inner(layer.inner_layers)
+        yield from with_inner(layer.inner_layers)

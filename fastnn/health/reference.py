@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastnn import layers
 from fastnn.health.baseline import REGRESSIONS
+from fastnn.health.pictures import looked_at, picture_of
 from fastnn.health.standard import Standard
 from fastnn.models import Model
 from fastnn.optimizers import Adam
@@ -24,19 +25,20 @@ _WIDTH, _PLAIN_WIDTH = 128, 64
 def reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
     """One hidden layer with everything that is known to help: inputs brought to deviation 1 by
     batch normalization, He initialization and batch normalization before ReLU, Adam at 1e-3; the
-    model's own losses, each with the activation that it wants.
+    model's own losses, each with the activation that it wants. At pictures and signals that
+    convolutions of the model look at, two convolutions with the same look first.
 
     Args:
         targets: Of the outputs that have some, as in a ``Dataset``. Where the loss is of a
             difference, the net works with the standardised target, and predicts in its units.
     """
-    return _made(model, targets, _normalized)
+    return _made(model, targets, _normalized, looking=True)
 
 
 def plain_reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
     """Two hidden layers of ReLU instead, without normalization between them; see
     ``reference_for``."""
-    return _made(model, targets, _plain)
+    return _made(model, targets, _plain, looking=False)
 
 
 def _normalized(joined: Any) -> Any:
@@ -52,12 +54,18 @@ def _plain(joined: Any) -> Any:
     return joined
 
 
-def _made(model: Model, targets: Sequence[NDArray[Any]], between: Callable[[Any], Any]) -> Model:
+def _made(
+    model: Model, targets: Sequence[NDArray[Any]], between: Callable[[Any], Any], looking: bool
+) -> Model:
     inputs = [
         layers.Input(_extents(tensor), name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    scaled = [_scaled(tensor, f"reference_input_{i}") for i, tensor in enumerate(inputs)]
+    scaled: list[Any] = []
+    for i, (tensor, looked) in enumerate(zip(inputs, model.inputs, strict=True)):
+        picture = picture_of(model, looked) if looking else None
+        name = f"reference_input_{i}"
+        scaled.append(looked_at(tensor, picture, name) if picture else _scaled(tensor, name))
     joined: Any = layers.Concatenate(name="reference_inputs")(scaled) if scaled[1:] else scaled[0]
     hidden = between(joined)
     outputs, weights, optimizer = [], [], Adam(1e-3)

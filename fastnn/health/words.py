@@ -88,14 +88,19 @@ def usage(remedy: Remedy, place: int) -> list[str]:
     return lines
 
 
-def headline(verdict: str) -> str:
-    """What a verdict says, as a sentence without its full stop."""
-    return HEADLINES.get(verdict, verdict)
+def headline(report: Report) -> str:
+    """What the verdict says, as a sentence without its full stop."""
+    verdict = report.verdict
+    words = HEADLINES.get(verdict, verdict)
+    ill = {layer.name for layer in report.layers if layer.verdict == verdict}
+    seen = report.untreated.steps[-1].layers.values() if report.untreated.steps else ()
+    units = next((layer.units for layer in seen if layer.name in ill), "units")
+    return words.replace("Units", units.capitalize())
 
 
 def told(report: Report) -> str:
     """Verdict and cause in sentences; the cause alone where it says the same with figures."""
-    words, cause = headline(report.verdict), sentence(report.cause)
+    words, cause = headline(report), sentence(report.cause)
     if not cause:
         return f"{words}."
     plain = report.verdict in _PLAIN or cause.startswith("The learning rate")

@@ -19,6 +19,9 @@ from fastnn.lowering.nodes import (
     ActivationNode,
     AffineNode,
     ArrangingNode,
+    ConvolutionNode,
+    DenseNode,
+    DepthwiseNode,
     InputNode,
     NoiseNode,
     PictureNode,
@@ -109,8 +112,9 @@ class Observation:
                 last_nonzero=memory, features=features, low=low, high=high,
             )  # fmt: skip
             column = self.record.activations(
-                _layer_of_value(node.output), _kind(_activation(node)), bounds is not None
-            )
+                _layer_of_value(node.output), _kind(_activation(node)), bounds is not None,
+                self._units(node.output),
+            )  # fmt: skip
             operands: _Operands = {
                 "summaries": summaries, "last_nonzero": memory, "features": features,
                 "window": self._window, "column": column,
@@ -123,6 +127,15 @@ class Observation:
             records.append(("record_weights", operands))
         for number, (name, operands) in enumerate(records):
             builder.emit(name, number=number, **operands)
+
+    def _units(self, value: Value) -> str:
+        """What the columns of a layer's outputs are called."""
+        layer = _layer_of_value(value)
+        made = [node for node in self._builder.trace.nodes if _layer_of_value(node.output) == layer]
+        if any(isinstance(node, (ConvolutionNode, DepthwiseNode)) for node in made):
+            return "filters"
+        dense = any(isinstance(node, DenseNode) for node in made)
+        return "units" if dense or value.positions == 1 else "channels"
 
     def _step(self, variable: Variable, kept: Buffer) -> None:
         size = variable.storage.size

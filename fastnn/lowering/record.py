@@ -23,6 +23,7 @@ class _Layer:
     """Columns of each weight before its step, after it, and of the step."""
     activations: int | None = None
     activation: str = "linear"
+    units: str = "units"
     bounded: bool = False
 
 
@@ -52,10 +53,11 @@ class Record:
         self._layers[layer].steps.append(self.width)
         return [self._take(len(OF_WEIGHTS)) for _ in range(3)]
 
-    def activations(self, layer: str, activation: str, bounded: bool) -> int:
+    def activations(self, layer: str, activation: str, bounded: bool, units: str) -> int:
         """The column where figures of a layer's outputs begin."""
         found = self._layers[layer]
         found.activation, found.bounded, found.activations = activation, bounded, self.width
+        found.units = units
         return self._take(len(OF_ACTIVATIONS))
 
     def memory(self, units: int) -> NDArray[np.int64]:
@@ -114,5 +116,5 @@ def _read(name: str, layer: _Layer, row: Sequence[float]) -> LayerStatistics:
         figures |= of_activations
     return LayerStatistics(
         name, gradient_size=sum(size for _, size in layer.gradients), nonfinite=int(nonfinite),
-        activation=layer.activation, **figures,
+        activation=layer.activation, units=layer.units, **figures,
     )  # fmt: skip

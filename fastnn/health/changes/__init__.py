@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.activation import activation
 from fastnn.health.changes.base import Change, combine
+from fastnn.health.changes.convolutions import pooling, residual_convolutions
 from fastnn.health.changes.initialization import initialization
 from fastnn.health.changes.normalization import normalization
 from fastnn.health.changes.overhaul import known_to_help, overhaul
@@ -49,7 +50,9 @@ def changes_for(model: Model, x: Any, y: Any, batch_size: int = 32) -> list[Chan
         *activation(blueprint),
         *normalization(blueprint),
         *residual(blueprint),
+        *residual_convolutions(blueprint),
         *depth(blueprint),
+        *pooling(blueprint),
         *learning_rate(blueprint),
         *optimizer(blueprint),
         *clipping(blueprint),

@@ -54,17 +54,17 @@ def _edit(name: str, kinds: set[str]) -> Callable[[Blueprint], Blueprint]:
         others: dict[Layer, Layer] = {}
         found = [unit for unit in _trained(blueprint) if unit.activation.kind in kinds]
         for number, unit in enumerate(found):
-            dense = drawn_for(unit, number, wanted)
+            fresh = drawn_for(unit, number, wanted)
             if unit.activation_layer is None:
-                dense = changed(dense, activation=wanted)
+                fresh = changed(fresh, activation=wanted)
             else:
                 old = unit.activation_layer
                 others[old] = Activation(wanted, name=old.name, trainable=old.trainable)
-            others[unit.dense] = dense
+            others[unit.layer] = fresh
         return blueprint.replaced(others)
 
     return edit
 
 
 def _trained(blueprint: Blueprint) -> list[Unit]:
-    return [unit for unit in hidden_units(blueprint) if unit.dense.trainable]
+    return [unit for unit in hidden_units(blueprint) if unit.layer.trainable]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastnn.health.anatomy import Unit
+from fastnn.health.anatomy import Product, Unit
 from fastnn.health.blueprint import Blueprint
 from fastnn.layers import Dense
 
@@ -70,9 +70,10 @@ def combine(first: Change, second: Change) -> Change:
     )
 
 
-def described(layers: Sequence[Unit] | Sequence[Dense]) -> str:
-    """ "the hidden layer 'dense'", "the 10 hidden layers"."""
-    if len(layers) > 1:
-        return f"the {len(layers)} hidden layers"
-    layer = layers[0]
-    return f"the hidden layer {(layer.dense if isinstance(layer, Unit) else layer).name!r}"
+def described(layers: Sequence[Unit] | Sequence[Product]) -> str:
+    """ "the hidden layer 'dense'", "the convolution 'conv2d'", "the 10 hidden layers"."""
+    plain = [each.layer if isinstance(each, Unit) else each for each in layers]
+    pictures = not any(isinstance(layer, Dense) for layer in plain)
+    if len(plain) > 1:
+        return f"the {len(plain)} {'convolutions' if pictures else 'hidden layers'}"
+    return f"the {'convolution' if pictures else 'hidden layer'} {plain[0].name!r}"

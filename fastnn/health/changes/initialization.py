@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from fastnn.activations import Activation
-from fastnn.health.anatomy import Unit, hidden_units, output_layers
+from fastnn.health.anatomy import Product, Unit, hidden_units, output_layers
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change, described
 from fastnn.health.prototypes import SEED, drawn_anew
@@ -19,8 +19,8 @@ from fastnn.initializers import (
     LecunNormal,
     VarianceScaling,
     Zeros,
+    fans,
 )
-from fastnn.layers import Dense
 from fastnn.layers.base import Layer
 
 _GLOROT = {"linear", "tanh", "softsign", "softmax"}
@@ -29,6 +29,9 @@ _SIGMOID = {"sigmoid", "hard_sigmoid"}
 _OFF = 5.0
 """Hidden weights this many times too large or small are worth a word; Keras's own ones for a
 sigmoid are a quarter of what they might be."""
+
+_USUAL = 0.8
+"""Of Glorot's deviation: with less, weights were not drawn so."""
 
 _OUTPUT_IS_OFF = 2.0
 """An output layer is drawn anew too if the deviation of its weights is off by more than this
@@ -54,14 +57,14 @@ def name_of(initializer: VarianceScaling) -> str:
     return "4 times GlorotUniform" if known == "VarianceScaling" else known
 
 
-def drawn_for(unit: Unit, number: int, activation: Activation | None = None) -> Dense:
+def drawn_for(unit: Unit, number: int, activation: Activation | None = None) -> Product:
     """The unit's layer with weights to be drawn for its activation, or for another one.
 
     Args:
         number: The unit's among those of the change.
     """
     initializer = initializer_for(activation or unit.activation, SEED + number)
-    return drawn_anew(unit.dense, kernel_initializer=initializer, bias_initializer=Zeros())
+    return drawn_anew(unit.layer, kernel_initializer=initializer, bias_initializer=Zeros())
 
 
 def initialization(blueprint: Blueprint) -> list[Change]:
@@ -89,18 +92,18 @@ def initialization(blueprint: Blueprint) -> list[Change]:
 def weights_off(blueprint: Blueprint) -> str:
     """How far the weights of hidden layers are from what their activations ask for, in words; empty
     if they are not off by a factor of two."""
-    units = [unit for unit in _trained(blueprint) if unit.dense.built]
+    units = [unit for unit in _trained(blueprint) if unit.layer.built]
     ratios = {
-        unit: _ratio(unit.dense.kernel.numpy(), initializer_for(unit.activation, SEED))
+        unit: _ratio(unit.layer.kernel.numpy(), initializer_for(unit.activation, SEED))
         for unit in units
     }
     large = [unit for unit in units if ratios[unit] >= _OFF]
-    small = [unit for unit in units if ratios[unit] <= 1 / _OFF]
+    small = [unit for unit in units if ratios[unit] <= 1 / _OFF and _is_below_usual(unit)]
     off = max(large, small, key=len)
     if not off:
         return ""
     first = off[0]
-    kernel = first.dense.kernel.numpy()
+    kernel = first.layer.kernel.numpy()
     deviation, ratio = float(kernel.std(dtype=np.float64)), ratios[first]
     owner = f"the weights of {described(off)}"
     if deviation == 0:
@@ -110,14 +113,29 @@ def weights_off(blueprint: Blueprint) -> str:
     return (
         f"{owner} are drawn {number(factor, 2)} times too {'large' if off is large else 'small'}: "
         f"with a deviation of {number(deviation)}, where {wanted} has {number(deviation / ratio)} "
-        f"for the {kernel.shape[0]} inputs of {first.dense.name!r}"
+        f"for {_inputs(kernel.shape)} of {first.layer.name!r}"
     )
+
+
+def _is_below_usual(unit: Unit) -> bool:
+    """Whether the weights are smaller than Keras's own ones, too: those of a layer with far more
+    outputs than inputs, as the first convolution of gray pictures, are small, and no fault."""
+    return _ratio(unit.layer.kernel.numpy(), GlorotUniform(SEED)) < _USUAL
+
+
+def _inputs(shape: tuple[int, ...]) -> str:
+    """What a unit or filter of a kernel (*window, in, out) reads."""
+    *window, channels, _ = shape
+    if not window:
+        return f"the {channels} inputs"
+    size = "x".join(map(str, window if window[1:] else [*window, 1]))
+    return f"the windows of {size} in {channels} channel{'s' * (channels != 1)}"
 
 
 def _initialized(blueprint: Blueprint) -> Blueprint:
     units = _trained(blueprint)
     fresh: dict[Layer, Layer] = {
-        unit.dense: drawn_for(unit, place) for place, unit in enumerate(units)
+        unit.layer: drawn_for(unit, place) for place, unit in enumerate(units)
     }
     for place, layer in enumerate(_wrong_outputs(blueprint), len(units)):
         initializer = GlorotUniform(SEED + place)
@@ -130,11 +148,11 @@ def _trained(blueprint: Blueprint) -> list[Unit]:
     return [
         unit
         for unit in hidden_units(blueprint)
-        if unit.dense.trainable and not isinstance(unit.dense.kernel_initializer, LSUV)
+        if unit.layer.trainable and not isinstance(unit.layer.kernel_initializer, LSUV)
     ]
 
 
-def _wrong_outputs(blueprint: Blueprint) -> list[Dense]:
+def _wrong_outputs(blueprint: Blueprint) -> list[Product]:
     wrong = []
     for layer in output_layers(blueprint):
         if layer.built and layer.trainable:
@@ -148,14 +166,14 @@ def _wrong_outputs(blueprint: Blueprint) -> list[Dense]:
 
 def _suits(unit: Unit) -> bool:
     """Whether weights and biases could be what the change draws."""
-    dense = unit.dense
-    if not dense.built:
+    layer = unit.layer
+    if not layer.built:
         return True
-    kernel = dense.kernel.numpy()
+    kernel = layer.kernel.numpy()
     initializer = initializer_for(unit.activation, SEED)
     # Of a sample of n, the deviation is off by 1 / sqrt(2 n) of itself; that thrice, and a bit.
     off = 0.2 + 3 / np.sqrt(2 * kernel.size)
-    bias = np.zeros(1) if dense.bias is None else dense.bias.numpy()
+    bias = np.zeros(1) if layer.bias is None else layer.bias.numpy()
     centred = abs(kernel.mean(dtype=np.float64)) <= off * kernel.std(dtype=np.float64)
     return bool(
         abs(_ratio(kernel, initializer) - 1) <= off and centred and np.abs(bias).max() <= 0.1
@@ -164,6 +182,6 @@ def _suits(unit: Unit) -> bool:
 
 def _ratio(kernel: np.ndarray, initializer: VarianceScaling) -> float:
     """The weights' deviation by the one that they should have."""
-    fan_in, fan_out = kernel.shape
+    fan_in, fan_out = fans(kernel.shape)
     fan = fan_in if initializer.mode == "fan_in" else (fan_in + fan_out) / 2
     return float(kernel.std(dtype=np.float64) / np.sqrt(initializer.scale / fan))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn.callbacks import EarlyStopping
-from fastnn.health.anatomy import Unit, hidden_units
+from fastnn.health.anatomy import Product, Unit, hidden_units
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change, described
 from fastnn.health.prototypes import SEED
-from fastnn.layers import Dense, Dropout
+from fastnn.layers import Dropout
 from fastnn.layers.base import Layer
 from fastnn.regularizers import L2
 
@@ -39,7 +39,7 @@ def _with_dropout(blueprint: Blueprint) -> Blueprint:
         if layer not in units:
             return [layer]
         number, unit = units[layer]
-        name = blueprint.free_name(f"{unit.dense.name}_dropout")
+        name = blueprint.free_name(f"{unit.layer.name}_dropout")
         return [layer, Dropout(_RATE, SEED + number, name=name)]
 
     return blueprint.mapped(dropped)
@@ -58,7 +58,7 @@ def _with_penalty(blueprint: Blueprint) -> Blueprint:
     return blueprint.replaced({layer: _penalized(layer) for layer in _unpenalized(blueprint)})
 
 
-def _penalized(layer: Dense) -> Dense:
+def _penalized(layer: Product) -> Product:
     # Deep, because a weight that is there already holds its penalty itself.
     other = copy.deepcopy(layer)
     other.kernel_regularizer = L2(_L2)
@@ -67,11 +67,11 @@ def _penalized(layer: Dense) -> Dense:
     return other
 
 
-def _unpenalized(blueprint: Blueprint) -> list[Dense]:
+def _unpenalized(blueprint: Blueprint) -> list[Product]:
     return [
-        unit.dense
+        unit.layer
         for unit in hidden_units(blueprint)
-        if unit.dense.kernel_regularizer is None and unit.dense.trainable
+        if unit.layer.kernel_regularizer is None and unit.layer.trainable
     ]
 
 

@@ -13,6 +13,7 @@ from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change
 from fastnn.health.words import number
 from fastnn.layers import BatchNormalization, Flatten, Rescaling, Reshape
+from fastnn.layers.augmentation import Augmentation
 from fastnn.layers.base import Layer
 from fastnn.layers.normalization import Normalization
 
@@ -114,7 +115,7 @@ def _leading(blueprint: Blueprint) -> list[Layer] | None:
         if isinstance(step.layer, Normalization):
             return None
         once = used.count(step.layer) == 1
-        if not once or not isinstance(step.layer, (Rescaling, Flatten, Reshape)):
+        if not once or not isinstance(step.layer, (Rescaling, Flatten, Reshape, Augmentation)):
             break
         lead.append(step.layer)
         number = step.output

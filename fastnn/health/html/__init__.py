@@ -50,7 +50,7 @@ def report_page(report: Report) -> str:
         ),
     )
     return Template(Path(__file__).with_name("page.html").read_text("utf-8")).substitute(
-        title=joined(f"{headline(report.verdict)}: gradient health{name}"),
+        title=joined(f"{headline(report)}: gradient health{name}"),
         banner=banner(report),
         sections=joined(*sections),
         version=joined(__version__),

@@ -23,7 +23,7 @@ def banner(report: Report) -> Markup:
     return element(
         "header",
         element("p", element("span", name), chip(report.verdict), class_="eyebrow"),
-        element("h1", headline(report.verdict)),
+        element("h1", headline(report)),
         element("p", prose(sentence(report.cause)), class_="cause") if report.cause else None,
         element("p", f"Training broke off: {error}", class_="error") if error else None,
         element("dl", *_facts(report), class_="tiles"),
