@@ -242,9 +242,9 @@ def _try(
     trial = course.go_on(steps)
     reference = sound.after(steps)
     progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
-    looks = stages(steps, batch_size)
+    looks = stages(steps, batch_size, cheap)
     learned = learns(progress, False, thresholds, cheap)
-    if learned is None and trial.learned < NOTHING and is_hopeless(trial):
+    if learned is None and not cheap and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
         total = looks[len(progress)]
