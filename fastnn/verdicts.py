@@ -143,9 +143,8 @@ def _judge(
             gradient=gradient, share=share,
         )  # fmt: skip
     if update >= limits.large_steps:
-        return finding(
-            "learning_rate", f"each step moves its weights by {update:.0%}", update_ratio=update
-        )
+        far = f"{update:.0%}" if update < _FAR else f"{scientific(update)} times their size"
+        return finding("learning_rate", f"each step moves its weights by {far}", update_ratio=update)
     if update <= limits.small_steps:
         return finding(
             "learning_rate",
@@ -165,6 +164,9 @@ def scientific(value: float, digits: int = 1) -> str:
 
 _SHRINKING = {"sigmoid": "a quarter", "hard_sigmoid": "a sixth"}
 """The largest derivative of activations that make every gradient smaller."""
+
+_FAR = 10.0
+"""A step by the weights, from which on percents are hard to read."""
 
 _FAINT = 0.05
 """Deviation of outputs of a layer whose weights are too small."""

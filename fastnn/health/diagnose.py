@@ -167,7 +167,11 @@ def diagnose(
             if sound is not None:
                 n_weights = sum(weight.size for weight in probed.weights)
                 outlook = Outlook(sound.after, n_weights, steps, batch_size, limits)
-            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
+            known = verdict in _OF_WEIGHTS and bool(weights_off(blueprint))
+            cures = Cures(
+                probed, untreated, verdict, progress, smaller, steps, batch_size, outlook,
+                certain="initialization" if known else "",
+            )  # fmt: skip
             tried = cures.try_all(wanted)
             cause = _explained(verdict, cause, blueprint, cures.learns_at)
     return Report(

@@ -99,7 +99,8 @@ def weights_off(blueprint: Blueprint) -> str:
     off = max(large, small, key=len)
     if not off:
         return ""
-    first = off[0]
+    widths = [unit.dense.kernel.shape[0] for unit in off]
+    first = off[widths.index(max(widths, key=widths.count))]
     kernel = first.dense.kernel.numpy()
     deviation, ratio = float(kernel.std(dtype=np.float64)), ratios[first]
     owner = f"the weights of {described(off)}"
