@@ -144,7 +144,8 @@ def _judge(
         )  # fmt: skip
     if update >= limits.large_steps:
         far = f"{update:.0%}" if update < _FAR else f"{scientific(update)} times their size"
-        return finding("learning_rate", f"each step moves its weights by {far}", update_ratio=update)
+        words = f"each step moves its weights by {far}"
+        return finding("learning_rate", words, update_ratio=update)
     if update <= limits.small_steps:
         return finding(
             "learning_rate",

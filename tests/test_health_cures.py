@@ -192,7 +192,9 @@ def test_batch_normalization_gets_the_steps_that_its_statistics_need() -> None:
 def test_what_undoes_a_known_cause_comes_before_combinations_if_the_net_learns_with_it() -> None:
     progress = [Progress(40, 0.0, 0.9)]
 
-    def undone(first: Change | None, rate: float, certain: str = "initialization") -> Attempt | None:
+    def undone(
+        first: Change | None, rate: float, certain: str = "initialization"
+    ) -> Attempt | None:
         cures = Cures(
             model(), Trial(()), "exploding", progress, SAMPLE, 40, 32, certain=certain
         )  # fmt: skip
