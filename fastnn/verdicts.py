@@ -46,7 +46,7 @@ class Thresholds:
     small_steps: float = 1e-6
     learned_surely: float = 0.97
     learned: float = 0.91
-    learned_cheap: float = 0.93
+    learned_cheap: float = 0.915
     hopeless: float = 0.2
 
 
@@ -144,9 +144,9 @@ def _judge(
             gradient=gradient, share=share,
         )  # fmt: skip
     if update >= limits.large_steps:
-        return finding(
-            "learning_rate", f"each step moves its weights by {update:.0%}", update_ratio=update
-        )
+        far = f"{update:.0%}" if update < _FAR else f"{scientific(update)} times their size"
+        words = f"each step moves its weights by {far}"
+        return finding("learning_rate", words, update_ratio=update)
     if update <= limits.small_steps:
         return finding(
             "learning_rate",
@@ -166,6 +166,9 @@ def scientific(value: float, digits: int = 1) -> str:
 
 _SHRINKING = {"sigmoid": "a quarter", "hard_sigmoid": "a sixth"}
 """The largest derivative of activations that make every gradient smaller."""
+
+_FAR = 10.0
+"""A step by the weights, from which on percents are hard to read."""
 
 _FAINT = 0.05
 """Deviation of outputs of a layer whose weights are too small."""

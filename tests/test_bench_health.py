@@ -293,11 +293,11 @@ def test_score_intervals() -> None:
 
 
 NETS = [
-    *[Outcome("vanishing", False, 0.1, "vanishing")] * 6,
-    *[Outcome("healthy", False, 0.5, "ordinary")] * 1,
-    *[Outcome("healthy", False, 0.89, "ordinary")] * 1,
-    *[Outcome("healthy", True, 0.97, "ordinary")] * 9,
-    *[Outcome("input_scale", True, 0.91, "exploding")] * 1,
+    *[Outcome("vanishing", False, False, "vanishing")] * 6,
+    *[Outcome("healthy", False, False, "ordinary")] * 1,
+    *[Outcome("healthy", False, True, "ordinary")] * 1,
+    *[Outcome("healthy", True, False, "ordinary")] * 9,
+    *[Outcome("input_scale", True, True, "exploding")] * 1,
 ]
 
 
@@ -313,6 +313,15 @@ def test_confusion() -> None:
     table = confusion.table(NETS)
     assert "75.0% (6 of 8" in table and "without the 2 borderline" in table
     assert "| vanishing   | 6            | 0     |" in table
+
+
+def test_borderline_nets() -> None:
+    def of(accuracy: float, *accuracies: float) -> bool:
+        return labels.is_borderline({"accuracy": accuracy, "accuracies": accuracies})
+
+    assert of(0.92, 0.92) and of(0.85) and not of(0.93) and not of(0.84)
+    assert of(0.95, 0.95, 0.97, 0.7)  # in one order of three it does not train
+    assert not of(0.95, 0.95, 0.97, 0.96) and not of(0.5, 0.5, 0.4, 0.84)
 
 
 @dataclasses.dataclass(frozen=True)

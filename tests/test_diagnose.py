@@ -13,8 +13,8 @@ import pytest
 
 import fastnn as fnn
 from fastnn import datasets, initializers, layers, losses, optimizers, utils
-from fastnn.health import Report, Thresholds, diagnose, sample
-from fastnn.health.judge import learns, stages
+from fastnn.health import Report, Thresholds, diagnose, judge, sample
+from fastnn.health.judge import lasting, learns, stages
 from fastnn.health.report import Progress
 
 Array = np.ndarray[Any, Any]
@@ -286,6 +286,7 @@ def test_a_net_in_doubt_gets_rows_that_it_has_not_seen(
         return sample.draw(*arguments, **settings)
 
     monkeypatch.setattr(module, "draw", draw)
+    monkeypatch.setattr(judge, "_CHEAP", 0)  # else it is seen to the end, clear or not
     report = diagnose(net(optimizer=optimizer), *mnist, steps=50, remedies=False)
     assert asked == drawn, report.progress
 
@@ -346,6 +347,27 @@ def test_a_report_is_plain_values(vanishing: tuple[fnn.Sequential, Report]) -> N
 )
 def test_larger_batches_see_no_more_rows_in_the_end(batch_size: int, steps: list[int]) -> None:
     assert list(stages(100, batch_size)) == steps
+
+
+def test_nets_that_cost_little_are_looked_at_more_often_in_the_end() -> None:
+    assert list(stages(100, 32, cheap=True)) == [100, 400, 1600, 2600, 2800, 3000, 3200]
+    assert list(stages(100, 512, cheap=True)) == [100, 325, 350, 375, 400]
+
+
+def test_what_counts_of_them_is_the_mean_of_the_last_looks() -> None:
+    def seen(*learned: float) -> list[Progress]:
+        steps = stages(100, 32, cheap=True)
+        return [Progress(n, own, 0.8) for n, own in zip(steps, learned, strict=True)]
+
+    def learned(*values: float) -> bool | None:
+        return learns(seen(*values), True, Thresholds(), cheap=True)
+
+    assert lasting(seen(0.1, 0.2, 0.5, 0.6, 0.8, 0.6, 0.8)) == pytest.approx((0.7, 0.8))
+    assert learned(0.1, 0.2, 0.5, 0.7, 0.78, 0.7, 0.78) is True
+    assert learned(0.1, 0.2, 0.5, 0.4, 0.8, 0.4, 0.8) is False  # now and then is not enough
+    assert learned(0.1, 0.2, 0.78, 0.7, 0.68, 0.66, 0.64) is True  # overfits
+    assert learned(0.1, 0.2, 0.78, 0.3, 0.2, 0.2, 0.2) is False  # has lost it
+    assert learns(seen(*[0.8] * 7)[:6], False, Thresholds(), cheap=True) is None
 
 
 def test_what_counts_in_the_end_is_the_last_look() -> None:

@@ -12,7 +12,7 @@ import fastnn.health.cures
 from fastnn import layers, optimizers
 from fastnn.health.attempt import Attempt
 from fastnn.health.blueprint import Blueprint
-from fastnn.health.changes import Change, overhaul
+from fastnn.health.changes import Change, combine, overhaul
 from fastnn.health.changes.initialization import initialization
 from fastnn.health.changes.normalization import normalization
 from fastnn.health.changes.scaling import input_scale
@@ -187,3 +187,26 @@ def test_batch_normalization_gets_the_steps_that_its_statistics_need() -> None:
     assert [steps(6, 100), steps(3, 100), steps(6, 100, rows=16)] == [30, 33, 33]
     # But not more than a trial has.
     assert [steps(6, 20), steps(1, 20), steps(6, 100, rows=128)] == [20, 20, 25]
+
+
+def test_what_undoes_a_known_cause_comes_before_combinations_if_the_net_learns_with_it() -> None:
+    progress = [Progress(40, 0.0, 0.9)]
+
+    def undone(
+        first: Change | None, rate: float, certain: str = "initialization"
+    ) -> Attempt | None:
+        cures = Cures(
+            model(), Trial(()), "exploding", progress, SAMPLE, 40, 32, certain=certain
+        )  # fmt: skip
+        changes = [faster(0.02), faster(rate, "initialization")]
+        attempts = [cures._attempt(each, 40) for each in changes]
+        return cures._undone(first and cures._attempt(first, 40), attempts)
+
+    both = combine(faster(0.02), in_batches_of(64))
+    for first in (both, None):
+        found = undone(first, 0.01)
+        assert found is not None and found.change.category == "initialization"
+        assert len(found.trial.losses) == 160  # it says what the net comes to in a longer trial
+    assert undone(faster(0.02), 0.01) is None  # a single change cures
+    assert undone(both, 1e-7) is None  # the net learns nothing with it
+    assert undone(both, 0.01, certain="") is None

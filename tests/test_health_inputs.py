@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,3 +140,84 @@ def test_no_data() -> None:
     for function in (health.diagnose, health.find_learning_rate):
         with pytest.raises(TypeError, match="x is missing"):
             function(net(), None)
+
+
+WEIGHTS = {0: 3.0, 1: 0.5}
+
+
+def test_class_weights_are_those_of_the_rows() -> None:
+    table = np.array([3.0, 0.5, 1.0])
+    by_class = health.diagnose(net(), X, Y, steps=20, class_weight=WEIGHTS)
+    by_row = health.diagnose(net(), X, Y, table[Y], steps=20)
+    assert by_class.untreated.losses == by_row.untreated.losses
+    assert by_class.untreated.loss == by_row.untreated.loss
+    assert by_class.untreated.losses != health.diagnose(net(), X, Y, steps=20).untreated.losses
+    labels = (NEW[:, 0] + NEW[:, 1] > 0).astype(np.int64) + (NEW[:, 2] > 0)
+    both = health.diagnose(
+        net(), X, Y, steps=20, class_weight=WEIGHTS, validation_data=(NEW, labels)
+    )
+    weighted = health.diagnose(
+        net(), X, Y, table[Y], steps=20, validation_data=(NEW, labels, table[labels])
+    )
+    assert both.untreated.loss == weighted.untreated.loss
+    assert health.assert_healthy(net(), X, Y, class_weight=WEIGHTS).verdict == "healthy"
+    of_rates = health.find_learning_rate(net(), X, Y, class_weight=WEIGHTS, steps=60)
+    np.testing.assert_array_equal(
+        of_rates.losses, health.find_learning_rate(net(), X, Y, table[Y], steps=60).losses
+    )
+
+
+def test_class_weights_beside_labels_of_the_wrong_kind() -> None:
+    report = health.diagnose(net(), X, np.eye(3)[Y], steps=20, class_weight=WEIGHTS)
+    assert report.verdict == "loss_mismatch"
+    with pytest.raises(ValueError, match="at the same time"):
+        health.diagnose(net(), X, Y, np.ones(len(X)), class_weight=WEIGHTS)
+    with pytest.raises(ValueError, match="names class 7"):
+        health.find_learning_rate(net(), X, Y, class_weight={7: 1.0})
+
+
+def test_rates_by_validation_data() -> None:
+    labels = (NEW[:, 0] + NEW[:, 1] > 0).astype(np.int64) + (NEW[:, 2] > 0)
+    model = net()
+    before = model.get_weights()
+    steps = 60
+    judged = health.find_learning_rate(model, X, Y, steps=steps, validation_data=(NEW, labels))
+    first = model.evaluate(NEW, labels, verbose=0, return_dict=True)["loss"]
+    assert judged.losses[0] == pytest.approx(first, rel=1e-3)  # a step at a rate of 1e-7
+    noise = [np.diff(each.losses[:20]).std() for each in (
+        judged, health.find_learning_rate(model, X, Y, steps=steps)
+    )]  # fmt: skip
+    assert noise[0] < 0.1 * noise[1]
+    assert 1e-3 < judged.suggestion < 1.0
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_data_set_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("PIL")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 160)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = random.integers(level, level + 60, (4, 4, 1)).astype(np.uint8)
+            fnn.utils.save_img(tmp_path / "set" / name / f"{i}.png", pixels, scale=False)
+    dataset = fnn.utils.image_dataset_from_directory(
+        tmp_path / "set", image_size=(4, 4), color_mode="grayscale", batch_size=8
+    )
+    model = fnn.Sequential(
+        [layers.Input((4, 4, 1)), layers.Rescaling(1 / 255), layers.Flatten(),
+         layers.Dense(2, "softmax")]
+    )  # fmt: skip
+    model.compile(fnn.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    report = health.diagnose(model, dataset, steps=20, validation_data=dataset)
+    as_arrays = health.diagnose(
+        model, dataset.images, dataset.labels, steps=20, batch_size=8,
+        validation_data=(dataset.images, dataset.labels),
+    )  # fmt: skip
+    assert report.untreated.batch_size == 8
+    assert report.untreated.losses == as_arrays.untreated.losses
+    assert report.untreated.loss == as_arrays.untreated.loss
+    assert len(health.find_learning_rate(model, dataset, steps=20).rates) > 10
+    with pytest.raises(ValueError, match="y can't be given"):
+        health.assert_healthy(model, dataset, dataset.labels)

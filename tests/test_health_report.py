@@ -528,3 +528,10 @@ def test_any_gradients_can_be_drawn(data: Any) -> None:
         assert "no step shows a gradient" in str(fault)
     else:
         figure.savefig(io.BytesIO(), dpi=20)
+
+
+def test_the_page_names_r2_as_the_field_does() -> None:
+    before, after = Trial((1.0,), loss=2.0, r2=0.1), Trial((1.0,), loss=0.2, r2=0.88)
+    remedy = Remedy("target_scale", "scaled", after, True, lambda: None)
+    page = Report("target_scale", "", (), (remedy,), before)._repr_html_()
+    assert "R2 0.1 \u2192 0.88" in page and "r2 0.1" not in page

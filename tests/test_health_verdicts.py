@@ -138,8 +138,8 @@ def test_weights_that_are_off_are_named_with_figures(deviation: float, words: st
     assert "the 3 hidden layers" in cause and words in cause
     figure = re.search(r"a deviation of ([\d.e-]+),", cause)
     assert figure is not None and float(figure[1]) == pytest.approx(deviation, rel=0.2)
-    assert "HeNormal has 0.577" in cause  # the root of 2 / 6
-    assert "6 inputs of 'h0'" in cause
+    assert "HeNormal has 0.25 " in cause  # the root of 2 / 32
+    assert "32 inputs of 'h1'" in cause  # most have so many
     assert weights_off(Blueprint.of(net(depth=3, kernel_initializer="he_normal"))) == ""
     zeros = weights_off(Blueprint.of(net(kernel_initializer="zeros")))
     assert "all have one value" in zeros

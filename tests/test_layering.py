@@ -39,7 +39,7 @@ FLOORS = [
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_files", "_naming", "_registry", "_version", "errors"},
+    {"_checks", "_files", "_naming", "_registry", "_version", "_warnings", "errors"},
 ]
 
 HEAVY = {

@@ -26,7 +26,8 @@ from fastnn.verdicts import Thresholds
 
 STAGES = ("labels", "diagnoses", "cures")
 
-LADDERS = {"learned": [round(0.88 + 0.0025 * i, 4) for i in range(29)]}
+_LADDER = [round(0.88 + 0.0025 * i, 4) for i in range(29)]
+LADDERS = {"learned": _LADDER, "learned_cheap": _LADDER}
 """Thresholds that the search tries. The others only spare what is clear a longer look."""
 
 Records = dict[str, Record]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.health.journal import Record
-from bench.health.labels import BORDERLINE
+from bench.health.labels import is_borderline
 from bench.health.shares import Share
 from fastnn.bench.report import markdown
 from fastnn.health.report import LEARNS, VERDICTS
@@ -16,24 +16,19 @@ from fastnn.health.report import LEARNS, VERDICTS
 
 @dataclass(frozen=True)
 class Outcome:
-    """A net: its verdict, and from its label whether it trains, how well, and how float64 calls
-    its gradients, if that was asked."""
+    """A net: its verdict, and from its label whether it trains, whether that hangs on the order of
+    the rows, and how float64 calls its gradients, if that was asked."""
 
     verdict: str
     trains: bool
-    accuracy: float
+    borderline: bool
     gradients: str | None
-
-    @property
-    def borderline(self) -> bool:
-        """Whether another seed might have given it the other label."""
-        return BORDERLINE[0] <= self.accuracy < BORDERLINE[1]
 
 
 def outcomes(labels: Mapping[str, Record], verdicts: Mapping[str, str]) -> list[Outcome]:
     """Of each net with a verdict."""
     return [
-        Outcome(verdict, label["trains"], label["accuracy"], label.get("gradients"))
+        Outcome(verdict, label["trains"], is_borderline(label), label.get("gradients"))
         for verdict, label in ((verdict, labels[name]) for name, verdict in verdicts.items())
     ]
 

@@ -96,6 +96,13 @@ def middle(trained: Callable[[int], Record]) -> Record:
     return {**ordered[len(ordered) // 2], "accuracies": accuracies}
 
 
+def is_borderline(record: Record) -> bool:
+    """Whether in another order of the rows the net got the other label, or might."""
+    low, high = BORDERLINE
+    found = {accuracy >= TRAINS for accuracy in record.get("accuracies", ())}
+    return len(found) > 1 or low <= record["accuracy"] < high
+
+
 def train(
     model: Any, case: Case, budget: Budget, fit_arguments: Mapping[str, Any] | None = None
 ) -> Record:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.health import kinds
 from bench.health.journal import Record
-from bench.health.labels import BORDERLINE
+from bench.health.labels import is_borderline
 from bench.health.shares import Share
 from fastnn.bench.report import markdown
 
@@ -34,11 +34,10 @@ def to_dict(labels: Mapping[str, Record]) -> dict[str, Any]:
 
 
 def _figures(records: list[Record]) -> tuple[int, int, int]:
-    low, high = BORDERLINE
     return (
         len(records),
         sum(record["trains"] for record in records),
-        sum(low <= record["accuracy"] < high for record in records),
+        sum(map(is_borderline, records)),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 from fastnn._checks import check_flag, check_integer, check_real
+from fastnn._warnings import warn
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.callbacks.monitor import MonitorCallback
@@ -103,10 +103,9 @@ class ModelCheckpoint(MonitorCallback):
     def _is_best(self, epoch: int, logs: Logs) -> bool:
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(
+            warn(
                 f"ModelCheckpoint: there is no {self.monitor!r} in epoch {epoch + 1}, so every "
-                f"model is saved; there are {', '.join(logs)}",
-                stacklevel=2,
+                f"model is saved; there are {', '.join(logs)}"
             )
             return True
         before = "nothing" if self.best is None else f"{self.best:.5f}"

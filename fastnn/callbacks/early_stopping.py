@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from fastnn._checks import check_flag, check_integer, check_real
+from fastnn._warnings import warn
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.callbacks.monitor import MonitorCallback
@@ -71,10 +71,9 @@ class EarlyStopping(MonitorCallback):
         logs = logs or {}
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(
+            warn(
                 f"EarlyStopping: there is no {self.monitor!r} in epoch {epoch + 1}; "
-                f"there are {', '.join(logs)}",
-                stacklevel=2,
+                f"there are {', '.join(logs)}"
             )
             return
         if epoch < self.start_from_epoch:

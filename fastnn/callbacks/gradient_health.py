@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
 
 from fastnn._checks import check_choice, check_integer
+from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
-from fastnn.callbacks.messages import print_message, users_level
+from fastnn.callbacks.messages import print_message
 from fastnn.errors import GradientHealthError, NonFiniteGradientError
 from fastnn.statistics import StepStatistics
 from fastnn.verdicts import Finding, Thresholds, findings
@@ -149,7 +149,7 @@ class GradientHealth(Callback):
             print_message(f"{text}; training stops")
             self.model.stop_training = True
         elif self.on_problem == "warn":
-            warnings.warn(text, GradientHealthWarning, stacklevel=users_level())
+            warn(text, GradientHealthWarning)
 
 
 def means(statistics: Sequence[StepStatistics]) -> dict[str, float]:

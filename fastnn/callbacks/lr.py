@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from numbers import Real
 
 from fastnn._checks import check_integer, check_real
+from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.callbacks.monitor import MonitorCallback
@@ -118,10 +118,9 @@ class ReduceLROnPlateau(MonitorCallback):
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(
+            warn(
                 f"ReduceLROnPlateau: there is no {self.monitor!r} in epoch {epoch + 1}; "
-                f"there are {', '.join(logs)}",
-                stacklevel=2,
+                f"there are {', '.join(logs)}"
             )
             return
         if self.cooldown_counter > 0:

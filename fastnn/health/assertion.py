@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -52,11 +52,12 @@ def assert_healthy(
     sample_weight: Any = None,
     *,
     steps: int = 100,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     seed: int = 0,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
     validation_data: Any = None,
+    class_weight: Mapping[int, float] | None = None,
 ) -> Report:
     """Raise unless a copy of ``model`` learns as a sound net does, and no illness costs it more
     than ``tolerance``; see ``diagnose``.
@@ -70,8 +71,8 @@ def assert_healthy(
     same model, data and seed give the same verdict.
 
     Args:
-        model, x, y, sample_weight, steps, batch_size, seed, thresholds, validation_data: As for
-            ``diagnose``.
+        model, x, y, sample_weight, steps, batch_size, seed, thresholds, validation_data,
+            class_weight: As for ``diagnose``.
         tolerance: How much less than it could a net may learn in its trial for an illness that it
             learns in spite of, as a share of what there is to learn, 0 to 1. Below 0, no illness
             passes; with 1, each does.
@@ -87,7 +88,7 @@ def assert_healthy(
     limit = check_real("assert_healthy", "tolerance", tolerance, at_most=1)
     report = diagnose(
         model, x, y, sample_weight, steps=steps, batch_size=batch_size, remedies=False, seed=seed,
-        thresholds=thresholds, validation_data=validation_data,
+        thresholds=thresholds, validation_data=validation_data, class_weight=class_weight,
     )  # fmt: skip
     if report.verdict != "healthy" and not report.is_tolerable(limit):
         raise UnhealthyError(replace(report, remedies=(), given=unknown_model))

@@ -48,6 +48,10 @@ SURELY = 0.95
 """By what a sound net has learned in the end: a remedy with which the net comes to less is not the
 first, if there is another."""
 
+_MATERIALLY = 0.5
+"""By what a sound net has learned in a trial: what undoes a cause that is known in numbers comes
+before combinations if the net learns so much with it alone, in a longer trial."""
+
 _LOOKED_AT = 8
 """Where they don't do, so many of the best, combinations among them."""
 
@@ -66,6 +70,7 @@ class Cures:
         progress: What it and a sound net learned in one, and in longer ones; may be empty.
         steps, batch_size: Of a trial of the model as it is.
         outlook: Tells whether a change makes the net healthy; without it, a trial must do.
+        certain: The category of the change that undoes the cause, where that is known in numbers.
     """
 
     def __init__(
@@ -78,7 +83,9 @@ class Cures:
         steps: int,
         batch_size: int,
         outlook: Outlook | None = None,
+        certain: str = "",
     ) -> None:
+        self._certain = certain
         self._model, self._untreated, self._progress = model, untreated, progress
         self._reference = progress[0].reference if progress else 1.0
         self._verdict = verdict
@@ -102,10 +109,10 @@ class Cures:
                 best_first = self._recommended([*longer, *best_first[_LAST:]])
             candidates = [*alone, *best_first[:_LOOKED_AT]]
             first = self._simplest(candidates, SURELY) or self._simplest(candidates, 0.0)
-        if first is not None:
-            name = first.change.name
-            best_first = [first, *(each for each in best_first if each.change.name != name)]
-            others = [each for each in others if each.change.name != name]
+        heads = [each for each in (self._undone(first, [*whole, *others]), first) if each]
+        names = {each.change.name for each in heads}
+        best_first = [*heads, *(each for each in best_first if each.change.name not in names)]
+        others = [each for each in others if each.change.name not in names]
         remedies = [
             *(self._remedy(each.change, each.trial) for each in [*best_first, *given_up, *others]),
             *(self._remedy(each, self._untreated) for each in changes if not each.changes_steps),
@@ -136,6 +143,18 @@ class Cures:
         undoing = UNDOING.get(self._verdict, set())
         found = [each for each in [*whole, *others] if each.change.category in undoing]
         return found[:_SIMPLE]
+
+    def _undone(self, first: Attempt | None, attempts: Sequence[Attempt]) -> Attempt | None:
+        """The change that undoes a cause known in numbers, if with it alone the net learns, and
+        only a combination would come first: that goes further, but replaces half the net."""
+        if first is not None and len(first.change.category.split("+")) == 1:
+            return None
+        for each in attempts:
+            if each.change.category == self._certain:
+                longer = self._seen_longer([each])[0]
+                learned = longer.trial.error is None and longer.trial.learned
+                return longer if learned >= _MATERIALLY * self._reference else None
+        return None
 
     def _simplest(self, attempts: Sequence[Attempt], least: float) -> Attempt | None:
         """Of those that make the net healthy, or where no sound net goes along, cure in a trial:

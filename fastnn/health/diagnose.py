@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from fastnn.health.changes.target import targets_off
 from fastnn.health.copies import copied
 from fastnn.health.cost import cost_of, price_of
 from fastnn.health.cures import Cures
-from fastnn.health.gather import gathered, validation
+from fastnn.health.gather import gathered, validation, with_pictures
 from fastnn.health.judge import (
     NOTHING,
     Suspicion,
@@ -41,7 +41,7 @@ from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
 from fastnn.health.words import sentence
 from fastnn.health.work import work_of
-from fastnn.models.feeding import feed_inputs
+from fastnn.models.feeding import feed, feed_inputs
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -72,11 +72,12 @@ def diagnose(
     sample_weight: Any = None,
     *,
     steps: int = 100,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     remedies: bool = True,
     seed: int = 0,
     thresholds: Thresholds | None = None,
     validation_data: Any = None,
+    class_weight: Mapping[int, float] | None = None,
 ) -> Report:
     """Find out whether a net can learn; if not, where and why it fails, and what cures it.
 
@@ -89,18 +90,20 @@ def diagnose(
 
     Args:
         model: Compiled. Its weights are those that the trial begins with.
-        x, y, sample_weight: As for ``fit``: arrays, or x an iterable of batches, of which the first
-            are taken. Of their rows, ``4 * steps * batch_size`` are drawn to train with, more for a
-            net in doubt, and up to 8000 others, at most a fifth, to evaluate on.
+        x, y, sample_weight: As for ``fit``: arrays, a data set of pictures, or x an iterable of
+            batches, of which the first are taken. Of their rows, ``4 * steps * batch_size`` are
+            drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
+            evaluate on.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
             than 32 rows, as many as give it the rows that it would have with 32.
-        batch_size: Rows of a step.
+        batch_size: Rows of a step; by default 32, or that of a data set of pictures.
         remedies: Try changes, unless the net learns.
         seed: Of the rows that are drawn.
         thresholds: See ``fastnn.verdicts``.
         validation_data: As for ``fit``: rows to evaluate on instead, the first 8000.
+        class_weight: As for ``fit``; classes weigh in what is evaluated, too.
 
     Returns:
         A report to be printed, or read: ``verdict``, ``layers``, ``remedies``.
@@ -110,7 +113,7 @@ def diagnose(
             of the wrong kind are a verdict, "loss_mismatch".
     """
     steps = check_integer("diagnose", "steps", steps, at_least=10)
-    batch_size = check_integer("diagnose", "batch_size", batch_size, at_least=1)
+    x, y, batch_size = with_pictures("diagnose", x, y, batch_size)
     limits = thresholds or Thresholds()
     model._check_compiled()
     rows = _ROWS * steps * batch_size
@@ -124,6 +127,11 @@ def diagnose(
             feed_inputs(probed, x)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
+        if class_weight is not None:
+            sample_weight = _by_class(probed, x, y, sample_weight, class_weight, suspicions)
+            if judged is not None and judged[2] is None:
+                own = _by_class(probed, *judged, class_weight, suspicions)
+                judged = (*judged[:2], own)
 
         drawn = partial(
             draw, x, y, sample_weight, n_rows, held_out=_HELD_OUT, seed=seed, judged=judged
@@ -167,7 +175,11 @@ def diagnose(
                     batch_size,
                     limits,
                 )
-            cures = Cures(probed, untreated, verdict, progress, smaller, steps, batch_size, outlook)
+            known = verdict in _OF_WEIGHTS and bool(weights_off(blueprint))
+            cures = Cures(
+                probed, untreated, verdict, progress, smaller, steps, batch_size, outlook,
+                certain="initialization" if known else "",
+            )  # fmt: skip
             tried = cures.try_all(wanted)
             cause = _explained(verdict, cause, blueprint, cures.learns_at)
     return Report(
@@ -183,6 +195,24 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
         found.append(Suspicion("loss_mismatch", mismatch.cause))
     causes = {"input_scale": inputs_off(blueprint, x), "target_scale": targets_off(blueprint, y)}
     return found + [Suspicion(verdict, cause) for verdict, cause in causes.items() if cause]
+
+
+def _by_class(
+    model: Model,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Mapping[int, float],
+    suspicions: Sequence[Suspicion],
+) -> Any:
+    """Weights of rows by their classes; None where labels are of the wrong kind, which is a verdict
+    of its own."""
+    try:
+        return feed(model, x, y, sample_weight, class_weight).weights[0]
+    except ValueError:
+        if sample_weight is None and any(each.verdict == "loss_mismatch" for each in suspicions):
+            return None
+        raise
 
 
 def _explained(
@@ -224,9 +254,9 @@ def _try(
     trial = course.go_on(steps)
     reference = sound.after(steps)
     progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
-    looks = stages(steps, batch_size)
+    looks = stages(steps, batch_size, cheap)
     learned = learns(progress, False, thresholds, cheap)
-    if learned is None and trial.learned < NOTHING and is_hopeless(trial):
+    if learned is None and not cheap and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
         total = looks[len(progress)]

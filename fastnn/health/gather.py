@@ -7,12 +7,27 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._checks import check_integer
 from fastnn.data.batches import is_batches, is_list_of_batches, unpack_batch
 from fastnn.data.sparse import is_sparse
 from fastnn.health.sample import n_rows_of
+from fastnn.images.dataset import ImageDataset
+from fastnn.models.arguments import BATCH_SIZE, held_arrays
 
 Data = tuple[Any, Any, Any]
 """x, y and sample weights."""
+
+
+def with_pictures(owner: str, x: Any, y: Any, batch_size: int | None) -> tuple[Any, Any, int]:
+    """x, y and the rows of a step; a data set of pictures has them all.
+
+    Raises:
+        ValueError: y came beside a data set of pictures, or a batch has no rows.
+    """
+    if isinstance(x, ImageDataset):
+        x, y, batch_size = held_arrays(owner, x, y, batch_size)
+    rows = BATCH_SIZE if batch_size is None else batch_size
+    return x, y, check_integer(owner, "batch_size", rows, at_least=1)
 
 
 def gathered(owner: str, x: Any, y: Any, sample_weight: Any, most: int) -> Data:
@@ -43,11 +58,14 @@ def gathered(owner: str, x: Any, y: Any, sample_weight: Any, most: int) -> Data:
 
 
 def validation(owner: str, data: Any, most: int) -> Data:
-    """``validation_data`` of ``fit``: (x, y), (x, y, sample_weight) or an iterable of batches.
+    """``validation_data`` of ``fit``: (x, y), (x, y, sample_weight), an iterable of batches or a
+    data set of pictures.
 
     Raises:
         ValueError: It is none of these.
     """
+    if isinstance(data, ImageDataset):
+        return data.images, data.labels, None
     if is_batches(data) or is_list_of_batches(data):
         return gathered(owner, data, None, None, most)
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):

@@ -23,11 +23,19 @@ an epoch or two comes too late."""
 NOTHING = 0.05
 """Where a sound net has learned less, there is little to learn, or more steps would be needed."""
 
-_CHEAP = 2**31
-"""Multiplications: about a second, with those of the sound nets."""
+_CHEAP = 2**32
+"""Multiplications: a second or two, with those of the sound nets."""
+
+_LATE = (13, 14, 15)
+"""Sixteenths of all steps after which a net is looked at, too, that costs little. What one net has
+learned after a step or ten more differs by some per cent, if its steps are long or its table small:
+the mean of four looks tells what it comes to."""
 
 _NOISE = 0.04
 """By so much less than a sound net, nets learn that are as good."""
+
+_NOISE_OF_MEANS = 0.03
+"""Likewise, of means of several looks."""
 
 _FALLING = 0.3
 """A loss that fell by this share since the last look may come down in time: the target of a
@@ -55,12 +63,18 @@ class Suspicion:
     cause: str
 
 
-def stages(steps: int, batch_size: int) -> tuple[int, ...]:
-    """After how many steps to look at a net whose trial has ``steps``; fewer where it is clear."""
+def stages(steps: int, batch_size: int, cheap: bool = False) -> tuple[int, ...]:
+    """After how many steps to look at a net whose trial has ``steps``; fewer where it is clear.
+
+    Args:
+        cheap: It is seen to the end, and more often there.
+    """
     *factors, last = _STAGES
     end = min(last * steps, last * steps * _BATCH_SIZE // batch_size)
     early = [factor * steps for factor in factors if factor <= 4 or factor * steps < end]
-    return (*early, end) if end > early[-1] else tuple(early)
+    end = max(end, early[-1])
+    late = {end * part // 16 for part in _LATE} if cheap else set()
+    return tuple(sorted({*early, *late, end}))
 
 
 def is_cheap(work: int, steps: int, batch_size: int) -> bool:
@@ -77,30 +91,34 @@ def learns(
         last: There is no more to see.
         cheap: It costs nothing to see it to the end.
     """
-    now = progress[-1]
-    if now.failed:
+    if progress[-1].failed:
         return False
     if cheap and not last:
         return None
-    kept = _kept(progress)
-    behind = now.reference - kept
-    if now.reference < NOTHING:
+    kept, reference = lasting(progress)
+    behind = reference - kept
+    if reference < NOTHING:
         return True if last else None  # nobody can learn that, or not yet
-    share = kept / now.reference
+    share = kept / reference
     if share >= thresholds.learned_surely:
         return True
+    if cheap:
+        return share >= thresholds.learned_cheap or behind < _NOISE_OF_MEANS
     if last:
-        enough = thresholds.learned_cheap if cheap else thresholds.learned
-        return share >= enough or behind < _NOISE
+        return share >= thresholds.learned or behind < _NOISE
     hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
     return False if hopeless and not _falls(progress) else None
 
 
-def _kept(progress: Sequence[Progress]) -> float:
-    """What a net has learned, or had at the look before: overfitting is no failure to learn. A net
-    that has lost more than half of it has not."""
-    last = [each.learned for each in progress[-2:]]
-    return max(last) if last[-1] >= max(last) / 2 else last[-1]
+def lasting(progress: Sequence[Progress]) -> tuple[float, float]:
+    """What a net and a sound one have learned, means of the looks in the last fifth of the steps;
+    of the net, what it had at the look before if that is more, for overfitting is no failure to
+    learn. A net that has lost more than half of it has not."""
+    late = [each for each in progress if each.steps > 0.8 * progress[-1].steps]
+    kept = sum(each.learned for each in late) / len(late)
+    reference = sum(each.reference for each in late) / len(late)
+    before = [each.learned for each in progress[: -len(late)][-1:]]
+    return max([kept, *(each for each in before if each <= 2 * kept)]), reference
 
 
 def _falls(progress: Sequence[Progress]) -> bool:
@@ -153,7 +171,7 @@ def without_signal(progress: Sequence[Progress]) -> str:
     """Why a net is not to blame that has learned nothing: a sound one has not, either; empty if
     there was something to learn."""
     now = progress[-1]
-    if now.failed or max(now.reference, now.learned) >= NOTHING:
+    if now.failed or max(lasting(progress)) >= NOTHING:
         return ""
     return (
         f"after {now.steps} steps neither the net nor a sound one predicts rows held out better "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastnn.health.attempt import Attempt
-from fastnn.health.judge import learns, stages
+from fastnn.health.judge import is_cheap, lasting, learns, stages
 from fastnn.health.report import Progress
 from fastnn.verdicts import Thresholds
 
@@ -41,7 +41,9 @@ class Outlook:
         self._batch_size = batch_size
         most = _MOST_WORK_OF_CONVOLUTIONS if convolutions else _MOST_WORK
         affordable = most // max(1, work * batch_size)
-        self._looks = [n for n in stages(steps, batch_size) if n <= affordable] or [steps]
+        self._cheap = is_cheap(work, steps, batch_size)
+        looks = stages(steps, batch_size, self._cheap)
+        self._looks = [n for n in looks if n <= affordable] or [steps]
         self._known: dict[str, float] = {}
 
     def share(self, attempt: Attempt) -> float:
@@ -62,10 +64,7 @@ class Outlook:
         for steps, learned in attempt.looks(self._looks, self._batch_size):
             reference = self._reference_after(steps)
             progress.append(Progress(steps, learned or 0.0, reference, learned is None))
-            last = steps == self._looks[-1]
-            outcome = learns(progress, last, self._thresholds)
-            if outcome is False:
-                break
-            if last and reference > 0:
-                return progress[-1].learned / reference
-        return 0.0
+            if learns(progress, steps == self._looks[-1], self._thresholds, self._cheap) is False:
+                return 0.0
+        kept, reference = lasting(progress)
+        return kept / reference if reference > 0 else 0.0

@@ -186,12 +186,9 @@ class Report:
         if model is None:
             raise ValueError("cure: this report does not know the model that it is about")
         if self.verdict not in LEARNS:
-            import warnings
+            from fastnn._warnings import warn
 
-            warnings.warn(
-                f"the model stays as it is, {self.verdict}: no remedy that was tried helped",
-                stacklevel=2,
-            )
+            warn(f"the model stays as it is, {self.verdict}: no remedy that was tried helped")
         return model
 
     def is_tolerable(self, tolerance: float = TOLERANCE) -> bool:

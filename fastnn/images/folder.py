@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._checks import check_choice, check_flag, check_integer, check_real
+from fastnn._warnings import warn
 from fastnn.images.build import stored
 from fastnn.images.cache import Cache
 from fastnn.images.dataset import ImageDataset
@@ -261,7 +261,7 @@ def _report(directory: str, found: int, faults: list[tuple[str, str]], on_error:
     what = f"{len(faults)} of {found} pictures in {directory} "
     if on_error == "skip" and len(faults) < found:
         message = "\n  ".join([f"{_OWNER}: {what}are skipped:", *lines])
-        warnings.warn(message, stacklevel=3)
+        warn(message)
         return
     hint = "" if on_error == "skip" else ' (on_error="skip" leaves them out)'
     raise ValueError("\n  ".join([f"{_OWNER}: {what}can't be taken{hint}:", *lines]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn._checks import check_choice, check_flag
 from fastnn._files import write_whole
+from fastnn._warnings import warn
 from fastnn.images.decode import SUFFIXES, BadPicture, decode, pillow, read_bytes
 from fastnn.images.form import FILTERS, Form, checked_size
 
@@ -184,7 +184,7 @@ def save_img(
             f"for {path!r}"
         )
     if image.mode == "RGBA" and kind == "JPEG":
-        warnings.warn("save_img: JPEG has no transparency, saved as RGB", stacklevel=2)
+        warn("save_img: JPEG has no transparency, saved as RGB")
         image = image.convert("RGB")
     content = io.BytesIO()
     image.save(content, format=kind, **kwargs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn._checks import check_choice, check_integer
+from fastnn._warnings import warn
 from fastnn.metrics.base import EpochMetric, values_like, weights_of
 
 EPSILON = 1e-7
@@ -111,10 +111,9 @@ class R2Score(EpochMetric):
             return score
         rest = n - self.num_regressors - 1
         if rest <= 0:
-            warnings.warn(
+            warn(
                 f"R2Score: {n} values are too few for num_regressors={self.num_regressors}; the "
-                "score is not adjusted",
-                stacklevel=3,
+                "score is not adjusted"
             )
             return score
         return 1 - (1 - score) * (n - 1) / rest

@@ -102,7 +102,8 @@ def weights_off(blueprint: Blueprint) -> str:
     off = max(large, small, key=len)
     if not off:
         return ""
-    first = off[0]
+    widths = [unit.layer.kernel.shape[:-1] for unit in off]
+    first = off[widths.index(max(widths, key=widths.count))]
     kernel = first.layer.kernel.numpy()
     deviation, ratio = float(kernel.std(dtype=np.float64)), ratios[first]
     owner = f"the weights of {described(off)}"

@@ -65,7 +65,10 @@ def _advice(report: Report) -> Markup | None:
         return element("p", "No remedy that was tried helped.", class_="advice")
     place = report.remedies.index(best)
     found = effects(report.untreated, best.trial) if best.trial else []
-    effect = ", ".join(f"{label.lower()} {text}" for label, text in found)
+    # "R2" is a name, "Accuracy" a word.
+    effect = ", ".join(
+        f"{label if label.isupper() else label.lower()} {text}" for label, text in found
+    )
     return element(
         "div",
         element("p", "What helps most", class_="eyebrow"),
