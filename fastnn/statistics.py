@@ -27,14 +27,14 @@ class LayerStatistics:
         update_ratio: L2 norm of the step by that of the weights before it, of the same weights.
         nonfinite: How many numbers of gradient and activations are infinite or NaN.
         activation: The kind of activation function that ends the layer; "linear" if there is none.
-        units: What a unit of the outputs is called: "units"; of a convolution "filters", of other
-            layers that make pictures or signals "channels". It counts at all positions together.
         mean, deviation: Of the activations, over rows and units.
         zeros: Share of activations that are exactly 0.
         dead: Share of units that have been 0 for every row of every step looked at, for as long
             as the window; 0 until a window is full.
         saturated: Share of activations where the derivative is below 5 % of its largest value;
             NaN if the activation is not bounded.
+        units: What a unit of the outputs is called: "units"; of a convolution "filters", of other
+            layers that make pictures or signals "channels". It counts at all positions together.
     """
 
     name: str
@@ -45,12 +45,12 @@ class LayerStatistics:
     update_ratio: float = nan
     nonfinite: int = 0
     activation: str = "linear"
-    units: str = "units"
     mean: float = nan
     deviation: float = nan
     zeros: float = nan
     dead: float = nan
     saturated: float = nan
+    units: str = "units"
 
     @property
     def gradient_rms(self) -> float:
