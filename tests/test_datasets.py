@@ -315,13 +315,13 @@ def test_csv_of_pixels_is_uint8(tmp_path: Path) -> None:
     [
         ([], "no rows"),
         (["a,b"], "no rows|not a number"),
-        (["a,b,c", "1,2,3", "1,x,3"], "line 3, column b: 'x' is not a number"),
-        (["1,2,3", "1,,3"], "line 2, column 2: '' is not a number"),
-        (["1,2,3", "", "1,2,nan"], "line 3, column 3: 'nan'"),
+        (["a,b,c", "1,2,3", "1,x,3"], "line 3, column 'b': 'x' is not a number"),
+        (["1,2,3", "1,,3"], r"line 2, column 1 \(from 0\): '' is not a number"),
+        (["1,2,3", "", "1,2,nan"], r"line 3, column 2 \(from 0\): 'nan'"),
         (["1,2,3", "1,2,1e300"], "1e300"),
         (["1,2,3", "1,2"], "line 2: 2 columns, but 3"),
         (["a,b,c", "1,2", "1,2"], "line 2: 2 columns, but 3"),
-        (["5.1,3.5,setosa", "4.9,3.0,setosa"], "line 1, column 3: 'setosa'"),
+        (["5.1,3.5,setosa", "4.9,3.0,setosa"], r"line 1, column 2 \(from 0\): 'setosa'"),
         (["1", "2"], "one column"),
     ],
 )

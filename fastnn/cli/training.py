@@ -116,12 +116,13 @@ def check(arguments: argparse.Namespace) -> None:
         )
     if arguments.patience is not None and not arguments.validation_split:
         raise ValueError("--patience needs --validation-split")
+    optimizer(arguments)
 
 
 def settle(problem: Problem, arguments: argparse.Namespace) -> None:
     """The options that are left to the data."""
     if arguments.batch_size is None:
-        arguments.batch_size = BATCH if problem.class_names is None else BATCH_OF_PICTURES
+        arguments.batch_size = BATCH_OF_PICTURES if problem.are_pictures else BATCH
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -216,7 +217,7 @@ def train(
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
         deviation = float(problem.targets.deviation[0])
-        units = {"loss": deviation**2, "rmse": deviation}
+        units = {"loss": deviation**2, "rmse": deviation, "mae": deviation}
         history = {
             name: [value * units.get(name.removeprefix("val_"), 1.0) for value in values]
             for name, values in history.items()
@@ -245,6 +246,9 @@ def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = Fal
         )
         if arguments.save:
             print(f"saved {arguments.save}")
+        for name in ("rmse", "mae"):
+            if name in trained.test:
+                print(f"test {name}: {figure(name, trained.test[name])}")
     name = next((n for n in ("accuracy", "r2") if n in trained.test), "loss")
     print(f"test {name}: {figure(name, trained.test[name])}")
 
