@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     output.check_writable(arguments.html, arguments.json, arguments.save)
     training.prepare(arguments)
     model, wanted = _loaded(arguments) if arguments.model else _built(arguments)
+    training.settle(wanted, arguments)
     sys.stdout.flush()
     report = health.diagnose(
         model, wanted.x, wanted.y, steps=arguments.steps, batch_size=arguments.batch_size,

@@ -53,6 +53,11 @@ class Problem:
         return self.class_names is not None and self.form is None
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a table, but not one of pixels."""
+        return self.form is not None and not self.form.pixels
+
+    @property
     def n_outputs(self) -> int:
         """Classes, or numbers to predict."""
         if self.class_names is not None:
