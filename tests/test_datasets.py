@@ -197,6 +197,14 @@ def test_npz_with_keras_names(tmp_path: Path) -> None:
     assert_array_equal(yt, LABELS[:3])
 
 
+def test_npz_names_in_any_case(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X_train=IMAGES, Y_Train=LABELS)
+    assert_array_equal(files.read(tmp_path / "a.npz").train[0], IMAGES)
+    np.savez(tmp_path / "b.npz", X=IMAGES, x=IMAGES, y=LABELS)
+    with pytest.raises(ValueError, match="but for its case: x"):
+        files.read(tmp_path / "b.npz")
+
+
 def test_npz_is_split_by_the_seed(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     rows = np.arange(50, dtype=np.float32).reshape(50, 1)

@@ -162,7 +162,7 @@ def test_encodings(tmp_path: Path) -> None:
     lines = ["größe,y", "1.5,1", "2.25,0"]
     assert read(write(tmp_path / "a.csv", *lines, encoding="utf-16")).names[0] == "größe"
     latin = write(tmp_path / "b.csv", *lines, encoding="latin-1")
-    with pytest.raises(ValueError, match="line 1: byte 0xf6 is not UTF-8.*--encoding latin-1"):
+    with pytest.raises(ValueError, match=r"line 1: byte 0xf6 is not UTF-8.*--encoding latin-1"):
         read(latin)
     assert read(latin, Options(encoding="latin-1")).names[0] == "größe"
 
