@@ -85,7 +85,9 @@ def test_train_ends_with_the_accuracy(folder: Path, capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "test accuracy: 1.0000"
     assert "240 examples of shape (2,)" in lines[0] and "60 of 300" in lines[0]
-    assert "2-16-3" in lines[1] and "99 parameters" in lines[1]
+    assert "3 different numbers in 300 rows, taken as classes, 0, 1, 2" in lines[1]
+    assert "--task regression" in lines[1] and "2 of numbers, which become 2 features" in lines[2]
+    assert "2-16-3" in lines[3] and "99 parameters" in lines[3]
 
 
 def test_quiet_and_verbose(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +217,7 @@ def test_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nowhere.csv" in failure(capsys, "train", tmp_path / "nowhere.csv")
     assert "holds no IDX files" in failure(capsys, "train", tmp_path)
     (tmp_path / "a.csv").write_text("1,2\n3,x\n")
-    assert "line 2, column 2" in failure(capsys, "train", tmp_path / "a.csv")
+    assert "line 2, column 1 (from 0)" in failure(capsys, "train", tmp_path / "a.csv")
     assert "COMMAND" in failure(capsys)
 
 

@@ -333,7 +333,7 @@ def test_class_names_are_in_the_file(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder / "shapes.safetensors"
-    model, names = model_file.load(path)
+    model, names, _ = model_file.load(path)
     assert names == SHAPES
     assert fastnn.load_model(path).count_params() == model.count_params()
     assert main(["info", str(path)]) == 0

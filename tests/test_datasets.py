@@ -197,6 +197,14 @@ def test_npz_with_keras_names(tmp_path: Path) -> None:
     assert_array_equal(yt, LABELS[:3])
 
 
+def test_npz_names_in_any_case(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X_train=IMAGES, Y_Train=LABELS)
+    assert_array_equal(files.read(tmp_path / "a.npz").train[0], IMAGES)
+    np.savez(tmp_path / "b.npz", X=IMAGES, x=IMAGES, y=LABELS)
+    with pytest.raises(ValueError, match="but for its case: x"):
+        files.read(tmp_path / "b.npz")
+
+
 def test_npz_is_split_by_the_seed(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     rows = np.arange(50, dtype=np.float32).reshape(50, 1)
@@ -315,13 +323,13 @@ def test_csv_of_pixels_is_uint8(tmp_path: Path) -> None:
     [
         ([], "no rows"),
         (["a,b"], "no rows|not a number"),
-        (["a,b,c", "1,2,3", "1,x,3"], "line 3, column b: 'x' is not a number"),
-        (["1,2,3", "1,,3"], "line 2, column 2: '' is not a number"),
-        (["1,2,3", "", "1,2,nan"], "line 3, column 3: 'nan'"),
+        (["a,b,c", "1,2,3", "1,x,3"], "line 3, column 'b': 'x' is not a number"),
+        (["1,2,3", "1,,3"], r"line 2, column 1 \(from 0\): '' is not a number"),
+        (["1,2,3", "", "1,2,nan"], r"line 3, column 2 \(from 0\): 'nan'"),
         (["1,2,3", "1,2,1e300"], "1e300"),
         (["1,2,3", "1,2"], "line 2: 2 columns, but 3"),
         (["a,b,c", "1,2", "1,2"], "line 2: 2 columns, but 3"),
-        (["5.1,3.5,setosa", "4.9,3.0,setosa"], "line 1, column 3: 'setosa'"),
+        (["5.1,3.5,setosa", "4.9,3.0,setosa"], r"line 1, column 2 \(from 0\): 'setosa'"),
         (["1", "2"], "one column"),
     ],
 )

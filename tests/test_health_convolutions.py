@@ -123,7 +123,7 @@ def test_weights_that_are_off_are_named_with_their_window() -> None:
     report = fnn.health.diagnose(deep(kernel_initializer=off), x, y, steps=20, remedies=False)
     assert report.verdict == "vanishing"
     assert "the weights of the 6 convolutions are drawn" in report.cause
-    assert "for the windows of 3x3 in 1 channel of 'c0'" in report.cause
+    assert "for the windows of 3x3 in 4 channels of 'c1'" in report.cause
 
 
 def test_the_usual_weights_of_a_first_convolution_are_no_fault() -> None:
@@ -383,7 +383,7 @@ def test_a_vanishing_net_is_cured(form: str) -> None:
     x, y = pictures(400, 6)
     stack = [
         layers.Conv2D(4, 3, padding="same", activation="sigmoid", name=f"c{number}")
-        for number in range(10)
+        for number in range(14)
     ]
     last = layers.Dense(3, "softmax", name="last")
     model = made_of([*stack, layers.Flatten(), last], form, (6, 6, 1))

@@ -32,6 +32,7 @@ FLOORS = [
         "optimizers",
         "initializers",
         "activations",
+        "tables",
         "images",
         "utils",
     },

@@ -20,7 +20,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import model_file, network, output, pictures, problem, source, training
+from fastnn.cli import model_file, network, output, pictures, problem, source, table, training
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     output.check_writable(arguments.html, arguments.json, arguments.save)
     training.prepare(arguments)
     model, wanted = _loaded(arguments) if arguments.model else _built(arguments)
+    training.settle(wanted, arguments)
     sys.stdout.flush()
     report = health.diagnose(
         model, wanted.x, wanted.y, steps=arguments.steps, batch_size=arguments.batch_size,
@@ -92,12 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     training.check(arguments)
+    network.check(arguments)
     if arguments.steps < MIN_STEPS:
         raise ValueError(f"--steps must be at least {MIN_STEPS}, got {arguments.steps}")
     if arguments.save and not arguments.cure:
         raise ValueError("--save needs --cure: without it nothing is trained")
     if arguments.model:
-        defaults = {**network.DEFAULTS, **training.DEFAULTS, **pictures.DEFAULTS, "task": None}
+        parts = (network, training, pictures, table)
+        defaults = {"task": None, **{k: v for part in parts for k, v in part.DEFAULTS.items()}}
         for name, default in defaults.items():
             if getattr(arguments, name) != default:
                 raise ValueError(
@@ -116,15 +119,17 @@ def _built(arguments: argparse.Namespace) -> tuple[Model, Problem]:
 
 
 def _loaded(arguments: argparse.Namespace) -> tuple[Model, Problem]:
-    model, names = model_file.load(arguments.model)
+    options = table.options(arguments)
+    loaded = model_file.load(arguments.model)
+    model = loaded.model
     if not model.compiled:
         raise ValueError(f"{arguments.model}: the model is not compiled, so it can't be trained")
     shape = source.example_shape(model)
-    data = source.read_for(model, names, arguments.data, arguments.label, arguments.on_error)
+    data = source.read_for(loaded, arguments.data, options, arguments.on_error)
     x, y = data.train
     wanted = Problem(
         arguments.data, data.note, None, source.fitted(x, shape), y, data.test,
-        class_names=data.class_names,
+        class_names=data.class_names, form=data.form, warnings=data.warnings,
     )  # fmt: skip
     # The model's optimizer may have a schedule of its own, and stays as it is.
     arguments.schedule = "constant"
@@ -152,7 +157,7 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
         return UNHEALTHY
     learned = _learned(trained, wanted, report)
     if arguments.save:
-        model_file.save(trained.model, arguments.save, wanted.class_names)
+        model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     _write(arguments, report, remedy, {**trained.as_json(), "learned": learned})
     training.report(trained, arguments)
     if trained.interrupted:

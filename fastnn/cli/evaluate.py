@@ -11,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-from fastnn.cli import model_file, output, pictures, source
+from fastnn.cli import model_file, output, pictures, source, table
 from fastnn.cli.training import figure
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="mnist, FOLDER, FILE.csv or FILE.npz (default: mnist)",
     )
-    source.add_label_argument(parser)
+    table.add_arguments(parser, new=False)
     pictures.add_error_argument(parser)
     parser.add_argument(
         "--all", action="store_true", help="take every example, not the test set alone"
@@ -43,9 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
     output.check_writable(arguments.json)
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
-    model, names = model_file.load(arguments.model)
-    shape = source.example_shape(model)
-    data = source.read_for(model, names, arguments.data, arguments.label, arguments.on_error)
+    options = table.options(arguments)
+    loaded = model_file.load(arguments.model)
+    model, shape = loaded.model, source.example_shape(loaded.model)
+    data = source.read_for(loaded, arguments.data, options, arguments.on_error)
     x, y = data.test
     if arguments.all:
         x, y = (np.concatenate(parts) for parts in zip(data.train, data.test, strict=True))
@@ -62,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             "examples_per_second": len(x) / seconds,
         })  # fmt: skip
     print(f"{arguments.data}: {len(x):,} examples ({'all' if arguments.all else data.note})")
+    for line in data.warnings:
+        print(line)
     for name, value in test.items():
         print(f"test {name}: {figure(name, value)}")
     return 0

@@ -26,11 +26,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         fastnn.show_config()
     else:
-        model, names = model_file.load(arguments.model)
+        model, names, form = model_file.load(arguments.model)
         model.summary()
         if names is not None:
             print(f"classes: {', '.join(names)}")
             result["class_names"] = names
+        if form is not None:
+            print(f"label: {form.label.name}")
+            for column in form.columns:
+                print(f"column {column.name}: {column.describe()}")
+            result["table"] = form.get_config()
         result["model"] = model.get_config()
         result["parameters"] = model.count_params()
     if arguments.json:

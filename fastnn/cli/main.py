@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"fastnn {parsed.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, TypeError, OSError, MemoryError) as fault:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as fault:
         message = " ".join(_describe(fault).split())
         print(f"fastnn {parsed.command}: error: {message}", file=sys.stderr)
         return BAD_INPUT

@@ -67,6 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """What ``build`` would find, but before the data is read.
+
+    Raises:
+        ValueError: There is no such activation or initializer.
+    """
+    from fastnn import activations, initializers
+
+    activations.get(arguments.activation)
+    initializers.get(arguments.initializer)
+
+
 def settle(problem: Problem, arguments: argparse.Namespace) -> None:
     """Which net it is and its layers, where the options leave that to the data.
 
@@ -74,7 +86,7 @@ def settle(problem: Problem, arguments: argparse.Namespace) -> None:
         ValueError: The options are for pictures, and the data is none.
     """
     if arguments.net is None:
-        arguments.net = "mlp" if problem.class_names is None else "convnet"
+        arguments.net = "convnet" if problem.are_pictures else "mlp"
     if arguments.layers is None:
         arguments.layers = LAYERS[arguments.net]
     if problem.x.ndim not in (3, 4):
@@ -122,7 +134,11 @@ def compile_for(problem: Problem, model: Model, optimizer: Optimizer) -> None:
     if problem.task == "classification":
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     else:
-        measures = [metrics.RootMeanSquaredError(name="rmse"), metrics.R2Score(name="r2")]
+        measures = [
+            metrics.RootMeanSquaredError(name="rmse"),
+            metrics.MeanAbsoluteError(name="mae"),
+            metrics.R2Score(name="r2"),
+        ]
         model.compile(optimizer, loss="mse", metrics=measures)
 
 

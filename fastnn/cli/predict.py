@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import model_file, output, pictures, source
+from fastnn.cli import model_file, output, pictures, source, table
+from fastnn.cli.model_file import Loaded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastnn.models import Model
+    from fastnn.tables import Options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="PICTURE ..., FOLDER, mnist, FILE.csv, FILE.npz or FILE.npy",
     )
-    source.add_label_argument(parser)
+    table.add_arguments(parser, new=False)
     parser.add_argument("--threads", type=int, metavar="N", help="default: the cores there are")
     parser.add_argument("--output", type=Path, metavar="FILE", help=".csv or .npy (default: print)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
@@ -51,11 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--output {arguments.output}: wanted a .csv or a .npy")
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
-    model, names = model_file.load(arguments.model)
-    shape = source.example_shape(model)
-    inputs, files = _inputs(arguments, shape)
+    options = table.options(arguments)
+    loaded = model_file.load(arguments.model)
+    model, shape = loaded.model, source.example_shape(loaded.model)
+    inputs, files = _inputs(arguments, loaded, options)
     values = model.predict(source.fitted(inputs, shape), verbose=0)
-    guesses = _Guesses(values, _classifies(model), names, files)
+    guesses = _Guesses(values, _classifies(model), loaded, files)
 
     if arguments.output and arguments.output.suffix == ".npy":
         with output.replacing(arguments.output) as temporary:
@@ -81,12 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _inputs(
-    arguments: argparse.Namespace, shape: tuple[int, ...]
+    arguments: argparse.Namespace, loaded: Loaded, options: Options
 ) -> tuple[NDArray[Any], list[str] | None]:
     """Examples and, of pictures, the files that they are from."""
     from fastnn.datasets import files, mnist
 
     names: list[str] = arguments.data
+    shape = source.example_shape(loaded.model)
     if all(map(pictures.is_picture, names)) or (len(names) == 1 and pictures.is_folder(names[0])):
         return pictures.read_files(names, pictures.form_of(shape))
     if len(names) > 1:
@@ -94,6 +98,8 @@ def _inputs(
         raise ValueError(f"{other}: only pictures can be several, and this is none by its suffix")
     if names[0] == "mnist":
         return mnist.load_data()[1][0], None
+    if loaded.form is not None and table.is_table(names[0]):
+        return table.read_inputs(loaded.form, names[0], options), None
     found = files.load_inputs(names[0], features=math.prod(shape), label=arguments.label)
     return found, None
 
@@ -114,13 +120,13 @@ class _Guesses:
     Attributes:
         values: (n, outputs), of the model.
         classes: Whether they are probabilities.
-        names: Of the classes, if they have any.
+        model: With the names of the classes, if they have any.
         files: That the examples are from, if each has its own.
     """
 
     values: NDArray[Any]
     classes: bool
-    names: list[str] | None
+    model: Loaded
     files: list[str] | None
 
     def labels(self) -> NDArray[Any]:
@@ -130,10 +136,6 @@ class _Guesses:
         found: NDArray[Any] = self.values.argmax(axis=1)
         return found
 
-    def named(self, label: int) -> str | int:
-        """A class by its name, or else by its label."""
-        return int(label) if self.names is None else self.names[label]
-
     def as_json(self) -> dict[str, Any]:
         """Classes, by name if they have names; of a regression the values, (n,) or (n, values)."""
         found: dict[str, Any] = {}
@@ -142,9 +144,9 @@ class _Guesses:
         if not self.classes:
             values = self.values[:, 0] if self.values.shape[1] == 1 else self.values
             return {**found, "predictions": values.tolist()}
-        found["predictions"] = [self.named(label) for label in self.labels()]
+        found["predictions"] = [self.model.named(label) for label in self.labels()]
         if self.files is not None:
-            found["class_names"] = self.names
+            found["class_names"] = self.model.class_names
             found["probabilities"] = self.values.tolist()
         return found
 
@@ -152,8 +154,8 @@ class _Guesses:
         """Lines with everything: the class and all probabilities, or the values."""
         width = self.values.shape[1]
         if self.classes:
-            header = ["prediction", *(f"probability_{self.named(k)}" for k in range(width))]
-            guesses = [[self.named(label)] for label in self.labels()]
+            header = ["prediction", *(f"probability_{self.model.named(k)}" for k in range(width))]
+            guesses = [[self.model.named(label)] for label in self.labels()]
         else:
             header = ["prediction"] if width == 1 else [f"prediction_{k}" for k in range(width)]
             guesses = [[] for _ in self.values]
@@ -171,12 +173,12 @@ class _Guesses:
         if self.files is not None and len(self.values) == 1 and self.values.shape[1] > 1:
             yield header
             for label in (-self.values[0]).argsort(kind="stable"):
-                yield [self.named(label), f"{self.values[0, label]:.4f}"]
+                yield [self.model.named(label), f"{self.values[0, label]:.4f}"]
             return
         yield self._with_file(["file"], header)
         for k, (label, row) in enumerate(zip(self.labels(), self.values, strict=True)):
             chance = row[label] if len(row) > 1 else row[0] if label else 1 - row[0]
-            yield self._with_file(self._file(k), [self.named(label), f"{chance:.4f}"])
+            yield self._with_file(self._file(k), [self.model.named(label), f"{chance:.4f}"])
 
     def _file(self, k: int) -> list[str]:
         return [] if self.files is None else [self.files[k]]

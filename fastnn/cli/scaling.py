@@ -39,6 +39,16 @@ def of_features(x: NDArray[Any]) -> Scaling | None:
     return Scaling(x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
 
+def of_numbers(x: NDArray[Any], columns: NDArray[np.bool_]) -> Scaling:
+    """The scaling of the chosen columns of x, (rows, columns); the others keep their unit."""
+    mean, deviation = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    chosen = x[:, columns]
+    mean[columns] = chosen.mean(axis=0, dtype=np.float64)
+    spread = chosen.std(axis=0, dtype=np.float64)
+    deviation[columns] = np.where(spread > 0, spread, 1.0)
+    return Scaling(mean, deviation)
+
+
 def of_targets(y: NDArray[Any]) -> Scaling:
     """The scaling of y, (rows,) or (rows, columns).
 

@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.cli import pictures
+from fastnn.cli import pictures, table
+from fastnn.cli.model_file import Loaded
 
 if TYPE_CHECKING:
     from fastnn.models import Model
+    from fastnn.tables import Form, Options
 
 Task = Literal["classification", "regression"]
 Split = tuple[NDArray[Any], NDArray[Any]]
 
-# Whole labels from 0 up to this are classes, unless the user says otherwise.
-MAX_GUESSED_CLASSES = 1000
-
 
 @dataclass
 class Data:
-    """Examples; ``note`` says how the test set came about, ``class_names`` are those of folders."""
+    """Examples of a command.
+
+    Attributes:
+        train, test: Inputs and labels.
+        note: How the test set came about.
+        class_names: Of folders and tables.
+        form: Of a table.
+        notes: What was found in a table, each a line.
+        warnings: What of a table is not used, each a line.
+    """
 
     train: Split
     test: Split
     note: str
     class_names: list[str] | None = None
+    form: Form | None = None
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def add_label_argument(parser: argparse.ArgumentParser) -> None:
-    """The option that a .csv needs."""
-    parser.add_argument(
-        "--label",
-        metavar="COLUMN",
-        help="the label's column in a .csv: its name or, from 0, its index (default: the one named "
-        "label, target, y or class, else the last)",
-    )
-
-
-def read(name: str, label: str | None, form: pictures.Form) -> Data:
-    """Read ``mnist``, or the file or directory ``name``; see ``fastnn.datasets.load``.
+def read(name: str, form: pictures.Form) -> Data:
+    """Read ``mnist``, or the file or directory ``name``, but no table; see ``datasets.load``.
 
     Args:
-        label: The column of a .csv.
         form: Of the pictures of a folder.
     """
     from fastnn.datasets import files, mnist
@@ -60,7 +59,7 @@ def read(name: str, label: str | None, form: pictures.Form) -> Data:
             f"{name}: holds no IDX files (train-images-idx3-ubyte ...), and no directories of "
             "pictures, one for each class"
         )
-    source = files.Source(*mnist.load_data()) if name == "mnist" else files.read(name, label=label)
+    source = files.Source(*mnist.load_data()) if name == "mnist" else files.read(name)
     train, test = source
     note = "its own test set"
     if test is None:
@@ -73,26 +72,30 @@ def read(name: str, label: str | None, form: pictures.Form) -> Data:
     return Data((x, _column(y)), (xt, _column(yt)), note)
 
 
+def of_table(found: table.Known) -> Data:
+    """A table as the data of a command."""
+    names = found.form.label.class_names
+    return Data(found.train, found.test, found.note, names, found.form, found.notes, found.warnings)
+
+
 def _column(y: NDArray[Any]) -> NDArray[Any]:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
-def read_for(
-    model: Model,
-    class_names: list[str] | None,
-    name: str,
-    label: str | None,
-    on_error: str = "raise",
-) -> Data:
-    """Read what a saved model, whose classes have these names, is to be tried on.
+def read_for(loaded: Loaded, name: str, options: Options, on_error: str = "raise") -> Data:
+    """Read what a saved model is to be tried on.
 
     Raises:
-        ValueError: The data is pictures, and the model takes none, or has other classes.
+        ValueError: The data is pictures, and the model takes none, or has other classes; or it is a
+            table without the columns that the model learned from.
     """
+    if loaded.form is not None and table.is_table(name):
+        return of_table(table.read_known(loaded.form, name, options))
     form = pictures.Form()
     if pictures.is_folder(name):
-        form = pictures.form_of(example_shape(model), on_error, verbose=True)
-    data = read(name, label, form)
+        form = pictures.form_of(example_shape(loaded.model), on_error, verbose=True)
+    data = read(name, form)
+    class_names = loaded.class_names
     if data.class_names is not None and class_names is not None:
         own = data.class_names
         data.train, data.test = (
@@ -105,17 +108,20 @@ def read_for(
 def settle_task(data: Data, wanted: Task | None) -> Task:
     """Tell classification from regression; labels of classes become integers, (n,).
 
-    Whole labels from 0 to 999 and one-hot rows are classes; anything else is a number to predict.
+    One-hot rows are classes, and so are whole labels from 0 on that look like them; see
+    ``tables.label.are_classes``. Anything else is a number to predict.
 
     Raises:
         ValueError: ``wanted`` is classification, but the labels are no classes.
     """
+    from fastnn.tables.label import are_classes
+
     labels = [y for _, y in (data.train, data.test)]
     one_hot = all(y.ndim == 2 and _is_one_hot(y) for y in labels)
     classes = one_hot or (
         all(y.ndim == 1 and _is_whole(y) and y.min() >= 0 for y in labels)
-        and (wanted is not None or max(y.max() for y in labels) < MAX_GUESSED_CLASSES)
         and (wanted is not None or labels[0].dtype.kind in "ui")
+        and (wanted is not None or are_classes(np.concatenate(labels)))
     )
     if wanted == "regression" or not (classes or wanted):
         return "regression"

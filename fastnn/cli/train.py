@@ -1,9 +1,10 @@
 """Train a network on MNIST or on a file, and test it.
 
-DATA is mnist, a folder, a .npz or a .csv. A folder has a directory of pictures for each class, or
-two such folders, train and test; or it holds IDX files (Fashion-MNIST, say). Data without a test
-set loses a fifth of its examples to one. The columns of a table are standardized, pixels divided by
-255; both are part of the model that --save writes, and so are the names of classes.
+DATA is mnist, a folder, a .npz, a .csv or a .tsv. A folder has a directory of pictures for each
+class, or two such folders, train and test; or it holds IDX files (Fashion-MNIST, say). Data without
+a test set loses a fifth of its examples to one. Of a table, gaps are filled and marked, numbers are
+standardized and texts become categories, as the examples to learn from say; pixels are divided by
+255. All that is part of the file that --save writes, and so are the names of classes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastnn.cli import model_file, network, output, problem, training
+from fastnn.cli import model_file, network, output, problem, table, training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     import fastnn
 
     training.check(arguments)
+    network.check(arguments)
     output.check_writable(arguments.save, arguments.json)
     training.prepare(arguments)
     wanted = problem.read(arguments)
@@ -46,19 +48,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(wanted.describe())
         print(network.describe(wanted, model, arguments))
         if wanted.task == "regression":
-            print("while training, loss and mse are in units of the targets' variance")
+            print("while training, figures are in units of the targets' deviation")
         if arguments.verbose:
             model.summary()
         sys.stdout.flush()
+    else:
+        table.warn(wanted.warnings)
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
     if arguments.save:
-        model_file.save(trained.model, arguments.save, wanted.class_names)
+        model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     if arguments.json:
         output.write_json(arguments.json, {
             "data": arguments.data,
             "task": wanted.task,
             **trained.as_json(),
             "class_names": wanted.class_names,
+            "warnings": list(wanted.warnings),
             "settings": {
                 name: getattr(arguments, name)
                 for name in ("net", "layers", "activation", "initializer", "augment", "optimizer",

@@ -25,6 +25,14 @@ BATCH = 128
 BATCH_OF_PICTURES = 32
 """Of a folder, which may hold few of them: each epoch is to have some steps."""
 
+BATCH_OF_TABLE = 32
+"""Of a table up to ``LARGE`` rows; a larger one has steps enough with ``BATCH``."""
+
+LARGE = 20_000
+EPOCHS = 10
+STEPS_OF_TABLE = 1000
+"""Which a small table is passed over for again and again: at least 20 times, at most 200."""
+
 
 def add_arguments(
     parser: argparse.ArgumentParser, batch_size: int | None = None
@@ -61,14 +69,18 @@ def add_arguments(
         default=batch_size,
         metavar="N",
         help="examples a step (default: "
-        + (f"{BATCH}; {BATCH_OF_PICTURES} of a folder)" if batch_size is None else "%(default)s)"),
+        + (
+            f"{BATCH}; {BATCH_OF_PICTURES} of a folder or a table up to {LARGE} rows)"
+            if batch_size is None
+            else "%(default)s)"
+        ),
     )
     group.add_argument(
         "--epochs",
         type=int,
-        default=10,
         metavar="N",
-        help="passes over the data (default: %(default)s)",
+        help=f"passes over the data (default: {EPOCHS}; of a table as many as make "
+        f"{STEPS_OF_TABLE} steps, from 20 to 200)",
     )
     group.add_argument(
         "--validation-split",
@@ -116,12 +128,21 @@ def check(arguments: argparse.Namespace) -> None:
         )
     if arguments.patience is not None and not arguments.validation_split:
         raise ValueError("--patience needs --validation-split")
+    optimizer(arguments)
 
 
 def settle(problem: Problem, arguments: argparse.Namespace) -> None:
     """The options that are left to the data."""
     if arguments.batch_size is None:
-        arguments.batch_size = BATCH if problem.class_names is None else BATCH_OF_PICTURES
+        small = problem.is_table and len(problem.x) <= LARGE
+        arguments.batch_size = BATCH
+        if problem.are_pictures or small:
+            arguments.batch_size = BATCH_OF_PICTURES if problem.are_pictures else BATCH_OF_TABLE
+    if arguments.epochs is None:
+        arguments.epochs = EPOCHS
+        if problem.is_table:
+            steps = -(-len(problem.x) // arguments.batch_size)
+            arguments.epochs = min(max(-(-STEPS_OF_TABLE // steps), 20), 200)
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -216,7 +237,7 @@ def train(
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
         deviation = float(problem.targets.deviation[0])
-        units = {"loss": deviation**2, "rmse": deviation}
+        units = {"loss": deviation**2, "rmse": deviation, "mae": deviation}
         history = {
             name: [value * units.get(name.removeprefix("val_"), 1.0) for value in values]
             for name, values in history.items()
@@ -245,6 +266,9 @@ def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = Fal
         )
         if arguments.save:
             print(f"saved {arguments.save}")
+        for name in ("rmse", "mae"):
+            if name in trained.test:
+                print(f"test {name}: {figure(name, trained.test[name])}")
     name = next((n for n in ("accuracy", "r2") if n in trained.test), "loss")
     print(f"test {name}: {figure(name, trained.test[name])}")
 

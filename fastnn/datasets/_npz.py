@@ -24,7 +24,8 @@ FAULTS = (
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz under Keras's names: x_train, y_train, x_test, y_test; or x, y.
+    """The arrays of a .npz under Keras's names, in any case: x_train, y_train, x_test, y_test; or
+    x, y.
 
     Raises:
         ValueError: the file is not a sound .npz of numbers, or has none of the names.
@@ -37,8 +38,11 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not a .npz file")
             for name in archive.files:
-                if name in NAMES:
-                    arrays[name] = archive[name]
+                key = name.lower()
+                if key in arrays:
+                    raise ValueError(f"another array has this name but for its case: {key}")
+                if key in NAMES:
+                    arrays[key] = archive[name]
     except FAULTS as fault:
         raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{fault}") from fault
     if not arrays:

@@ -1,4 +1,4 @@
-"""Data sets from files: a directory of IDX files, a .npz, a .csv."""
+"""Data sets from files: a directory of IDX files, a .npz, a table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.datasets import _csv, _idx, _npz
+from fastnn.tables import SUFFIXES
 
 Split = tuple[NDArray[Any], NDArray[Any]]
-FORMATS = "a directory of IDX files, a .npz or a .csv"
+FORMATS = "a directory of IDX files, a .npz, a .csv or a .tsv"
 
 
 class Source(NamedTuple):
@@ -33,7 +34,7 @@ def load(
 
     - A directory: IDX files under MNIST's names, plain or .gz (Fashion-MNIST, KMNIST, EMNIST ...).
     - A .npz: Keras's names x_train, y_train, x_test, y_test; or x, y. Nothing is unpickled.
-    - A .csv of numbers, separated by commas, semicolons or tabs, with a header or without. The
+    - A .csv or .tsv of numbers (``pip install fastnn[tables]``), with a header or without. The
       label's column is ``label``, else the one named label, target, y or class, else the last.
       Whole labels become int64, others float32. Features become float32; but uint8, as pixels, if
       they are whole numbers from 0 to 255 and both of these occur. A first column without a name
@@ -67,8 +68,8 @@ def read(path: str | os.PathLike[str], *, label: str | int | None = None) -> Sou
         arrays = _idx.read_directory(path)
     elif path.suffix == ".npz":
         arrays = _npz.read(path)
-    elif path.suffix == ".csv":
-        arrays = dict(zip("xy", _csv.examples(path, _csv.read(path), label), strict=True))
+    elif path.suffix.lower() in SUFFIXES:
+        arrays = dict(zip("xy", _csv.examples(_csv.table(path, label)), strict=True))
     else:
         raise ValueError(f"{path}: wanted {FORMATS}")
     arrays = {key if "_" in key else f"{key}_train": array for key, array in arrays.items()}
@@ -127,11 +128,10 @@ def load_inputs(
         FileNotFoundError, ValueError: as :func:`load`.
     """
     path = _existing(path)
-    if path.suffix == ".csv":
-        table = _csv.read(path)
-        if label is not None or table.cells.shape[1] - 1 == features:
-            return _csv.examples(path, table, label)[0]
-        return _csv.features(table.cells)
+    if path.suffix.lower() in SUFFIXES:
+        table = _csv.table(path, label)
+        labelled = label is not None or len(table.names) - 1 == features
+        return _csv.features(table, without=table.label() if labelled else None)
     if path.suffix == ".npy":
         return _numbers(path, "x", _npz.read_npy(path))
     if path.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn._warnings import warn
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import Logs
 from fastnn.data.dataset import Dataset
@@ -233,10 +233,9 @@ class MLP(BaseEstimator):
         if not all(np.isfinite(array).all() for array in model.get_weights()):
             raise ValueError(_TOO_LARGE)
         if outcome.complaint:
-            warnings.warn(
+            warn(
                 f"{outcome.complaint}\nIncrease max_iter or max_fun, or scale the data",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _train_by_batches(
@@ -287,16 +286,15 @@ class MLP(BaseEstimator):
             if not self.early_stopping or self.best_validation_score_ == -math.inf:
                 raise ValueError(f"{_TOO_LARGE} {fault}") from fault
             convergence.diverged()
-            warnings.warn(f"Training diverged: {fault}", ConvergenceWarning, stacklevel=4)
+            warn(f"Training diverged: {fault}", ConvergenceWarning)
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.")
         else:
             if not (incremental or convergence.stopped) and self.n_iter_ == self.max_iter:
-                warnings.warn(
+                warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
                 )
         if self.early_stopping:
             model.set_weights(self._best_weights)
@@ -305,10 +303,9 @@ class MLP(BaseEstimator):
         if self.batch_size == "auto":
             return min(200, rows)
         if self.batch_size > rows:
-            warnings.warn(
+            warn(
                 f"batch_size={self.batch_size} is larger than the {rows} rows: it is clipped to "
                 "them",
-                stacklevel=5,
             )
         return min(int(self.batch_size), rows)
 

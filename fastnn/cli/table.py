@@ -1,0 +1,178 @@
+"""A .csv or .tsv as the data of a command: its options, what is learned of it, what it is then."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.tables.form import Form
+from fastnn.tables.options import Options
+
+Split = tuple[NDArray[Any], NDArray[Any]]
+
+DEFAULTS: dict[str, Any] = {"drop": (), "categories": ()}
+"""What the options are, where nobody says, that are for a table to learn from."""
+
+_OF_TABLES = ("label", "header", "encoding", "drop", "categories", "missing")
+
+
+@dataclass
+class Known:
+    """A table whose form is known.
+
+    Attributes:
+        train, test: Examples as ``form`` makes them, and labels.
+        note: How the test set came about.
+        form: Of the table.
+        notes: What was found.
+        warnings: What is not used.
+    """
+
+    train: Split
+    test: Split
+    note: str
+    form: Form
+    notes: list[str]
+    warnings: list[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, new: bool) -> None:
+    """The options of a table; those alone that a saved net leaves open, unless one is made anew."""
+    group = parser.add_argument_group("a table")
+    group.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="the label's column: its name or, from 0, its index (default: "
+        + ("the one named label, target, y or class, else the last)" if new else "the net's)"),
+    )
+    group.add_argument(
+        "--header",
+        choices=("yes", "no"),
+        help="whether the first line has the names of columns (default: found out)",
+    )
+    group.add_argument(
+        "--encoding", metavar="NAME", help="such as latin-1 (default: utf-8, or utf-16 by its mark)"
+    )
+    group.add_argument(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a cell without a value, beside the empty one, NA, ? and the like; may be repeated",
+    )
+    if new:
+        for name, what in (
+            ("drop", "that are not used"),
+            ("categories", "whose numbers are names"),
+        ):
+            group.add_argument(
+                f"--{name}",
+                type=_columns,
+                default=DEFAULTS[name],
+                metavar="COLUMN,...",
+                help=f"columns {what}: names or, from 0, indices",
+            )
+
+
+def is_table(name: str) -> bool:
+    """Whether ``name`` is a table, by its suffix."""
+    from fastnn.tables.reading import SUFFIXES
+
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def options(arguments: argparse.Namespace) -> Options:
+    """As the arguments say.
+
+    Raises:
+        ValueError: They are about a table, and the data is none; or there is no such encoding.
+    """
+    names = [arguments.data] if isinstance(arguments.data, str) else arguments.data
+    if not any(map(is_table, names)):
+        for name in _OF_TABLES:
+            if getattr(arguments, name, None):
+                raise ValueError(f"--{name} is for a .csv or .tsv, but the data is {names[0]}")
+    return Options(
+        label=arguments.label,
+        header=None if arguments.header is None else arguments.header == "yes",
+        encoding=arguments.encoding,
+        drop=getattr(arguments, "drop", ()),
+        categories=getattr(arguments, "categories", ()),
+        missing=tuple(arguments.missing),
+    )
+
+
+def read_new(name: str, options: Options, task: str | None) -> Known:
+    """Read a table that a new net is to learn from; its form is learned from the training part.
+
+    Raises:
+        OSError, ValueError: There is no such table, or it is not fit to learn from.
+    """
+    from fastnn.datasets import files
+    from fastnn.tables import form, label, read
+
+    table = read(_existing(name), options)
+    target, y, rows, decided = label.learn(table, task)
+    train, test = files.split((np.arange(len(rows)), y))
+    found = form.learn(table, target, rows[train[0]])
+    x = found.encode(table)
+    notes = [decided, found.describe()]
+    return _known(found, x, (train, test), rows, notes, table.notes)
+
+
+def read_known(form: Form, name: str, options: Options) -> Known:
+    """Read a table with labels for a net that has learned from a table of ``form``.
+
+    Raises:
+        OSError, ValueError: There is no such table, it lacks a column, or has other classes.
+    """
+    from fastnn.datasets import files
+
+    table = form.read(_existing(name), options)
+    y, rows = form.label_of(table)
+    x = form.encode(table)
+    return _known(form, x, files.split((np.arange(len(rows)), y)), rows, [], table.notes)
+
+
+def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
+    """Features alone, to predict from; the table may have labels or not."""
+    table = form.read(_existing(name), options)
+    x = form.encode(table)
+    warn(table.notes)
+    return x
+
+
+def warn(lines: Sequence[str]) -> None:
+    """Say what is not used where standard output is for something else."""
+    for line in lines:
+        print(f"fastnn: {line}", file=sys.stderr)
+
+
+def _known(
+    form: Form,
+    x: NDArray[Any],
+    parts: tuple[Split, Split],
+    rows: NDArray[Any],
+    notes: list[str],
+    warnings: list[str],
+) -> Known:
+    (train, y), (test, yt) = parts
+    note = f"{len(test)} of {len(rows)} examples, drawn with seed 0, set aside as the test set"
+    return Known((x[rows[train]], y), (x[rows[test]], yt), note, form, notes, warnings)
+
+
+def _existing(name: str) -> str:
+    if not Path(name).exists():
+        raise FileNotFoundError(f"{name}: no such file or directory")
+    return name
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,244 @@
+"""A table from a .csv or .tsv: pandas reads it, and nothing is filled in or left out unsaid."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastnn.tables import dialect
+from fastnn.tables.dialect import Dialect
+from fastnn.tables.options import Options
+
+SUFFIXES = (".csv", ".tsv")
+
+_DEFAULT = Options()
+
+LABEL_NAMES = ("label", "target", "y", "class")
+
+
+@dataclass
+class Table:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        dialect: How it is written.
+        all_names: Of its columns: by the header, or from "0" on; without an index.
+        frame: The pandas DataFrame of those that are used.
+        options: Of the user.
+        notes: What the user should know of, each a sentence.
+    """
+
+    path: Path
+    dialect: Dialect
+    all_names: list[str]
+    frame: Any
+    options: Options
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns that are used."""
+        return list(self.frame.columns)
+
+    def column(self, wanted: str | int) -> str:
+        """The name of a column that is given by name or by its index from 0.
+
+        Raises:
+            ValueError: There is none.
+        """
+        names = self.all_names
+        if wanted in names:
+            return str(wanted)
+        try:
+            return names[range(len(names))[int(wanted)]]
+        except (ValueError, IndexError):
+            there = f"its columns are {', '.join(names)}"
+            if not self.dialect.header:
+                there = f"it has {len(names)} columns"
+            raise ValueError(f"{self.path}: has no column {wanted!r}; {there}") from None
+
+    def label(self) -> str:
+        """The name of the label's column.
+
+        Raises:
+            ValueError: There is none of the wanted name, or but one column.
+        """
+        names = self.names
+        if len(names) < 2:
+            raise ValueError(
+                f"{self.path}: one column, where features and a label are wanted; columns may be "
+                "separated by commas, semicolons, tabs or |"
+            )
+        if self.options.label is not None:
+            return self.column(self.options.label)
+        lowered = [name.lower() for name in names]
+        usual = (lowered.index(name) for name in LABEL_NAMES if name in lowered)
+        return names[next(usual, len(names) - 1)]
+
+    def title(self, name: str) -> str:
+        """A column, to be named in a message."""
+        return f"column {name!r}" if self.dialect.header else f"column {name} (from 0)"
+
+    def place(self, row: int, name: str) -> str:
+        """File, line and column of a cell; of its row from 0. Reads the file again."""
+        line, _ = self._line(row)
+        return f"{self.path}: line {line}, {self.title(name)}"
+
+    def text(self, row: int, name: str) -> str:
+        """A cell as the file has it."""
+        _, cells = self._line(row)
+        offset = len(self.dialect.first) - len(self.all_names)
+        return cells[offset + self.all_names.index(name)]
+
+    def texts(self, name: str) -> Any:
+        """A column as the file has it: a Series of text, with gaps."""
+        number = len(self.dialect.first) - len(self.all_names) + self.all_names.index(name)
+        names = [str(k) for k in range(len(self.dialect.first))]
+        frame = _parse(self.path, self.dialect, names, self.options, (names[number],), number)
+        return frame.iloc[:, 0]
+
+    def _line(self, row: int) -> tuple[int, list[str]]:
+        found = dialect.lines(self.path, self.dialect.encoding, self.dialect.separator)
+        for number, item in enumerate(found):
+            if number == row + self.dialect.header:
+                return item
+        raise IndexError(row)
+
+
+def read(
+    path: str | os.PathLike[str],
+    options: Options = _DEFAULT,
+    *,
+    known: Sequence[str] = (),
+    text: Sequence[str] = (),
+) -> Table:
+    """Read a table, whose separator is a comma, a semicolon, a tab or a bar.
+
+    A first column without a name is left out: it is the index that pandas and R write.
+
+    Args:
+        known: Names that a header is expected to have.
+        text: Columns whose cells stay text even if they look like numbers.
+
+    Raises:
+        ImportError: pandas is not installed.
+        OSError, ValueError: There is no such file, it is no table, or lines differ in their number
+            of columns.
+    """
+    path = Path(path)
+    try:
+        found = dialect.find(path, options, frozenset(known))
+        names = _names(found)
+        verbatim = [*text, *_positions(options.categories, names, path)]
+        frame = _parse(path, found, names, options, verbatim)
+    except UnicodeDecodeError as fault:
+        raise ValueError(_no_text(path, fault)) from fault
+    except csv.Error as fault:
+        raise ValueError(f"{path}: not a text table: {fault}") from fault
+    except ValueError as fault:
+        text_of = str(fault)
+        raise ValueError(text_of if str(path) in text_of else f"{path}: {text_of}") from fault
+    index = found.header and not found.first[0] and len(names) > 1
+    names = names[index:]
+    table = Table(path, found, names, frame[names], options)
+    if index:
+        table.notes.append("the first column has no name: it is taken as an index and left out")
+    if not found.header:
+        table.notes.append(
+            "line 1 is taken as a row, not as a header, and columns are called 0, 1, 2 ... "
+            "(--header yes changes that)"
+        )
+    dropped = {table.column(name) for name in options.drop}
+    table.frame = table.frame[[name for name in names if name not in dropped]]
+    return table
+
+
+def pandas() -> Any:
+    """The module.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "tables are read by pandas: pip install 'fastnn[tables]'", name="pandas"
+        ) from error
+    return pandas
+
+
+def _names(found: Dialect) -> list[str]:
+    if not found.header:
+        return [str(k) for k in range(len(found.first))]
+    names = [name or str(k) for k, name in enumerate(found.first)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"line 1: two columns are named {twice!r}")
+    return names
+
+
+def _positions(columns: Sequence[str], names: Sequence[str], path: Path) -> list[str]:
+    found = []
+    for column in columns:
+        if column not in names and not (column.isdigit() and int(column) < len(names)):
+            raise ValueError(
+                f"{path}: has no column {column!r}; its columns are {', '.join(names)}"
+            )
+        found.append(column if column in names else names[int(column)])
+    return found
+
+
+def _parse(
+    path: Path,
+    found: Dialect,
+    names: list[str],
+    options: Options,
+    text: Sequence[str],
+    only: int | None = None,
+) -> Any:
+    pd = pandas()
+    try:
+        frame = pd.read_csv(
+            path, sep=found.separator, header=None, names=names, skiprows=found.skipped,
+            index_col=False, encoding=found.encoding, skipinitialspace=True, low_memory=False,
+            keep_default_na=False, na_values=[*dialect.MISSING, *options.missing],
+            dtype=dict.fromkeys(set(text) & set(names), str),
+            usecols=None if only is None else [only],
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as fault:
+        _check_widths(path, found)
+        raise ValueError(f"not a text table: {fault}") from fault
+    # pandas fills a short line up, which shows in the last column.
+    if only is None and frame.iloc[:, -1].isna().any():
+        _check_widths(path, found)
+    return frame
+
+
+def _check_widths(path: Path, found: Dialect) -> None:
+    """Raise ValueError for the first line of another width."""
+    width = len(found.first)
+    for line, row in dialect.lines(path, found.encoding, found.separator):
+        if len(row) != width:
+            raise ValueError(f"line {line}: {len(row)} columns, but {width} in the first line")
+
+
+def _no_text(path: Path, fault: UnicodeDecodeError) -> str:
+    """Which line is at fault, and what may read it."""
+    if not fault.encoding.lower().replace("_", "-").startswith("utf-8"):
+        return f"{path}: not a text table in {fault.encoding}: {fault.reason}"
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as here:
+                return (
+                    f"{path}: line {number}: byte 0x{line[here.start]:02x} is not UTF-8; "
+                    "if it is text of another encoding, say --encoding latin-1, or cp1252 ..."
+                )
+    return f"{path}: not a text table: {fault}"

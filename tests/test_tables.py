@@ -1,0 +1,195 @@
+"""Tables as people have them, through ``fastnn train``, ``evaluate`` and ``predict``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn.cli import main
+from fastnn.tables import Options, columns, form, label, read
+
+ROWS = [
+    f"{k % 7}.5,{('red', 'blue', 'green')[k % 3]},{'' if k % 10 == 0 else k},"
+    f"{('no', 'yes', 'maybe')[k % 3]}"
+    for k in range(90)
+]
+HEADER = "size,color,age,answer"
+
+
+def write(path: Path, *lines: str, encoding: str = "utf-8") -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
+    return path
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_train_evaluate_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, model = write(tmp_path / "a.csv", HEADER, *ROWS), str(tmp_path / "m.safetensors")
+    assert main(["train", str(path), "--save", model, "--json", str(tmp_path / "r.json")]) == 0
+    out = capsys.readouterr().out
+    assert "label 'answer': 3 classes, maybe, no, yes" in out and "gaps in 'age'" in out
+    assert json.loads((tmp_path / "r.json").read_text())["test_accuracy"] == 1.0
+    assert main(["evaluate", model, str(path)]) == 0
+    assert capsys.readouterr().out.endswith("test accuracy: 1.0000\n")
+
+    shuffled = write(tmp_path / "b.csv", "age,color,size", "4,red,1.5", ",blue,2.5", "3,mauve,1")
+    assert main(["predict", model, str(shuffled)]) == 0
+    lines = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert [line[0] for line in lines[1:3]] == ["no", "yes"] and len(lines) == 4
+    renamed = write(tmp_path / "c.csv", "age,colour,size", "4,red,1.5")
+    assert "no column 'color'" in failure(capsys, "predict", model, renamed)
+    worse = write(tmp_path / "d.csv", "age,color,size", "4,red,1.5", "x,red,1")
+    assert "line 3, column 'age': 'x' is not a number" in failure(capsys, "predict", model, worse)
+    other = write(tmp_path / "e.csv", HEADER, ROWS[0], "1,red,2,never")
+    assert "line 3, column 'answer': 'never' is none" in failure(capsys, "evaluate", model, other)
+
+
+def test_what_is_learned_is_of_the_training_part(tmp_path: Path) -> None:
+    table = read(write(tmp_path / "a.csv", HEADER, *ROWS))
+    target, y, rows, _ = label.learn(table, None)
+    assert target.classes == ["maybe", "no", "yes"] and y.tolist()[:3] == [1, 2, 0]
+    learned = form.learn(table, target, rows[:30])
+    size, color, age = learned.columns
+    ages = [k for k in range(30) if k % 10]
+    assert age == columns.Number("age", float(np.median(ages)), True)
+    assert color == columns.Category("color", ["blue", "green", "red"], False, False)
+    x = learned.encode(table)
+    assert x.shape == (90, 6) and size.width == 1
+    np.testing.assert_array_equal(x[:2, 1:4], [[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(x[[0, 89], 4:], [[np.median(ages), 1], [89, 0]])
+    assert form.Form.from_config(json.loads(json.dumps(learned.get_config()))) == learned
+
+
+def test_rare_categories_share_a_slot(tmp_path: Path) -> None:
+    texts = ["a"] * 5 + ["b"] * 3 + ["c", "d", ""]
+    lines = [f"{text},{k % 2}" for k, text in enumerate(texts)]
+    table = read(write(tmp_path / "a.csv", "kind,y", *lines))
+    found = columns.learn(table, "kind", np.arange(len(texts)))
+    assert found == columns.Category("kind", ["a", "b"], True, True)
+    out = np.zeros((len(texts), found.width), np.float32)  # type: ignore[union-attr]
+    found.encode(table, out)  # type: ignore[union-attr]
+    assert out.argmax(1).tolist() == [0] * 5 + [1] * 3 + [3, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (np.arange(1000), False),
+        (np.arange(1000) % 3, True),
+        (np.arange(1000) % 20 * 7, True),
+        (np.arange(1000) % 50, True),
+        (np.arange(1000) % 50 + 17, False),
+        (np.arange(30) % 10, False),
+        (np.array([0, 1]), True),
+    ],
+)
+def test_whole_numbers_are_classes_where_they_are_few(values: np.ndarray, classes: bool) -> None:
+    assert label.are_classes(values) is classes
+
+
+def test_regression_says_rmse_mae_and_r2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{k},{('u', 'v')[k % 2]},{1000 + 3 * k}" for k in range(200)]
+    path, result = write(tmp_path / "a.csv", "a,b,price", *lines), tmp_path / "r.json"
+    assert main(["train", str(path), "--json", str(result)]) == 0
+    out = capsys.readouterr().out
+    assert "200 different numbers in 200 rows, taken as a quantity" in out
+    assert "--task classification" in out
+    assert [line.split(":")[0] for line in out.splitlines()[-3:]] == [
+        "test rmse", "test mae", "test r2"
+    ]  # fmt: skip
+    found = json.loads(result.read_text())
+    assert found["test_r2"] > 0.99 and 0 < found["test_mae"] <= found["test_rmse"] < 20
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["a,b", "1,2", "1,2,3"], "line 3: 3 columns, but 2"),
+        (["a,b", "1,2", "1"], "line 3: 1 columns, but 2"),
+        (["a,b"], "only a header"),
+        (["a,a", "1,2"], "two columns are named 'a'"),
+        (["day,y", "2020-01-02,1", "2020-01-03,0"], "line 2, column 'day': '2020-01-02' is a date"),
+        (["a,y", *["1,0"] * 9, "x,1"], "line 11, column 'a': 'x' is not a number, as 90%"),
+        (["a,y", "1,x", "2,x"], "column 'y', the label, is 'x' in every row"),
+        (["a,y", ",1", ",0"], "column 'a': it has no values"),
+        (["a,y", "1,", "2,"], "column 'y', the label, has no values"),
+        (["a;y", "1,234;1", "2,345;0"], "line 2, column 'a': '1,234' could be"),
+        (["5,unknown,3", "5,4,3", "6,7,8"], "line 1 could be a header or a row"),
+        (["a,y", "inf,1", "2,0"], "line 2, column 'a': 'inf' is not a finite"),
+    ],
+)
+def test_bad_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], fault: str
+) -> None:
+    assert fault in failure(capsys, "train", write(tmp_path / "a.csv", *lines))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a;y", "1,5;1", "2,25;0"],
+        ["a\ty", "1.5\t1", "2.25\t0"],
+        ["a|y", "1.5|1", "2.25|0"],
+        [",a,y", "1,1.5,1", "2,2.25,0"],
+    ],
+)
+def test_ways_to_write_a_table(tmp_path: Path, lines: list[str]) -> None:
+    table = read(write(tmp_path / "a.csv", *lines))
+    assert table.names == ["a", "y"]
+    target, _, rows, _ = label.learn(table, None)
+    np.testing.assert_array_equal(form.learn(table, target, rows).encode(table), [[1.5], [2.25]])
+
+
+def test_thousands(tmp_path: Path) -> None:
+    table = read(write(tmp_path / "a.csv", "a,y", '"1,234",1', '"5,678,901.5",0', "7,1"))
+    target, _, rows, _ = label.learn(table, None)
+    x = form.learn(table, target, rows).encode(table)
+    np.testing.assert_array_equal(x[:, 0], [1234, 5678901.5, 7])
+
+
+def test_encodings(tmp_path: Path) -> None:
+    lines = ["größe,y", "1.5,1", "2.25,0"]
+    assert read(write(tmp_path / "a.csv", *lines, encoding="utf-16")).names[0] == "größe"
+    latin = write(tmp_path / "b.csv", *lines, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"line 1: byte 0xf6 is not UTF-8.*--encoding latin-1"):
+        read(latin)
+    assert read(latin, Options(encoding="latin-1")).names[0] == "größe"
+
+
+def test_no_label_is_said(tmp_path: Path) -> None:
+    table = read(write(tmp_path / "a.csv", "a,y", "1,p", "2,", "3,q"))
+    _, y, rows, _ = label.learn(table, "classification")
+    assert rows.tolist() == [0, 2] and y.tolist() == [0, 1]
+    assert "1 of 3 rows have no label" in table.notes[0] and "line 3" in table.notes[0]
+
+
+def test_labels_that_are_true_and_false(tmp_path: Path) -> None:
+    table = read(write(tmp_path / "a.csv", "a,y", "1,TRUE", "2,FALSE", "3,TRUE"))
+    target, y, _, _ = label.learn(table, None)
+    assert target.classes == ["FALSE", "TRUE"] and y.tolist() == [1, 0, 1]
+
+
+def test_a_damaged_form_is_refused() -> None:
+    for config in ({}, [], {"columns": [{}], "label": {}, "names": [], "header": True,
+                            "missing": [], "pixels": False}):  # fmt: skip
+        with pytest.raises(ValueError, match="is no"):
+            form.Form.from_config(config)
+
+
+def test_options_come_before_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = tmp_path / "nowhere.csv"
+    assert "magic" in failure(capsys, "train", nowhere, "--activation", "magic")
+    assert "magic" in failure(capsys, "train", nowhere, "--optimizer", "magic")
+    assert "--encoding magic" in failure(capsys, "train", nowhere, "--encoding", "magic")
+    assert "--drop is for a .csv" in failure(capsys, "train", "mnist", "--drop", "a")
