@@ -123,7 +123,7 @@ def test_weights_that_are_off_are_named_with_their_window() -> None:
     report = fnn.health.diagnose(deep(kernel_initializer=off), x, y, steps=20, remedies=False)
     assert report.verdict == "vanishing"
     assert "the weights of the 6 convolutions are drawn" in report.cause
-    assert "for the windows of 3x3 in 4 channels of 'c1'" in report.cause
+    assert "for the windows of 3x3 in 32 channels of 'c1'" in report.cause
 
 
 def test_the_usual_weights_of_a_first_convolution_are_no_fault() -> None:

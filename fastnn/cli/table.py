@@ -149,7 +149,7 @@ def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
     return x
 
 
-def warn(lines: Sequence[str]) -> None:
+def print_warnings(lines: Sequence[str]) -> None:
     """Say what is not used where standard output is for something else."""
     for line in lines:
         print(f"fastnn: {line}", file=sys.stderr)

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             model.summary()
         sys.stdout.flush()
     else:
-        table.warn(wanted.warnings)
+        table.print_warnings(wanted.warnings)
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
     if arguments.save:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
