@@ -145,7 +145,7 @@ def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
     """Features alone, to predict from; the table may have labels or not."""
     table = form.read(_existing(name), options)
     x = form.encode(table)
-    warn(table.notes)
+    print_warnings(table.notes)
     return x
 
 
