@@ -1,4 +1,5 @@
-"""Convolutions of 3 x 3 on one thread: the direct product, and Winograd's algorithm.
+"""Convolutions of 3 x 3 on one thread: the direct product, and Winograd's algorithm; forward,
+and the gradient of the weights.
 
 python bench/convolutions.py
 """
@@ -10,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+import fastnn as fnn
+from fastnn import layers
+from fastnn.bench.trace import record_training
 from fastnn.engine.executable import Executable
 from fastnn.kernels.layout import BLOCK, activation_rows, aligned_zeros, n_blocks, packed_shape
 from fastnn.layers.geometry import axes
@@ -21,6 +25,11 @@ _SHAPES = (
     (14, 32, 64), (7, 64, 128), (28, 32, 32), (32, 16, 16), (32, 64, 64), (16, 32, 32),
     (8, 64, 64), (14, 128, 128), (7, 256, 256), (4, 512, 512), (28, 8, 32), (28, 32, 10),
 )  # fmt: skip
+_SHAPES_OF_WEIGHTS = (
+    (32, 14, 32, 64), (32, 7, 64, 128), (32, 32, 32, 64), (32, 16, 64, 128), (128, 14, 32, 64),
+    (128, 7, 64, 128),
+)  # fmt: skip
+"""The first is the batch."""
 _REPETITIONS = 30
 
 
@@ -37,6 +46,34 @@ def main() -> None:
             f"{examples:4d} of {length}x{length}x{channels} -> {filters:<6d} {direct:12.1f}"
             f" {winograd:12.1f} {winograd / direct:8.2f}   {pays(along, channels, filters)}"
         )
+    print("\ngradient of the weights         direct GFLOP/s   Winograd   gain")
+    for examples, length, channels, filters in _SHAPES_OF_WEIGHTS:
+        work = 2e-9 * 9 * channels * filters * length**2 * examples
+        direct, winograd = (
+            work / measure_weights(algorithm, length, channels, filters, examples)
+            for algorithm in ("direct", "auto")
+        )
+        print(
+            f"{examples:4d} of {length}x{length}x{channels} -> {filters:<6d} {direct:12.1f}"
+            f" {winograd:12.1f} {winograd / direct:8.2f}"
+        )
+
+
+def measure_weights(
+    algorithm: str, length: int, channels: int, filters: int, examples: int
+) -> float:
+    """Seconds for the gradient of the weights in a step, its sum over slices included."""
+    random = np.random.default_rng(0)
+    x, y = (
+        random.standard_normal((examples, length, length, features), np.float32)
+        for features in (channels, filters)
+    )
+    fnn.set_convolution_algorithm(algorithm)
+    model = fnn.Sequential([layers.Input(x.shape[1:]), layers.Conv2D(filters, 3, padding="same")])
+    model.compile("sgd", "mse")
+    trace = record_training(model, x, y, examples, 1, _REPETITIONS)
+    ops = [op.name.endswith("backward_weights") or op.name == "sum_slices" for op in trace.ops]
+    return float(trace.busy()[ops].sum())
 
 
 def measure(length: int, channels: int, filters: int, examples: int) -> list[float]:

@@ -15,6 +15,7 @@ from fastnn.bench import report
 from fastnn.bench.peers.base import Job
 from fastnn.bench.peers.fastnn_peer import FastnnPeer
 from fastnn.lowering.program import Op
+from fastnn.models import Model
 from fastnn.models.feeding import feed
 from fastnn.models.passes import objectives_for
 from fastnn.models.runner import Training
@@ -94,35 +95,41 @@ def _undisturbed(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def record(job: Job, threads: int, steps: int) -> Trace:
-    """Train so many steps and record them, after some that are not.
+    """Train the job's net for so many steps and record them; see :func:`record_training`."""
+    x, y = np.load(job.x)[: job.rows], np.load(job.y)[: job.rows]
+    return record_training(FastnnPeer(job, threads, x, y).model, x, y, job.batch, threads, steps)
+
+
+def record_training(
+    model: Model, x: NDArray[Any], y: NDArray[Any], batch: int, threads: int, steps: int
+) -> Trace:
+    """Train so many steps on rows drawn from x and y and record them, after some that are not.
 
     Raises:
         RuntimeError: A step was stopped because a gradient may not be finite.
     """
-    x, y = np.load(job.x)[: job.rows], np.load(job.y)[: job.rows]
-    model = FastnnPeer(job, threads, x, y).model
     dataset = feed(model, x, y)
     dataset.find_nonzeros(model._executables.scales_of_sparse_inputs())
     totals, signature = model._totals(), model._executables.signature
     objectives, weighted = objectives_for(totals.objectives, dataset)
     training = Training(model.optimizer, storing=lambda: pool)
-    pool = model._executables.pool(job.batch, objectives, model._updates(), dataset.longest_rows)
+    pool = model._executables.pool(batch, objectives, model._updates(), dataset.longest_rows)
     rng = np.random.default_rng(0)
     with pool.lend() as executable:
         n_ops = len(executable.program.ops)
         times = np.full((steps, threads, n_ops + 1, _STAMPS), np.nan)
         for count, stamps in ((_WARM_UP, None), (steps, times)):
-            order = rng.integers(len(x), size=count * job.batch)
+            order = rng.integers(len(x), size=count * batch)
             done = executable.run(
-                dataset.sources(weighted), order, 0, len(order), job.batch,
+                dataset.sources(weighted), order, 0, len(order), batch,
                 training.scalars(count), totals.sums,
                 totals.collector.room(len(order), signature.outputs), threads, np.inf,
                 model.optimizer, times=stamps,
             )  # fmt: skip
             if done < len(order):
-                raise RuntimeError(f"{job.title}: step {done // job.batch} was stopped")
+                raise RuntimeError(f"{model.name!r}: step {done // batch} was stopped")
         nonzeros = np.count_nonzero(x) / len(x)
-        return Trace(executable.program.ops, times, job.batch, nonzeros)
+        return Trace(executable.program.ops, times, batch, nonzeros)
 
 
 def label(op: Op) -> str:
