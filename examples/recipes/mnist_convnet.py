@@ -11,4 +11,4 @@ from convnet import build
 from recipe import main
 
 if __name__ == "__main__":
-    main(__doc__, build, epochs=20, batch_size=128, one_hot=True)
+    main(__doc__, build, epochs=12, batch_size=128, one_hot=True)
