@@ -193,3 +193,46 @@ def test_options_come_before_the_data(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "magic" in failure(capsys, "train", nowhere, "--optimizer", "magic")
     assert "--encoding magic" in failure(capsys, "train", nowhere, "--encoding", "magic")
     assert "--drop is for a .csv" in failure(capsys, "train", "mnist", "--drop", "a")
+
+
+@pytest.mark.parametrize("header", ["a,b,label", None])
+@pytest.mark.parametrize("kind", ["classes", "quantities", "pixels"])
+def test_plain_numbers_need_no_pandas(
+    header: str | None, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(60, 3)).round(3)
+    if kind != "quantities":
+        numbers[:, 2] = rng.integers(3, 6, 60)
+    if kind == "pixels":
+        numbers[:, :2] = rng.integers(0, 256, (60, 2))
+        numbers[0, :2] = 0, 255
+    lines = [",".join(f"{value:.15g}" for value in row) for row in numbers]
+    path = write(tmp_path / "a.csv", *filter(None, [header]), *lines)
+
+    def learned() -> tuple[label.Label, list[float], bool, bytes]:
+        table = read(path)
+        target, y, rows, _ = label.learn(table, None)
+        found = form.learn(table, target, rows)
+        return target, y.tolist(), found.pixels, found.encode(table).tobytes()
+
+    before = learned()
+    assert before[2] == (kind == "pixels")
+    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    assert learned() == before
+    assert "pandas is not installed: read as a table of plain numbers" in read(path).notes
+    model = str(tmp_path / "m.safetensors")
+    assert main(["train", str(path), "--save", model, "--epochs", "1", "--quiet"]) == 0
+    assert main(["evaluate", model, str(path)]) == main(["predict", model, str(path)]) == 0
+
+
+def test_more_than_plain_numbers_needs_pandas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    path = write(tmp_path / "a.csv", HEADER, *ROWS)
+    assert "pip install 'fastnn[tables]'" in failure(capsys, "train", path)
+    ragged = write(tmp_path / "b.csv", "a,b", "1,2", "1,2,3")
+    assert "line 3: 3 columns, but 2" in failure(capsys, "train", ragged)
+    with pytest.raises(ImportError, match="categories"):
+        read(ragged.with_name("a.csv"), Options(categories=("color",)))

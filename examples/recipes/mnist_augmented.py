@@ -26,4 +26,4 @@ def changes() -> list[layers.Layer]:
 
 
 if __name__ == "__main__":
-    main(__doc__, partial(build, changes=changes), epochs=24, batch_size=128, one_hot=True)
+    main(__doc__, partial(build, changes=changes), epochs=20, batch_size=128, one_hot=True)

@@ -34,7 +34,7 @@ def load(
 
     - A directory: IDX files under MNIST's names, plain or .gz (Fashion-MNIST, KMNIST, EMNIST ...).
     - A .npz: Keras's names x_train, y_train, x_test, y_test; or x, y. Nothing is unpickled.
-    - A .csv or .tsv of numbers (``pip install fastnn[tables]``), with a header or without. The
+    - A .csv or .tsv of numbers, with a header or without (gaps take ``fastnn[tables]``). The
       label's column is ``label``, else the one named label, target, y or class, else the last.
       Whole labels become int64, others float32. Features become float32; but uint8, as pixels, if
       they are whole numbers from 0 to 255 and both of these occur. A first column without a name

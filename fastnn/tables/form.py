@@ -14,6 +14,7 @@ from fastnn.tables import columns
 from fastnn.tables.columns import Category, Column, Number
 from fastnn.tables.label import Label
 from fastnn.tables.options import Options
+from fastnn.tables.plain import PlainFrame
 from fastnn.tables.reading import Table, read
 
 
@@ -194,8 +195,12 @@ def learn(table: Table, label: Label, rows: NDArray[np.int64]) -> Form:
 
 
 def _are_pixels(table: Table, names: list[str]) -> bool:
+    if len(names) < 2:
+        return False
     frame = table.frame[names]
-    if len(names) < 2 or any(kind.kind not in "ui" for kind in frame.dtypes):
+    if isinstance(frame, PlainFrame):
+        return frame.are_pixels()
+    if any(kind.kind not in "ui" for kind in frame.dtypes):
         return False
     return int(frame.min().min()) == 0 and int(frame.max().max()) == 255
 

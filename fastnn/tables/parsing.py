@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.tables import dialect
+from fastnn.tables.plain import PlainFrame
 from fastnn.tables.reading import Table, pandas
 
 FEW = 20
@@ -48,12 +49,16 @@ def numbers(table: Table, name: str) -> NDArray[np.float64]:
 
 def categories(table: Table, name: str) -> Categories:
     """A column as names, whatever it holds."""
+    if isinstance(table.frame, PlainFrame):
+        return _as_names(table.frame[name])
     codes, uniques = pandas().factorize(_text(table, name), sort=True)
     return Categories(codes.astype(np.int64), [str(value) for value in uniques])
 
 
 def are_truths(table: Table, name: str) -> bool:
     """Whether a column is of True and False, gaps aside."""
+    if isinstance(table.frame, PlainFrame):
+        return False
     series = table.frame[name]
     if pandas().api.types.is_bool_dtype(series.dtype):
         return True
@@ -94,11 +99,22 @@ def column(table: Table, name: str) -> NDArray[np.float64] | Categories:
     return categories(table, name)
 
 
+def _as_names(numbers: NDArray[np.float64]) -> Categories:
+    there = ~np.isnan(numbers)
+    found, places = np.unique(numbers[there], return_inverse=True)
+    codes = np.full(len(numbers), -1, np.int64)
+    codes[there] = places
+    return Categories(codes, [f"{number:.17g}" for number in found])
+
+
 def _as_numbers(table: Table, name: str) -> NDArray[np.float64] | None:
     series = table.frame[name]
+    if isinstance(table.frame, PlainFrame):
+        found: NDArray[np.float64] = series
+        return _finite(table, name, found)
     number = pandas().api.types.is_numeric_dtype(series.dtype)
     if number or are_truths(table, name) or series.isna().all():
-        found: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
+        found = series.to_numpy(np.float64, na_value=np.nan)
     else:
         text = _stripped(series)
         plain = _with_commas(table, name, text)
@@ -106,6 +122,10 @@ def _as_numbers(table: Table, name: str) -> NDArray[np.float64] | None:
         found = values.to_numpy(np.float64, na_value=np.nan)
         if (np.isnan(found) & text.notna().to_numpy()).any():
             return None
+    return _finite(table, name, found)
+
+
+def _finite(table: Table, name: str, found: NDArray[np.float64]) -> NDArray[np.float64]:
     odd = np.abs(found) > _LARGEST
     if odd.any():
         row = _first(odd)

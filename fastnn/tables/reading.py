@@ -1,4 +1,5 @@
-"""A table from a .csv or .tsv: pandas reads it, and nothing is filled in or left out unsaid."""
+"""A table from a .csv or .tsv: pandas reads it, or NumPy if it is not installed and there are plain
+numbers only; nothing is filled in or left out unsaid."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastnn.tables import dialect
+from fastnn.tables import dialect, plain
 from fastnn.tables.dialect import Dialect
 from fastnn.tables.options import Options
 
@@ -28,7 +30,7 @@ class Table:
         path: The file.
         dialect: How it is written.
         all_names: Of its columns: by the header, or from "0" on; without an index.
-        frame: The pandas DataFrame of those that are used.
+        frame: The pandas DataFrame of those that are used, or a PlainFrame.
         options: Of the user.
         notes: What the user should know of, each a sentence.
     """
@@ -126,7 +128,7 @@ def read(
         text: Columns whose cells stay text even if they look like numbers.
 
     Raises:
-        ImportError: pandas is not installed.
+        ImportError: pandas is not installed, and the table holds more than plain numbers.
         OSError, ValueError: There is no such file, it is no table, or lines differ in their number
             of columns.
     """
@@ -135,7 +137,13 @@ def read(
         found = dialect.find(path, options, frozenset(known))
         names = _names(found)
         verbatim = [*text, *_positions(options.categories, names, path)]
-        frame = _parse(path, found, names, options, verbatim)
+        if _has_pandas():
+            frame = _parse(path, found, names, options, verbatim)
+        else:
+            _check_widths(path, found)
+            if options.categories or options.missing:
+                raise _wanted(f"{path}: categories and gaps of one's own")
+            frame = plain.read(path, found, names)
     except UnicodeDecodeError as fault:
         raise ValueError(_no_text(path, fault)) from fault
     except csv.Error as fault:
@@ -146,6 +154,8 @@ def read(
     index = found.header and not found.first[0] and len(names) > 1
     names = names[index:]
     table = Table(path, found, names, frame[names], options)
+    if isinstance(frame, plain.PlainFrame):
+        table.notes.append("pandas is not installed: read as a table of plain numbers")
     if index:
         table.notes.append("the first column has no name: it is taken as an index and left out")
     if not found.header:
@@ -164,13 +174,19 @@ def pandas() -> Any:
     Raises:
         ImportError: It is not installed.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "tables are read by pandas: pip install 'fastnn[tables]'", name="pandas"
-        ) from error
+    if not _has_pandas():
+        raise _wanted("tables of other things than numbers")
+    import pandas
+
     return pandas
+
+
+def _has_pandas() -> bool:
+    return find_spec("pandas") is not None
+
+
+def _wanted(what: str) -> ImportError:
+    return ImportError(f"{what} are read by pandas: pip install 'fastnn[tables]'", name="pandas")
 
 
 def _names(found: Dialect) -> list[str]:
