@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import failure
 
 import fastnn
 from fastnn.cli import main
@@ -63,18 +64,6 @@ def environment() -> dict[str, str]:
     """The package under test is importable in a child, wherever the child runs."""
     root = str(Path(fastnn.__file__).parents[1])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-
-
-def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that a mistake in the input gives."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = stop.code  # type: ignore[assignment]
-    err = capsys.readouterr().err
-    assert status == 2
-    assert err.count("\n") == 1 and "error: " in err
-    return err
 
 
 # train

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import failure
 from pictures import write
 
 import fastnn
@@ -47,18 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = ["train", str(folder / "shapes"), *CONVNET, "--quiet"]
         assert main([*arguments, "--save", str(folder / "shapes.safetensors")]) == 0
     return folder
-
-
-def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that a mistake in the input gives."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = stop.code  # type: ignore[assignment]
-    err = capsys.readouterr().err
-    assert status == 2
-    assert err.count("\n") == 1 and "error: " in err
-    return err
 
 
 # train

@@ -169,12 +169,7 @@ class MLP(BaseEstimator):
         anew = not hasattr(self, "model_") or not going_on
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        X, y = validate_data(
-            self, X, y, reset=anew, accept_sparse=SPARSE, multi_output=True, dtype=DTYPES,
-            y_numeric=self._y_numeric,
-        )  # fmt: skip
-        if hasattr(y, "toarray"):
-            y = y.toarray()
+        X, y = self._validated(X, y, anew)
         self._learn_targets(y, classes, anew)
         target = self._encoded(y)
         if sample_weight is not None:
@@ -191,6 +186,13 @@ class MLP(BaseEstimator):
         finally:
             self._show_weights()
         return self
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self, X, y, reset=reset, accept_sparse=SPARSE, multi_output=True, dtype=DTYPES,
+            y_numeric=self._y_numeric,
+        )  # fmt: skip
+        return X, y.toarray() if hasattr(y, "toarray") else y
 
     _y_numeric = False
 
@@ -330,12 +332,7 @@ class MLP(BaseEstimator):
         return *kept, away
 
     def _checked_held_out(self, X: Any, y: Any, weight: Any) -> tuple[Any, Array, Array | None]:
-        X, y = validate_data(
-            self, X, y, reset=False, accept_sparse=SPARSE, multi_output=True, dtype=DTYPES,
-            y_numeric=self._y_numeric,
-        )  # fmt: skip
-        if hasattr(y, "toarray"):
-            y = y.toarray()
+        X, y = self._validated(X, y, False)
         self._learn_targets(y, None, False)
         return X, self._encoded(y), None if weight is None else _check_sample_weight(weight, X)
 
