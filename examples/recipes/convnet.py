@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from recipe import CLASSES
 
@@ -21,9 +21,17 @@ def convolution(filters: int, window: int) -> list[layers.Layer]:
 
 
 def build(
-    steps: int, changes: Callable[[], list[layers.Layer]] = list, max_learning_rate: float = 3e-3
+    steps: int,
+    changes: Callable[[], list[layers.Layer]] = list,
+    dropout: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
+    max_learning_rate: float = 3e-3,
 ) -> fnn.Sequential:
-    """The net for 28 x 28 pixels, compiled. ``changes`` makes the layers that alter pictures."""
+    """The net for 28 x 28 pixels, compiled.
+
+    ``changes`` makes the layers that alter pictures; ``dropout`` has the rates behind the three
+    poolings and before the last layer.
+    """
+    first, second, third, last = dropout
     model = fnn.Sequential(
         [
             layers.Input((28, 28)),
@@ -32,20 +40,20 @@ def build(
             layers.Rescaling(1 / 255),
             *convolution(32, 5),
             layers.MaxPooling2D(),
-            layers.Dropout(0.1),
+            layers.Dropout(first),
             *convolution(64, 3),
             *convolution(64, 3),
             layers.MaxPooling2D(),
-            layers.Dropout(0.2),
+            layers.Dropout(second),
             *convolution(128, 3),
             *convolution(128, 3),
             layers.MaxPooling2D(),
-            layers.Dropout(0.3),
+            layers.Dropout(third),
             layers.Flatten(),
             layers.Dense(128, use_bias=False, kernel_initializer="he_normal"),
             layers.BatchNormalization(momentum=0.9),
             layers.ReLU(),
-            layers.Dropout(0.5),
+            layers.Dropout(last),
             layers.Dense(CLASSES, activation="softmax"),
         ]
     )

@@ -62,11 +62,22 @@ def main(
         parser.add_argument("directory", type=Path, help="of IDX files")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
     parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=0,
+        metavar="N",
+        help="test on the last N training rows, left out of training, to settle settings by them",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs as JSON")
     options = parser.parse_args()
     data = datasets.load(options.directory) if takes_directory else mnist()
     if one_hot:
         data = tuple((x, fnn.utils.to_categorical(y, CLASSES)) for x, y in data)
+    if options.held_out:
+        (x, y), _ = data
+        n = len(x) - options.held_out
+        data = (x[:n], y[:n]), (x[n:], y[n:])
     runs = []
     for seed in range(options.seeds):
         runs.append(train(build, data, options.epochs, batch_size, seed))
