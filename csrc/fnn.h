@@ -128,6 +128,7 @@ typedef struct {
 typedef struct {
     double count, mean, squares; /* squares: of the deviations from the mean */
     double zeros, saturated, nonfinite;
+    double saturated_units; /* of 16: how many are saturated in nearly all rows */
 } fnn_activation_summary;
 
 typedef struct {

@@ -17,6 +17,9 @@ static void summarize(int64_t n, const float *x, fnn_summary *summary) {
     summary->nonfinite = (double)nonfinite;
 }
 
+/* A unit is saturated that is so in this share of the rows: at the edges of pictures padding spares some. */
+#define NEARLY_ALL 0.95
+
 /* Of a block of activations y (rows, 16), of which the first `columns` are units. nonzero (16,): whether a
  * unit was anything but 0. Deviations are taken from the first row, so that a large mean costs no digits. */
 static void summarize_activations(int64_t rows, int columns, float low, float high, const float *y,
@@ -46,6 +49,7 @@ static void summarize_activations(int64_t rows, int columns, float low, float hi
         summary->zeros += zeros[c];
         summary->saturated += saturated[c];
         summary->nonfinite += nonfinite[c];
+        summary->saturated_units += saturated[c] >= NEARLY_ALL * rows;
     }
     summary->squares = spread;
 }

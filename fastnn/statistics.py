@@ -33,6 +33,8 @@ class LayerStatistics:
             as the window; 0 until a window is full.
         saturated: Share of activations where the derivative is below 5 % of its largest value;
             NaN if the activation is not bounded.
+        saturated_units: Share of units that are so in at least 95 % of the rows of the step; of
+            filters, of rows and positions.
         units: What a unit of the outputs is called: "units"; of a convolution "filters", of other
             layers that make pictures or signals "channels". It counts at all positions together.
     """
@@ -50,6 +52,7 @@ class LayerStatistics:
     zeros: float = nan
     dead: float = nan
     saturated: float = nan
+    saturated_units: float = nan
     units: str = "units"
 
     @property

@@ -98,6 +98,7 @@ def _judge(
     nonfinite = max(step.layers[name].nonfinite for step in steps)
     dead = last.dead
     saturated = _median(steps, name, lambda layer: layer.saturated)
+    saturated_units = _median(steps, name, lambda layer: layer.saturated_units)
     deviation = _median(steps, name, lambda layer: layer.deviation)
     update = _median(steps, name, lambda layer: layer.update_ratio)
     largest = max(behind, key=lambda other: behind[other], default=None)
@@ -127,9 +128,10 @@ def _judge(
     if saturated >= limits.saturated:
         return finding(
             "saturated",
-            f"{saturated:.0%} of its outputs lie where {last.activation} is flat: hardly any "
-            "gradient passes",
+            f"{saturated:.0%} of its outputs lie where {last.activation} is flat, those of "
+            f"{saturated_units:.0%} of its {last.units} nearly always: hardly any gradient passes",
             saturated=saturated,
+            saturated_units=saturated_units,
         )
     if deviation >= limits.activations or multiple >= limits.exploding:
         if multiple >= limits.exploding:

@@ -20,7 +20,7 @@ _ACTIONS = ("warn", "stop", "raise", "ignore")
 
 LOGGED = (
     "gradient_norm", "gradient_max", "update_ratio", "weight_norm", "mean", "deviation", "zeros",
-    "dead", "saturated",
+    "dead", "saturated", "saturated_units",
 )  # fmt: skip
 """Figures that go to the logs of an epoch."""
 

@@ -14,7 +14,7 @@ RECENT = 5
 
 _MEDIANS = (
     "gradient_norm", "gradient_max", "weight_norm", "update_ratio", "mean", "deviation", "zeros",
-    "dead", "saturated",
+    "dead", "saturated", "saturated_units",
 )  # fmt: skip
 
 

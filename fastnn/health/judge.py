@@ -209,6 +209,7 @@ def judge_layers(
             "gradient_norm": last.gradient_norm, "update_ratio": last.update_ratio,
             "mean": last.mean, "deviation": last.deviation, "zeros": last.zeros,
             "dead": last.dead, "saturated": last.saturated,
+            "saturated_units": last.saturated_units,
         }  # fmt: skip
         known = {key: value for key, value in figures.items() if isfinite(value)}
         finding = found.get(name)

@@ -70,6 +70,7 @@ cdef extern from "fnn.h" nogil:
         double zeros
         double saturated
         double nonfinite
+        double saturated_units
 
     ctypedef void (*fnn_update)(int64_t n, const float *scalars, const float *gradient, float *w,
                                 float *slot_0, float *slot_1, float *slot_2) noexcept nogil

@@ -30,7 +30,7 @@ TILE_SIZE = TILE
 SUMMARY_BYTES = SUMMARY
 ACTIVATION_SUMMARY_BYTES = ACTIVATION_SUMMARY
 OF_WEIGHTS = ("norm", "largest", "nonfinite")
-OF_ACTIVATIONS = ("mean", "deviation", "zeros", "saturated", "nonfinite", "dead")
+OF_ACTIVATIONS = ("mean", "deviation", "zeros", "saturated", "nonfinite", "dead", "saturated_units")
 
 
 cdef void keep_weights(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -126,7 +126,7 @@ cdef void record_activations(const Op *op, const Step *step, int i, int n) noexc
     cdef double *record = step.record + o.d.column
     cdef int64_t features = o.d.features, window = o.d.window, j, dead = 0
     cdef double count = 0.0, mean = 0.0, squares = 0.0, zeros = 0.0, saturated = 0.0, nonfinite = 0.0
-    cdef double distance
+    cdef double saturated_units = 0.0, distance
     if i != o.d.number % n:
         return
     for j in range(blocks_of(features)):
@@ -139,11 +139,12 @@ cdef void record_activations(const Op *op, const Step *step, int i, int n) noexc
         zeros += summaries[j].zeros
         saturated += summaries[j].saturated
         nonfinite += summaries[j].nonfinite
+        saturated_units += summaries[j].saturated_units
     for j in range(features):
         dead += step.number - last_nonzero[j] >= window
     record[0], record[1] = mean, sqrt(squares / count)
     record[2], record[3], record[4] = zeros / count, saturated / count, nonfinite
-    record[5] = <double> dead / features
+    record[5], record[6] = <double> dead / features, saturated_units / features
 
 
 KERNELS = {

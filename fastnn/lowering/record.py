@@ -112,7 +112,7 @@ def _read(name: str, layer: _Layer, row: Sequence[float]) -> LayerStatistics:
         of_activations = dict(zip(OF_ACTIVATIONS, values, strict=True))
         nonfinite += of_activations.pop("nonfinite")
         if not layer.bounded:
-            of_activations["saturated"] = nan
+            of_activations["saturated"] = of_activations["saturated_units"] = nan
         figures |= of_activations
     return LayerStatistics(
         name, gradient_size=sum(size for _, size in layer.gradients), nonfinite=int(nonfinite),

@@ -75,8 +75,10 @@ def observe(batch: Batch, *ops: Op, threads: int, columns: int = 1, number: int 
 
 def test_names_and_sizes() -> None:
     assert OF_WEIGHTS == ("norm", "largest", "nonfinite")
-    assert OF_ACTIVATIONS == ("mean", "deviation", "zeros", "saturated", "nonfinite", "dead")
-    assert (SUMMARY_BYTES, ACTIVATION_SUMMARY_BYTES) == (3 * 8, 6 * 8)
+    assert OF_ACTIVATIONS == (
+        "mean", "deviation", "zeros", "saturated", "nonfinite", "dead", "saturated_units"
+    )  # fmt: skip
+    assert (SUMMARY_BYTES, ACTIVATION_SUMMARY_BYTES) == (3 * 8, 7 * 8)
 
 
 # Weights and gradients
@@ -312,6 +314,7 @@ def of_activations(y: Array, low: float, high: float) -> dict[str, float]:
         "deviation": y.std(),
         "zeros": np.mean(y == 0),
         "saturated": np.mean((y <= low) | (y >= high)),
+        "saturated_units": np.mean(((y <= low) | (y >= high)).mean(axis=0) >= 0.95),
         "nonfinite": np.count_nonzero(~finite),
     }
 
@@ -332,7 +335,7 @@ def observed_activations(
         blocks = batch.blocks(y)
         if features % BLOCK:
             content(blocks)[-1, :, features % BLOCK :] = np.nan
-        summaries = room(n_blocks(features) + 1, 6)
+        summaries = room(n_blocks(features) + 1, 7)
         memory = room(features + 1, dtype=np.int64)
         content(memory)[:-1] = last
         record = observe(
@@ -341,12 +344,12 @@ def observed_activations(
                     features=features, low=low, high=high),
             make_op("record_activations", summaries=summaries, last_nonzero=memory,
                     features=features, window=window, column=3, number=1),
-            threads=threads, columns=9, number=number,
+            threads=threads, columns=10, number=number,
         )  # fmt: skip
         np.testing.assert_array_equal(content(summaries)[-1], np.nan)
         assert content(memory)[-1] == -1
-        np.testing.assert_array_equal(record[[0, 1, 8]], np.nan)
-        return [record[2:8], content(memory)[:-1]]
+        np.testing.assert_array_equal(record[[0, 1, 9]], np.nan)
+        return [record[2:9], content(memory)[:-1]]
 
     found, memory = by_any_team(compute)
     return dict(zip(OF_ACTIVATIONS, found.tolist(), strict=True)), memory
@@ -428,6 +431,15 @@ def test_bounds_belong_to_what_is_saturated() -> None:
     assert found["saturated"] == 0.4
     found, _ = observed_activations(np.array([[-np.inf, 0.0, np.inf, 1e38]]))
     assert found["saturated"] == 0.5  # nothing but infinities is beyond bounds that are infinite
+
+
+@pytest.mark.parametrize(("rows", "enough"), [(1, 1), (19, 19), (20, 19), (100, 95), (101, 96)])
+def test_a_unit_is_saturated_that_is_so_in_nearly_all_rows(rows: int, enough: int) -> None:
+    """Of three units in two blocks: just enough rows, one row less, and all of them."""
+    y = np.full((rows, 35), 0.5)
+    y[:enough, 3] = y[: enough - 1, 17] = y[:, 34] = 1.0
+    found, _ = observed_activations(y, 0.1, 0.9)
+    assert found["saturated_units"] == pytest.approx(2 / 35, rel=CLOSE)
 
 
 # Silence

@@ -72,7 +72,10 @@ def _card(steps: Sequence[StepStatistics], name: str, place: Place, ill: bool) -
     last = recent(steps, name)
     assert last is not None
     now = f"{figure(last.mean, 2)} ± {figure(last.deviation, 2)}"
-    shares = {"zero": last.zeros, "dead": last.dead, "saturated": last.saturated}
+    shares = {
+        "zero": last.zeros, "dead": last.dead, "saturated": last.saturated,
+        f"of {last.units} saturated nearly always": last.saturated_units,
+    }  # fmt: skip
     facts = [f"{share(value)} {word}" for word, value in shares.items() if value > 0]
     return element(
         "figure",
