@@ -392,3 +392,86 @@ def test_a_vanishing_net_is_cured(form: str) -> None:
     cured = report.cure()
     cured.fit(x, y, epochs=12, verbose=0, **report.fit_arguments)
     assert cured.evaluate(x, y, verbose=0)[1] > 0.9
+
+
+# Depthwise and separable convolutions
+
+
+def light(form: str, activation: str = "relu", **settings: Any) -> Any:
+    """As MobileNets are (Howard et al. 2017), and a separable one."""
+    stack: list[Any] = [layers.Conv2D(FILTERS, 3, padding="same", activation=activation, name="c")]
+    for number in range(2):
+        stack += [
+            layers.DepthwiseConv2D(
+                3, padding="same", activation=activation, depth_multiplier=2, name=f"d{number}",
+                **settings,
+            ),
+            layers.Conv2D(FILTERS, 1, activation=activation, name=f"p{number}"),
+        ]  # fmt: skip
+    stack.append(
+        layers.SeparableConv2D(
+            FILTERS, 3, padding="same", activation=activation, depth_multiplier=2, name="s",
+            **settings, **({"pointwise_initializer": "ones"} if settings else {}),
+        )
+    )  # fmt: skip
+    return made_of([*stack, layers.Flatten(), layers.Dense(3, "softmax", name="last")], form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_light_convolutions_get_what_others_get(form: str) -> None:
+    model = light(form)
+    x, y = pictures()
+    for name in ("batch_normalization", "initialization", "activation_selu", "dropout", "l2"):
+        change = named(model, name)
+        if name != "initialization":  # the full ones suit as they are
+            assert "the 6 convolutions" in change.change, name
+        made = change.apply(model)
+        made.fit(x, y, verbose=0)
+        assert np.isfinite(made.predict(x, verbose=0)).all(), name
+
+
+def test_light_convolutions_are_penalized_and_lose_biases_that_are_cancelled() -> None:
+    model = light("sequential")
+    penalized = named(model, "l2").apply(model)
+    assert penalized.get_layer("d0").depthwise_regularizer is not None
+    separable = penalized.get_layer("s")
+    assert separable.depthwise_kernel.regularizer is separable.depthwise_regularizer is not None
+    assert separable.pointwise_kernel.regularizer is separable.pointwise_regularizer is not None
+    assert separable.bias.regularizer is None
+    assert "l2" not in names(penalized)
+    normalized = named(model, "batch_normalization").apply(model)
+    assert not {"d0/bias", "s/bias", "c/bias"} & set(weights(normalized))
+    assert {"d0_normalization/gamma", "s_normalization/gamma"} <= set(weights(normalized))
+
+
+@pytest.mark.parametrize(
+    "activation, wanted", [("relu", 2.0), ("selu", 1.0), ("tanh", 2 / 3), ("sigmoid", 16 * 2 / 3)]
+)
+def test_a_depthwise_filter_is_drawn_for_the_one_channel_it_reads(
+    activation: str, wanted: float
+) -> None:
+    """Of windows of 9, with two filters for each channel: Glorot's mean of 9 and 18."""
+    change = named(light("sequential", activation, depthwise_initializer="ones"), "initialization")
+    model = change.apply(light("sequential", activation, depthwise_initializer="ones"))
+    made = weights(model)
+    spread = {"rel": 0.25}  # of 576 values
+    assert float(made["d1/kernel"].var() * 9) == pytest.approx(wanted, **spread)
+    # Nothing comes between the two kernels of a separable convolution.
+    assert float(made["s/depthwise_kernel"].var() * 9) == pytest.approx(2 / 3, **spread)
+    reads = {"relu": 64, "selu": 64}.get(activation, 48)
+    share = wanted * {"relu": 1, "selu": 1}.get(activation, 3 / 2)
+    assert float(made["s/pointwise_kernel"].var() * reads) == pytest.approx(share, **spread)
+    assert not np.array_equal(made["d0/kernel"], made["d1/kernel"])
+    saved = model.get_layer("d0").get_config()
+    assert layers.DepthwiseConv2D.from_config(saved).get_config() == saved
+
+
+def test_depthwise_weights_that_are_off_are_told_by_their_window() -> None:
+    model = light("sequential", depthwise_initializer=initializers.RandomNormal(0, 10.0, 1))
+    words = weights_off(Blueprint.of(model))
+    assert words.startswith("the weights of the 3 convolutions are drawn 2")
+    assert "for the windows of 3x3 in 1 channel of 'd0'" in words
+
+
+def test_depthwise_weights_of_keras_are_no_fault() -> None:
+    assert weights_off(Blueprint.of(light("sequential"))) == ""

@@ -12,15 +12,17 @@ from fastnn.layers import Dense, Flatten, Reshape, Residual
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import FullConvolution
+from fastnn.layers.depthwise import Depthwise
 from fastnn.layers.global_pooling import GlobalPooling
 from fastnn.layers.noise import Noise
 from fastnn.layers.normalization import Normalization
 from fastnn.layers.pooling import Pooling
+from fastnn.layers.separable import Separable
 
 __all__ = ["Product", "Step", "Unit", "hidden_units", "output_layers", "readers_of", "steps_of"]
 
-Product = Dense | FullConvolution
-"""Layers whose outputs are sums of all inputs that they see, each with a weight of its own."""
+Product = Dense | FullConvolution | Depthwise | Separable
+"""Layers whose outputs are sums of what they read, each with a weight of its own."""
 
 _PASSING = (Noise, Flatten, Reshape, Pooling, GlobalPooling)
 """What may stand between a layer and its activation or normalization."""

@@ -10,6 +10,7 @@ from fastnn.callbacks import EarlyStopping
 from fastnn.health.anatomy import Product, Unit, hidden_units
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change, described
+from fastnn.health.product_kernels import Kernel, kernels_of
 from fastnn.health.prototypes import SEED
 from fastnn.layers import Dropout
 from fastnn.layers.base import Layer
@@ -61,17 +62,21 @@ def _with_penalty(blueprint: Blueprint) -> Blueprint:
 def _penalized(layer: Product) -> Product:
     # Deep, because a weight that is there already holds its penalty itself.
     other = copy.deepcopy(layer)
-    other.kernel_regularizer = L2(_L2)
-    if other.built:
-        other.kernel.regularizer = other.kernel_regularizer
+    for kernel in _bare(layer):
+        penalty = L2(_L2)
+        setattr(other, kernel.regularizer, penalty)
+        if other.built:
+            kernel.weights(other).regularizer = penalty
     return other
+
+
+def _bare(layer: Product) -> list[Kernel]:
+    return [kernel for kernel in kernels_of(layer) if getattr(layer, kernel.regularizer) is None]
 
 
 def _unpenalized(blueprint: Blueprint) -> list[Product]:
     return [
-        unit.layer
-        for unit in hidden_units(blueprint)
-        if unit.layer.kernel_regularizer is None and unit.layer.trainable
+        unit.layer for unit in hidden_units(blueprint) if _bare(unit.layer) and unit.layer.trainable
     ]
 
 

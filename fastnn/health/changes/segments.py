@@ -8,7 +8,7 @@ from math import prod
 
 from fastnn import activations
 from fastnn.graph import Shape
-from fastnn.health.anatomy import Product, Unit, hidden_units
+from fastnn.health.anatomy import Unit, hidden_units
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.initialization import initializer_for
 from fastnn.health.prototypes import SEED, drawn_anew
@@ -43,13 +43,14 @@ class Segment:
     def made(self) -> int:
         """Features or channels of what it makes."""
         layer = self.unit.layer
+        assert isinstance(layer, (Dense, FullConvolution))
         return layer.units if isinstance(layer, Dense) else layer.filters
 
 
 Pair = tuple[Segment, Segment]
 
 
-def segments_of(blueprint: Blueprint, kind: type[Product]) -> list[Segment]:
+def segments_of(blueprint: Blueprint, kind: type[Dense | FullConvolution]) -> list[Segment]:
     """Hidden layers of a kind that train, of a chain, outside of Residuals."""
     chain = blueprint.chain
     if chain is None:
