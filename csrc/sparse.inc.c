@@ -42,20 +42,37 @@ INLINE void call_for(const fnn_sparse *x, int64_t row, int64_t granule_0, int64_
         for (; j < (blocks); j++) CALL(1);                                                 \
     } while (0)
 
+/* Of a row, a chain goes through so many nonzeros at least, where there are as many: shorter ones are all
+ * beginning and end. */
+enum { SHORTEST_CHAIN = 24 };
+
+/* Granules that a chain goes through at once: one, so that its rows of W stay near the core from row to row
+ * of X; but of rows of very few nonzeros, which read each row of W hardly twice anyway, as many as it takes.
+ * Sums go on where they stopped, so it changes no bit. */
+INLINE int64_t granules_at_once(int64_t rows, const int64_t *order, const fnn_sparse *x) {
+    int64_t n = 1;
+    for (int64_t r = 0; r < rows; r++) n += x->granule[order[r] * (x->granules + 1) + x->granules];
+    const int64_t wanted = SHORTEST_CHAIN * rows * x->granules / n;
+    return wanted < 1 ? 1 : wanted < x->granules ? wanted : x->granules;
+}
+
 /* C (rows, 16 * blocks) = X B */
 static void sparse_product(int64_t rows, const int64_t *order, const fnn_sparse *x, int64_t blocks,
                            const float *b, int64_t b_block, float *c, int64_t c_block) {
+    const int64_t at_once = granules_at_once(rows, order, x);
 #define SPARSE_ROWS(nb)                                                                                 \
-    for (int64_t g = 0; g < x->granules; g++)                                                           \
+    for (int64_t g = 0, g1; g < x->granules; g = g1) {                                                  \
+        g1 = g + at_once < x->granules ? g + at_once : x->granules;                                     \
         for (int64_t r = 0; r < rows; r++) {                                                            \
-            if (r + ROWS_AHEAD < rows) call_for(x, order[r + ROWS_AHEAD], g, g + 1);                    \
+            if (r + ROWS_AHEAD < rows) call_for(x, order[r + ROWS_AHEAD], g, g1);                       \
             const uint16_t *granule = x->granule + order[r] * (x->granules + 1);                        \
             const int64_t first = x->start[order[r]] + granule[g];                                      \
-            const int64_t n = granule[g + 1] - granule[g];                                              \
+            const int64_t n = granule[g1] - granule[g];                                                 \
             if (n > 0 || g == 0)                                                                        \
                 sparse_chain(nb, 0, n, x->column + first, x->value + first, b + j * b_block, b_block,   \
                              c + j * c_block + r * BLOCK, c_block, g > 0);                              \
-        }
+        }                                                                                               \
+    }
     FOR_BLOCKS(SPARSE_BLOCKS, blocks, SPARSE_ROWS);
 #undef SPARSE_ROWS
 }

@@ -131,6 +131,11 @@ def test_same_bits_for_any_density(density: float) -> None:
     check_same_bits(Problem(300, 300, 50, density))
 
 
+@pytest.mark.parametrize("density", [0.004, 0.02, 0.06])
+def test_same_bits_where_a_chain_goes_through_several_granules(density: float) -> None:
+    check_same_bits(Problem(60, 1500, 40, density))
+
+
 @given(
     rows=st.integers(1, 300),
     inputs=st.integers(1, 400),
