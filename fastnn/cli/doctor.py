@@ -63,7 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
     result.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     result.add_argument(
-        "--save", type=Path, metavar="FILE", help="with --cure, write the trained model"
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="with --cure, write the trained model, to FILE.safetensors",
     )
 
 
@@ -72,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     from fastnn import health
 
     _check(arguments)
-    output.check_writable(arguments.html, arguments.json, arguments.save)
+    output.check_model_writable(arguments.save)
+    output.check_writable(arguments.html, arguments.json)
     training.prepare(arguments)
     model, wanted = _loaded(arguments) if arguments.model else _built(arguments)
     training.settle(wanted, arguments)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_arguments(parser)
     result = parser.add_argument_group("output")
     result.add_argument(
-        "--save", type=Path, metavar="FILE", help="write the model, .safetensors by custom"
+        "--save", type=Path, metavar="FILE", help="write the model, to FILE.safetensors"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     talk = result.add_mutually_exclusive_group()
@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     training.check(arguments)
     network.check(arguments)
-    output.check_writable(arguments.save, arguments.json)
+    output.check_model_writable(arguments.save)
+    output.check_writable(arguments.json)
     training.prepare(arguments)
     wanted = problem.read(arguments)
     network.settle(wanted, arguments)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._files import write_whole
+from fastnn._model_files import advice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def read(filepath: str | os.PathLike[str]) -> Container:
 
     from safetensors import SafetensorError, safe_open
 
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     # Opened once here for Python's own errors: FileNotFoundError, PermissionError.
     with open(path, "rb"):
         pass
@@ -101,7 +102,9 @@ def read(filepath: str | os.PathLike[str]) -> Container:
         configs = {name: _parsed(json.loads, name, text) for name, text in texts.items()}
         weights = _ordered_weights(tensors, configs.pop("weights", None))
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or not a safetensors file: {error}") from error
+        raise ValueError(
+            f"{path} is damaged, or not a safetensors file: {error}{advice(path)}"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     training_state = {
