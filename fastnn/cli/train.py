@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastnn.cli import model_file, network, output, problem, table, training
+from fastnn.cli import model_file, network, output, problem, table, termination, training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         table.print_warnings(wanted.warnings)
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
+    termination.ignore()  # what it asks for, a model that is saved, is what comes now
     if arguments.save:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     if arguments.json:
@@ -76,4 +77,4 @@ def run(arguments: argparse.Namespace) -> int:
             "fastnn": fastnn.__version__,
         })  # fmt: skip
     training.report(trained, arguments, quiet=arguments.quiet)
-    return training.INTERRUPTED if trained.interrupted else 0
+    return trained.status
