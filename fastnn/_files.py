@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 
 def write_whole(
-    path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True
+    path: str | os.PathLike[str],
+    content: bytes | memoryview | Sequence[bytes | memoryview],
+    *,
+    sync: bool = True,
 ) -> None:
     """Write ``content`` to a file that takes the place of ``path`` once it is on the disk.
 
     Args:
+        content: Or its parts, one after another.
         sync: Whether to wait for the disk, some milliseconds. Without it, the file is whole after a
             crash of the process, but perhaps not after one of the machine.
 
@@ -21,7 +26,7 @@ def write_whole(
     temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, (bytes, memoryview)) else content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

@@ -256,8 +256,8 @@ def test_names_and_files(tmp_path: Any) -> None:
         losses.CallableLoss(3)  # type: ignore[arg-type]
     model = classifier(crossentropy)
     with pytest.raises(ValueError, match=r"'crossentropy' is a Python function.*can't be saved"):
-        model.save(tmp_path / "m")
-    model.save_weights(tmp_path / "w")
+        model.save(tmp_path / "m.safetensors")
+    model.save_weights(tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="sparse_categorical_accuracy"):
         classifier(crossentropy, metrics=["accuracy"])
 

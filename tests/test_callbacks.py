@@ -313,7 +313,7 @@ def test_checkpoint_by_batches() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: callbacks.ModelCheckpoint("model.keras"), ValueError, "'.safetensors', got"),
+        (lambda: callbacks.ModelCheckpoint("model.keras"), ValueError, "must end in"),
         (lambda: callbacks.ModelCheckpoint("a.safetensors", save_freq=0), ValueError, "save_freq"),
         (lambda: callbacks.ModelCheckpoint("a.safetensors", save_freq="b"), ValueError, "'b'"),
         (lambda: callbacks.ModelCheckpoint("a.safetensors", save_freq=1.5), TypeError, "1.5"),

@@ -436,8 +436,8 @@ def test_averages(frequency: int | None) -> None:
 def test_training_goes_on_from_a_file(frequency: int | None, tmp_path: Path) -> None:
     model = net(normalized, averaged(frequency))
     fit(model, 2)
-    model.save(tmp_path / "model.fnn")
-    again = fnn.load_model(tmp_path / "model.fnn")
+    model.save(tmp_path / "model.safetensors")
+    again = fnn.load_model(tmp_path / "model.safetensors")
     assert_same_bits(state(again), state(model))
     for each in (model, again):
         fit(each, 1)

@@ -185,10 +185,11 @@ def test_rows_are_drawn_with_the_seed(run: Any, folder: Path, tmp_path: Path) ->
 def test_a_saved_model_keeps_its_optimizer(run: Any, folder: Path, tmp_path: Path) -> None:
     model = fastnn.load_model(folder / "sound.safetensors")
     model.compile(fastnn.optimizers.SGD(1e-5), "sparse_categorical_crossentropy")
-    model.save(tmp_path / "a")
-    status, out = run("--model", tmp_path / "a", "--cure", "--epochs", 1, "--save", tmp_path / "b")
+    before, after = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    model.save(before)
+    status, out = run("--model", before, "--cure", "--epochs", 1, "--save", after)
     assert status == 0 and out.splitlines()[-1].startswith("test loss: ")
-    trained = fastnn.load_model(tmp_path / "b")
+    trained = fastnn.load_model(after)
     assert trained.optimizer.get_config() == model.optimizer.get_config()
 
 
@@ -239,7 +240,7 @@ def test_a_healthy_net_is_trained_as_train_does_it(
 ) -> None:
     ours, theirs = tmp_path / "a.json", tmp_path / "b.json"
     options = [*SOUND, "--epochs", "3", "--batch-size", "16", "--validation-split", "0.25"]
-    status, out = run(*options, "--cure", "--json", ours, "--save", tmp_path / "a")
+    status, out = run(*options, "--cure", "--json", ours, "--save", tmp_path / "a.safetensors")
     assert status == 0 and "Training the network as it is" in out
     main(["train", str(folder / "blobs.csv"), *options, "--json", str(theirs)])
     assert out.splitlines()[-1] == capsys.readouterr().out.splitlines()[-1]
@@ -248,7 +249,7 @@ def test_a_healthy_net_is_trained_as_train_does_it(
     assert cure["remedy"] is None
     for name in ("history", "test_loss", "test_accuracy", "epochs"):
         assert cure[name] == wanted[name]
-    rate = fastnn.load_model(tmp_path / "a").optimizer.get_config()["learning_rate"]
+    rate = fastnn.load_model(tmp_path / "a.safetensors").optimizer.get_config()["learning_rate"]
     assert rate["class_name"] == "CosineDecay"
     assert rate["config"]["decay_steps"] == 3 * -(-360 // 16)
 
@@ -299,7 +300,9 @@ def remedied(monkeypatch: pytest.MonkeyPatch, **change: Any) -> None:
 
 def test_no_change_helped(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     remedied(monkeypatch, helped=False)
-    status, out = run(*SOUND, "--cure", "--save", tmp_path / "a", "--json", tmp_path / "b")
+    status, out = run(
+        *SOUND, "--cure", "--save", tmp_path / "a.safetensors", "--json", tmp_path / "b"
+    )
     assert status == 1 and out.endswith("Nothing is trained, for no change helped.\n")
     assert os.listdir(tmp_path) == ["b"] and "cure" not in json.loads((tmp_path / "b").read_text())
 
@@ -347,7 +350,8 @@ def test_a_training_that_breaks_off(
     remedied(monkeypatch)
     arguments = ["doctor", str(folder / "line.csv"), "--layers", "8", "--activation", "linear",
                  "--optimizer", "sgd", "--learning-rate", "1e30", "--cure",
-                 "--save", str(tmp_path / "a"), "--json", str(tmp_path / "b")]  # fmt: skip
+                 "--save", str(tmp_path / "a.safetensors"),
+                 "--json", str(tmp_path / "b")]  # fmt: skip
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("fastnn doctor: training broke off: layer ")
@@ -361,7 +365,7 @@ def test_ctrl_c_keeps_what_was_learned(
     folder: Path, tmp_path: Path, start: Callable[..., Any]
 ) -> None:
     child = start(*FASTNN, "doctor", folder / "blobs.csv", *SOUND, "--cure", "--epochs", "1000000",
-                  "--save", tmp_path / "m", "--json", tmp_path / "j")  # fmt: skip
+                  "--save", tmp_path / "m.safetensors", "--json", tmp_path / "j")  # fmt: skip
     assert child.stdout
     while "Epoch 20/" not in child.stdout.readline():
         assert child.poll() is None
@@ -370,10 +374,10 @@ def test_ctrl_c_keeps_what_was_learned(
     out, err = child.communicate(timeout=60)
     assert time.monotonic() - begin < 20  # generous: a busy machine
     assert child.returncode == 130
-    assert err.startswith("fastnn doctor: interrupted after")
+    assert err.startswith("fastnn doctor: interrupted in epoch ")
     assert out.splitlines()[-1].startswith("test accuracy: ")
     assert json.loads((tmp_path / "j").read_text())["cure"]["interrupted"]
-    assert fastnn.load_model(tmp_path / "m").compiled
+    assert fastnn.load_model(tmp_path / "m.safetensors").compiled
 
 
 @pytest.mark.parametrize(
@@ -411,7 +415,7 @@ def test_what_was_learned(accuracy: float, loss: float, learned: float) -> None:
         (["--cure", "--patience", "1"], "--patience needs --validation-split"),
         (["--html", "/"], "is a directory"),
         (["--json", "/nowhere/a.json"], "no directory"),
-        (["--cure", "--save", "/nowhere/a"], "no directory"),
+        (["--cure", "--save", "/nowhere/a.safetensors"], "no directory"),
         (["--label", "color"], "no column 'color'"),
     ],
 )

@@ -251,7 +251,7 @@ def test_functions(tmp_path: Any) -> None:
     with pytest.raises(TypeError, match="'text': the function must give a number"):
         still(metrics.CallableMetric(lambda t, p: "no", "text")).evaluate(x, y, verbose=0)
     with pytest.raises(ValueError, match=r"'right' is a Python function.*can't be saved"):
-        still(right).save(tmp_path / "m")
+        still(right).save(tmp_path / "m.safetensors")
 
 
 def test_without_a_loss_that_tells_the_target_tells() -> None:

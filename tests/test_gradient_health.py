@@ -374,13 +374,13 @@ def test_a_replay_of_a_batch_of_an_iterable(bad: Any, tmp_path: Path) -> None:
     x, y = bad
     batches = [(x[i : i + BATCH], y[i : i + BATCH]) for i in range(0, ROWS, BATCH)]
     with pytest.raises(fnn.NonFiniteGradientError):
-        healthy().fit(batches, verbose=0, callbacks=[watch(replay=tmp_path / "a")])
-    found = fnn.health.replay(tmp_path / "a")
+        healthy().fit(batches, verbose=0, callbacks=[watch(replay=tmp_path / "a.safetensors")])
+    found = fnn.health.replay(tmp_path / "a.safetensors")
     assert found is not None and found.samples == (37 % BATCH,)
 
 
 def test_the_replay_is_that_of_the_last_fit(bad: Any, tmp_path: Path) -> None:
-    watching, path = watch(replay=tmp_path / "a"), tmp_path / "a"
+    watching, path = watch(replay=tmp_path / "a.safetensors"), tmp_path / "a.safetensors"
     fit(healthy(), watching)
     assert not path.exists(), "nothing went wrong"
     model = stopped(watching, bad, shuffle=False)
@@ -403,7 +403,7 @@ def test_a_replay_that_cant_be_written(
     bad: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    stopped([watch(replay=tmp_path / "file" / "step")], bad)
+    stopped([watch(replay=tmp_path / "file" / "step.safetensors")], bad)
     assert "is lost: " in capsys.readouterr().out
 
 
@@ -434,5 +434,7 @@ def test_no_hook_where_such_steps_are_left_out(bad: Any, tmp_path: Path) -> None
     model = net(2, "relu", optimizers.Adam(nonfinite="skip"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GradientHealthWarning)
-        model.fit(*bad, batch_size=BATCH, verbose=0, callbacks=[watch(replay=tmp_path / "a")])
-    assert not (tmp_path / "a").exists()
+        model.fit(
+            *bad, batch_size=BATCH, verbose=0, callbacks=[watch(replay=tmp_path / "a.safetensors")]
+        )
+    assert not (tmp_path / "a.safetensors").exists()

@@ -40,7 +40,16 @@ FLOORS = [
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_files", "_naming", "_registry", "_version", "_warnings", "errors"},
+    {
+        "_checks",
+        "_files",
+        "_model_files",
+        "_naming",
+        "_registry",
+        "_version",
+        "_warnings",
+        "errors",
+    },
 ]
 
 HEAVY = {

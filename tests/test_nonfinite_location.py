@@ -394,22 +394,22 @@ def test_replay_after_nonzeros_were_collected(tmp_path: Path) -> None:
     )
     model.compile(optimizers.SGD(HUGE), "sparse_categorical_crossentropy")
     error = broken_fit(model, x, y, class_weight={0: 2.0, 1: 1.0, 2: 1.0, 3: 1.0})
-    health.save_replay(tmp_path / "r", model, error)
-    step = health.load_replay(tmp_path / "r")
+    health.save_replay(tmp_path / "r.safetensors", model, error)
+    step = health.load_replay(tmp_path / "r.safetensors")
     rows = list(error.samples)
     assert step.x.dtype == np.uint8
     np.testing.assert_array_equal(step.x, x[rows])
     np.testing.assert_array_equal(step.sample_weight, np.where(y[rows] == 0, 2.0, 1.0))
-    located = health.replay(tmp_path / "r")
+    located = health.replay(tmp_path / "r.safetensors")
     assert located is not None and located.step == error.step
 
 
 def test_replay_of_a_batch_of_ones_own(tmp_path: Path) -> None:
     x, y = blobs(12)
     model = net()
-    health.save_replay(tmp_path / "r", model, x=x, y=y, sample_weight=np.arange(12.0))
-    assert health.replay(tmp_path / "r") is None
-    step = health.load_replay(tmp_path / "r")
+    health.save_replay(tmp_path / "r.safetensors", model, x=x, y=y, sample_weight=np.arange(12.0))
+    assert health.replay(tmp_path / "r.safetensors") is None
+    step = health.load_replay(tmp_path / "r.safetensors")
     np.testing.assert_array_equal(step.sample_weight, np.arange(12.0))
     assert step.samples.tolist() == list(range(12))
     # the next step is the same to the last bit, masks included
@@ -426,12 +426,12 @@ def test_replay_of_several_inputs_and_outputs(tmp_path: Path) -> None:
     model = fnn.Model([a, b], outputs)
     model.compile("adam", {"p": "sparse_categorical_crossentropy"}, metrics={"q": ["mae"]})
     given = dict(x=[x.reshape(10, 3, 3), x[:, :2]], y={"p": y, "q": x[:, :1]})
-    health.save_replay(tmp_path / "r", model, **given, sample_weight={"p": np.ones(10)})
-    step = health.load_replay(tmp_path / "r")
+    health.save_replay(tmp_path / "r.safetensors", model, **given, sample_weight={"p": np.ones(10)})
+    step = health.load_replay(tmp_path / "r.safetensors")
     for found, wanted in zip(step.x, given["x"], strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert set(step.y) == {"p", "q"} and set(step.sample_weight) >= {"p"}
-    assert health.replay(tmp_path / "r") is None
+    assert health.replay(tmp_path / "r.safetensors") is None
 
 
 def test_replay_of_functions_in_python_needs_the_model(tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_replay_of_functions_in_python_needs_the_model(tmp_path: Path) -> None:
     model = build()
     model.fit(x[:16], y[:16], verbose=0)
     error = broken_fit(model, x, y)
-    path = tmp_path / "r"
+    path = tmp_path / "r.safetensors"
     health.save_replay(path, model, error)
     with pytest.raises(ValueError, match="it holds no model, because loss 'absolute' is a Python"):
         health.replay(path)
@@ -465,7 +465,7 @@ def test_replay_of_functions_in_python_needs_the_model(tmp_path: Path) -> None:
 
 def test_what_save_replay_refuses(tmp_path: Path) -> None:
     x, y = data()
-    model, path = net(), tmp_path / "r"
+    model, path = net(), tmp_path / "r.safetensors"
     error = broken_fit(model, x, y)
     for arguments in ({}, {"error": error, "x": x, "y": y}):
         with pytest.raises(ValueError, match="takes the error that fit raised, or a batch"):
@@ -486,22 +486,23 @@ def test_what_save_replay_refuses(tmp_path: Path) -> None:
 
 def test_files_that_are_no_replay(tmp_path: Path) -> None:
     model, (x, y) = net(), blobs(8)
-    model.save(tmp_path / "model")
-    with pytest.raises(ValueError, match="model: it holds no replay"):
-        health.replay(tmp_path / "model")
+    model.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"model.safetensors: it holds no replay"):
+        health.replay(tmp_path / "model.safetensors")
     with pytest.raises(FileNotFoundError):
-        health.replay(tmp_path / "none")
-    health.save_replay(tmp_path / "r", model, x=x, y=y)
-    content = container.read(tmp_path / "r")
+        health.replay(tmp_path / "none.safetensors")
+    health.save_replay(tmp_path / "r.safetensors", model, x=x, y=y)
+    content = container.read(tmp_path / "r.safetensors")
     state = content.training_state
 
     def refused(change: dict[str, Any], message: str) -> None:
         kept = {name: value for name, value in {**state, **change}.items() if value is not None}
         container.write(
-            tmp_path / "bad", container.Container(content.weights, kept, content.configs)
+            tmp_path / "bad.safetensors",
+            container.Container(content.weights, kept, content.configs),
         )
         with pytest.raises(ValueError, match=message):
-            health.load_replay(tmp_path / "bad")
+            health.load_replay(tmp_path / "bad.safetensors")
 
     refused({"/x/0": None}, "it lacks the batch's 'x/0'")
     refused({"/y/0": None}, "it lacks the batch's 'y/0'")
@@ -510,10 +511,10 @@ def test_files_that_are_no_replay(tmp_path: Path) -> None:
     refused({"/x/0": x[:, :4]}, r"x must have shape \(N, 9\)")
     refused({"/y/0": y + 9}, "y ")
     refused({"iterations": np.array(-1)}, "not a count")
-    blob = (tmp_path / "r").read_bytes()
-    (tmp_path / "cut").write_bytes(blob[: len(blob) // 2])
+    blob = (tmp_path / "r.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(blob[: len(blob) // 2])
     with pytest.raises(ValueError, match="damaged"):
-        health.replay(tmp_path / "cut")
+        health.replay(tmp_path / "cut.safetensors")
 
 
 def test_gradient_norms_with_metrics_of_all_rows() -> None:

@@ -419,25 +419,25 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     x, y = blobs(64, n_features=20)
     model = mine()
     fitted(model)
-    model.save(tmp_path / "m")
-    again = fnn.load_model(tmp_path / "m", custom_objects={"DenseTanh": DenseTanh})
+    model.save(tmp_path / "m.safetensors")
+    again = fnn.load_model(tmp_path / "m.safetensors", custom_objects={"DenseTanh": DenseTanh})
     np.testing.assert_array_equal(again.predict(x), model.predict(x))
     for each in (model, again):
         each.train_on_batch(x, y)
     assert_same_bits(again.get_weights(), model.get_weights())
     with pytest.raises(ValueError, match="unknown layer 'DenseTanh'"):
-        fnn.load_model(tmp_path / "m")
+        fnn.load_model(tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match="unknown layer 'DenseTanh'"):
-        fnn.load_model(tmp_path / "m", custom_objects={"DenseTanh": dict})
+        fnn.load_model(tmp_path / "m.safetensors", custom_objects={"DenseTanh": dict})
     with pytest.raises(TypeError, match="custom_objects"):
-        fnn.load_model(tmp_path / "m", custom_objects=[DenseTanh])
+        fnn.load_model(tmp_path / "m.safetensors", custom_objects=[DenseTanh])
 
 
 def test_a_functional_model_is_loaded_with_it(tmp_path: Path) -> None:
     inputs = layers.Input((6,))
     model = fnn.Model(inputs, layers.Dense(2)(DenseTanh(3)(inputs)))
-    model.save(tmp_path / "m")
-    again = fnn.load_model(tmp_path / "m", {"DenseTanh": DenseTanh})
+    model.save(tmp_path / "m.safetensors")
+    again = fnn.load_model(tmp_path / "m.safetensors", {"DenseTanh": DenseTanh})
     x, _ = blobs(10, n_features=6)
     np.testing.assert_array_equal(again.predict(x), model.predict(x))
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastnn as fnn
 from fastnn import initializers, layers, losses, metrics, optimizers, utils
+from fastnn.models import container
 
 X = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
 LABELS = np.arange(40) % 3
@@ -288,6 +289,36 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         two_by_two().save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def test_any_reader_of_the_format_reads_what_is_written(tmp_path: Path) -> None:
+    """Every type, scalars, no elements, other orders: as the format's own library has them."""
+    dtypes = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", ">f4", ">i8"]
+    arrays = {
+        f"{dtype}{shape}": (np.arange(np.prod(shape)).reshape(shape) % 100).astype(dtype)
+        for dtype in dtypes
+        for shape in ((), (0, 3), (1,), (3,), (5, 2), (2, 3, 5))
+    } | {"transposed": np.arange(6.0).reshape(2, 3).T, "änderung": np.arange(20)[::3]}
+    weights = {"a": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    path = tmp_path / "m.safetensors"
+    container.write(path, container.Container(weights, arrays, {"text": {"ä": [1, None, "\n"]}}))
+    found = load_file(path)
+    assert found.keys() == {"weights/a", *(f"training/{name}" for name in arrays)}
+    for name, array in arrays.items():
+        read = found[f"training/{name}"]
+        assert read.dtype == array.dtype.newbyteorder("<") and read.shape == array.shape
+        np.testing.assert_array_equal(read, array)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    assert header.pop("__metadata__").keys() == {"format", "format_version", "weights", "text"}
+    for name, entry in header.items():
+        width = arrays.get(name.removeprefix("training/"), weights["a"]).itemsize
+        assert (8 + length + entry["data_offsets"][0]) % width == 0, "a reader may map the file"
+    again = container.read(path)
+    assert again.configs == {"text": {"ä": [1, None, "\n"]}}
+    np.testing.assert_array_equal(again.weights["a"], weights["a"])
+    with pytest.raises(ValueError, match=r"'training/c' has dtype complex64"):
+        container.write(path, container.Container({}, {"c": np.zeros(2, np.complex64)}, {}))
 
 
 def test_saving_replaces_a_file(tmp_path: Path) -> None:

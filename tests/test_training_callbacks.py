@@ -104,6 +104,42 @@ def test_batch_hooks_change_no_bit() -> None:
     assert a.history == b.history
 
 
+class Interrupting(dict[str, list[float]]):
+    """Ctrl-C comes when a name is looked up."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if name == self.wanted and len(self.get(name, ())) == 2:
+            self.wanted = ""
+            raise KeyboardInterrupt
+        return super().setdefault(name, default)
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy", "val_loss"])
+def test_an_interrupted_history_has_whole_epochs(name: str) -> None:
+    """Ctrl-C in the middle of noting the third epoch: it is noted whole. In the middle of the
+    fourth: that is not noted at all."""
+    x, y = blobs(50)
+    model, history = classifier(), callbacks.History()
+    history.history = Interrupting(name)
+
+    def interrupt(epoch: int, logs: Any) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    hooks = [callbacks.LambdaCallback(on_epoch_begin=interrupt), history]
+    for first, wanted in ((0, [0, 1, 2]), (2, [2])):
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, y, epochs=9, initial_epoch=first, validation_split=0.2, verbose=0,
+                      callbacks=hooks)  # fmt: skip
+        assert history.epoch == wanted
+        assert model.history is history
+    assert {len(values) for values in history.history.values()} == {4}
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
 def test_set_model_and_params() -> None:
     x, y = blobs(50)
     recorder, model = Recorder(), classifier()

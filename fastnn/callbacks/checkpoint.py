@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 from fastnn._checks import check_flag, check_integer, check_real
+from fastnn._model_files import check_suffix
 from fastnn._warnings import warn
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.callbacks.monitor import MonitorCallback
-
-SUFFIX = ".safetensors"
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -49,9 +48,7 @@ class ModelCheckpoint(MonitorCallback):
         if initial_value_threshold is not None:
             check_real(owner, "initial_value_threshold", initial_value_threshold)
         super().__init__(monitor, mode, best=initial_value_threshold)
-        self.filepath = os.fspath(filepath)
-        if not self.filepath.endswith(SUFFIX):
-            raise ValueError(f"{owner}: filepath must end in {SUFFIX!r}, got {self.filepath!r}")
+        self.filepath = check_suffix(f"{owner}: filepath", filepath)
         self.verbose = verbose
         self.save_best_only = check_flag(owner, "save_best_only", save_best_only)
         self.save_weights_only = check_flag(owner, "save_weights_only", save_weights_only)

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from fastnn._checks import check_choice, check_integer
+from fastnn._model_files import check_suffix
 from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.messages import print_message
@@ -52,7 +53,7 @@ class GradientHealth(Callback):
             ``every``. A last look is taken when training ends. Only numbers that are not finite
             are told of at once.
         thresholds: Of ``fastnn.verdicts``.
-        replay: A file, ``.safetensors`` by custom. If training stops at a gradient that is not
+        replay: A file, ending in ``.safetensors``. If training stops at a gradient that is not
             finite, the model and the batch go there, a copy of its data included, and
             ``fnn.health.replay`` finds out where the first such number came from.
 
@@ -79,7 +80,9 @@ class GradientHealth(Callback):
         self.statistics_window = window or 10 * every
         self.statistics_at_once = on_problem in ("stop", "raise")
         self.thresholds = thresholds or Thresholds()
-        self.replay = None if replay is None else os.fspath(replay)
+        self.replay: str | None = None
+        if replay is not None:
+            self.replay = check_suffix("GradientHealth: replay", replay)
         self.statistics: list[StepStatistics] = []
         self.found: dict[int, list[Finding]] = {}
         self._epoch: list[StepStatistics] = []

@@ -11,14 +11,16 @@ class History(Callback):
     """Keeps the logs of every epoch.
 
     Attributes:
-        history: name of a loss or metric -> its value in each epoch.
-        epoch: the epochs' numbers, from 0.
+        history: name of a loss or metric -> its value in each epoch that ended.
+        epoch: those epochs' numbers, from 0.
         params: see ``Callback``.
     """
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        # An epoch, how long the lists were before it, and its logs.
+        self._noting: tuple[int, int, list[tuple[str, int, float]]] | None = None
 
     def set_model(self, model: Any) -> None:
         """The model keeps its last history, as ``model.history``."""
@@ -31,6 +33,17 @@ class History(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Append every log."""
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
+        lengths = {name: len(values) for name, values in self.history.items()}
+        found = [(name, lengths.get(name, 0), value) for name, value in (logs or {}).items()]
+        self._noting = epoch, len(self.epoch), found
+        self.complete()
+
+    def complete(self) -> None:
+        """Note what is left of an epoch: Ctrl-C may come between any two lines."""
+        if self._noting is None:
+            return
+        epoch, done, logs = self._noting
+        for name, length, value in logs:
+            self.history.setdefault(name, [])[length:] = [value]
+        self.epoch[done:] = [epoch]
+        self._noting = None

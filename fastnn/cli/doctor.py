@@ -6,10 +6,9 @@ trained for some steps: as it is and, if it doesn't learn, with each change that
 or as it is if it is healthy.
 
 Exit status: 0 if the network is healthy, or learns in spite of an illness that costs it no more
-than a twentieth of what there is to learn; 1 if it is not; 2 if the input is wrong. With --cure, 0
-if the trained network has learned, for then there is one that can be used: by its test set, at
-least half as much as a sound network learned in the trials; 1 if it has not, if no change helped,
-or if training broke off; 130 if Ctrl-C ended it, what was learned is kept.
+than a twentieth of what there is to learn; 1 if it is not. With --cure, 0 if the trained network
+has learned, for then there is one that can be used: by its test set, at least half as much as a
+sound network learned in the trials; 1 if it has not, if no change helped, or if training broke off.
 """
 
 from __future__ import annotations
@@ -20,14 +19,23 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import model_file, network, output, pictures, problem, source, table, training
+from fastnn.cli import (
+    model_file,
+    network,
+    output,
+    pictures,
+    problem,
+    source,
+    status,
+    table,
+    termination,
+    training,
+)
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
     from fastnn.health import Remedy, Report
     from fastnn.models import Model
-
-UNHEALTHY = 1
 
 MIN_STEPS = 10
 """``diagnose`` wants so many."""
@@ -63,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
     result.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     result.add_argument(
-        "--save", type=Path, metavar="FILE", help="with --cure, write the trained model"
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="with --cure, write the trained model, to FILE.safetensors",
     )
 
 
@@ -72,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     from fastnn import health
 
     _check(arguments)
-    output.check_writable(arguments.html, arguments.json, arguments.save)
+    output.check_model_writable(arguments.save)
+    output.check_writable(arguments.html, arguments.json)
     training.prepare(arguments)
     model, wanted = _loaded(arguments) if arguments.model else _built(arguments)
     training.settle(wanted, arguments)
@@ -88,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.write_json(arguments.json, report.to_dict())
     if arguments.cure:
         return _cure(model, wanted, report, arguments)
-    return 0 if report.is_tolerable() else UNHEALTHY
+    return 0 if report.is_tolerable() else status.UNHEALTHY
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -143,7 +155,7 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
     remedy = report.best
     if remedy is None and not report.is_tolerable():
         print("\nNothing is trained, for no change helped.")
-        return UNHEALTHY
+        return status.UNHEALTHY
     name = "as it is" if remedy is None else f"with {remedy.name}"
     print(f"\nTraining the network {name}", flush=True)
     try:
@@ -154,15 +166,16 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
     except NonFiniteGradientError as error:
         _write(arguments, report, remedy, {"error": str(error)})
         print(f"fastnn doctor: training broke off: {error}", file=sys.stderr)
-        return UNHEALTHY
-    learned = _learned(trained, wanted, report)
+        return status.UNHEALTHY
+    termination.ignore()  # what it asks for, a model that is saved, is what comes now
+    learned = _learned(trained, wanted, report) if trained.test else nan
     if arguments.save:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     _write(arguments, report, remedy, {**trained.as_json(), "learned": learned})
     training.report(trained, arguments)
-    if trained.interrupted:
-        return training.INTERRUPTED
-    return 0 if learned >= _ENOUGH * _reference(report) else UNHEALTHY
+    if trained.stopped is not None:
+        return trained.status
+    return 0 if learned >= _ENOUGH * _reference(report) else status.UNHEALTHY
 
 
 def _learned(trained: training.Trained, wanted: Problem, report: Report) -> float:

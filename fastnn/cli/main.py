@@ -1,8 +1,4 @@
-"""Parse the command line, run the command, report mistakes in one line.
-
-Exit status: 0 done, 1 ``doctor`` found a net that can't learn, 2 a mistake in the input, 130
-interrupted (128 + SIGINT, as shells count).
-"""
+"""Parse the command line, run the command, report mistakes in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import doctor, evaluate, info, predict, train
+from fastnn.cli import doctor, evaluate, info, predict, status, termination, train
+from fastnn.errors import NonFiniteGradientError
 
 COMMANDS = {
     "train": train,
@@ -24,15 +21,13 @@ COMMANDS = {
     "info": info,
     "bench": bench,
 }
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
+        self.exit(status.BAD_INPUT, f"{self.prog}: error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; ``sys.argv[1:]`` by default.
 
     Returns:
-        The exit status.
+        The exit status, see ``status.TEXT``.
 
     Raises:
         SystemExit: ``--help``, ``--version``, or a mistake in the arguments.
@@ -56,25 +51,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name,
             help=description.splitlines()[0].rstrip("."),
             description=description,
+            epilog=status.TEXT,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        status: int = COMMANDS[parsed.command].run(parsed)
+        with termination.terminable():
+            found: int = COMMANDS[parsed.command].run(parsed)
         sys.stdout.flush()
-        return status
+        return found
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; Python's own flush at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return status.DONE
+    except termination.Terminated:
+        print(f"fastnn {parsed.command}: terminated", file=sys.stderr)
+        return status.TERMINATED
     except KeyboardInterrupt:
         print(f"fastnn {parsed.command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return status.INTERRUPTED
+    except NonFiniteGradientError as diverged:
+        _report(parsed.command, f"training diverged: {diverged}")
+        return status.DIVERGED
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as fault:
-        message = " ".join(_describe(fault).split())
-        print(f"fastnn {parsed.command}: error: {message}", file=sys.stderr)
-        return BAD_INPUT
+        _report(parsed.command, _describe(fault))
+        return status.BAD_INPUT
+
+
+def _report(command: str, fault: str) -> None:
+    print(f"fastnn {command}: error: {' '.join(fault.split())}", file=sys.stderr)
 
 
 def _describe(fault: Exception) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fastnn._model_files import check_suffix
+
 
 def check_writable(*paths: Path | None) -> None:
     """Find out before the work that its result has a place; paths that are None are skipped.
@@ -23,6 +25,17 @@ def check_writable(*paths: Path | None) -> None:
             raise ValueError(f"{path}: there is no directory {path.parent}")
         if not os.access(path.parent, os.W_OK):
             raise ValueError(f"{path}: the directory {path.parent} can't be written")
+
+
+def check_model_writable(path: Path | None) -> None:
+    """``check_writable`` of ``--save``.
+
+    Raises:
+        ValueError: As ``check_writable``; or a model has no such suffix.
+    """
+    if path is not None:
+        check_suffix("--save: FILE", path)
+    check_writable(path)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastnn.cli import model_file, network, output, problem, table, training
+from fastnn.cli import model_file, network, output, problem, table, termination, training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_arguments(parser)
     result = parser.add_argument_group("output")
     result.add_argument(
-        "--save", type=Path, metavar="FILE", help="write the model, .safetensors by custom"
+        "--save", type=Path, metavar="FILE", help="write the model, to FILE.safetensors"
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     talk = result.add_mutually_exclusive_group()
@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     training.check(arguments)
     network.check(arguments)
-    output.check_writable(arguments.save, arguments.json)
+    output.check_model_writable(arguments.save)
+    output.check_writable(arguments.json)
     training.prepare(arguments)
     wanted = problem.read(arguments)
     network.settle(wanted, arguments)
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         table.print_warnings(wanted.warnings)
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
+    termination.ignore()  # what it asks for, a model that is saved, is what comes now
     if arguments.save:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     if arguments.json:
@@ -75,4 +77,4 @@ def run(arguments: argparse.Namespace) -> int:
             "fastnn": fastnn.__version__,
         })  # fmt: skip
     training.report(trained, arguments, quiet=arguments.quiet)
-    return training.INTERRUPTED if trained.interrupted else 0
+    return trained.status

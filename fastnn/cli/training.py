@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnn.cli import network, source
+from fastnn.callbacks import Callback
+from fastnn.cli import network, source, status, termination
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
     from fastnn.models import Model
     from fastnn.optimizers import Optimizer
-
-INTERRUPTED = 130
 
 DEFAULTS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "cosine"}
 """What ``--optimizer`` and so on are where nobody says."""
@@ -163,6 +163,28 @@ def optimizer(arguments: argparse.Namespace) -> Optimizer:
     return found
 
 
+class Position(Callback):
+    """How far a training is."""
+
+    def __init__(self) -> None:
+        self._epoch: int | None = None
+        self._steps_before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Another one."""
+        self._steps_before = self.model.optimizer.iterations
+        self._epoch = epoch
+
+    def __str__(self) -> str:
+        if self._epoch is None:
+            return "before the first batch"
+        done = self.model.optimizer.iterations - self._steps_before
+        steps = self.params["steps"]
+        return (
+            f"in epoch {self._epoch + 1} of {self.params['epochs']}, after batch {done} of {steps}"
+        )
+
+
 class Trained(NamedTuple):
     """What came of a training.
 
@@ -171,18 +193,34 @@ class Trained(NamedTuple):
         epochs: How many were done.
         seconds: That they took.
         examples_per_second: In training.
-        interrupted: Whether Ctrl-C ended it.
+        stopped: The Ctrl-C or SIGTERM that ended it, or the test after it; None if none did.
+        position: Where it ended.
         history: Of ``fit``, in the data's own units.
-        test: Name -> loss and metrics on the test set.
+        test: Name -> loss and metrics on the test set; empty if there was no time for it.
     """
 
     model: Model
     epochs: int
     seconds: float
     examples_per_second: float
-    interrupted: bool
+    stopped: KeyboardInterrupt | None
+    position: str
     history: dict[str, list[float]]
     test: dict[str, float]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if isinstance(self.stopped, termination.Terminated):
+            return status.TERMINATED
+        if self.stopped is not None:
+            return status.INTERRUPTED
+        return status.DIVERGED if self.diverged else status.DONE
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss of the last epoch is no number. (A gradient that is none raises.)"""
+        return not all(map(math.isfinite, self.history.get("loss", [])[-1:]))
 
     def as_json(self) -> dict[str, Any]:
         """All but the model."""
@@ -191,7 +229,7 @@ class Trained(NamedTuple):
             "epochs": self.epochs,
             "seconds": self.seconds,
             "examples_per_second": self.examples_per_second,
-            "interrupted": self.interrupted,
+            "interrupted": self.stopped is not None,
             "history": self.history,
         }
 
@@ -206,6 +244,8 @@ def train(
 ) -> Trained:
     """Train a compiled model, and test it.
 
+    Ctrl-C ends training, another one the test; SIGTERM ends both. What was learned is returned.
+
     Args:
         fit_arguments: Go before those of the options; but callbacks add up, and the options' rows
             to validate on are taken.
@@ -215,7 +255,8 @@ def train(
     settings = {"batch_size": arguments.batch_size, **(fit_arguments or {})}
     share = arguments.validation_split or settings.get("validation_split", 0.0)
     settings["validation_split"] = share
-    watching = [*settings.pop("callbacks", ())]
+    position = Position()
+    watching = [position, *settings.pop("callbacks", ())]
     if arguments.patience is not None:
         watching.append(
             callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
@@ -223,16 +264,17 @@ def train(
     n_train = int(len(problem.x) * (1 - share))  # Keras's rounding
     if arguments.schedule == "cosine":
         _decay(model.optimizer, -(-n_train // settings["batch_size"]) * arguments.epochs)
-    interrupted = False
+    stopped: KeyboardInterrupt | None = None
     begin = time.perf_counter()
     try:
         model.fit(
             problem.x, problem.y, epochs=arguments.epochs, callbacks=watching,
             verbose=0 if quiet else "auto", **settings,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        interrupted = True
+    except KeyboardInterrupt as signal:
+        stopped = signal
     seconds = time.perf_counter() - begin
+    where = str(position)
     history = dict(model.history.history if model.history else {})
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
@@ -243,20 +285,30 @@ def train(
             for name, values in history.items()
         }
     model = _in_own_units(problem, model)
-    x, y = problem.test
-    test = model.evaluate(
-        source.fitted(x, source.example_shape(model)), y, verbose=0, return_dict=True
-    )
+    test: dict[str, float] = {}
+    if not isinstance(stopped, termination.Terminated):
+        try:
+            test = _tested(model, problem)
+        except KeyboardInterrupt as signal:
+            stopped = signal
     speed = n_train * epochs / seconds
-    return Trained(model, epochs, seconds, speed, interrupted, history, test)
+    return Trained(model, epochs, seconds, speed, stopped, where, history, test)
 
 
 def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = False) -> None:
-    """Print what came of it; the last line is the test's."""
-    if trained.interrupted:
+    """Print what came of it, when it is saved; the last line is the test's."""
+    if trained.stopped is not None:
+        how = "terminated" if trained.status == status.TERMINATED else "interrupted"
+        kept = (
+            f"what was learned until then is in {arguments.save}"
+            if arguments.save
+            else "there is no --save, so nothing is kept"
+        )
+        print(f"fastnn {arguments.command}: {how} {trained.position}; {kept}", file=sys.stderr)
+    elif trained.diverged:
         print(
-            f"fastnn {arguments.command}: interrupted after {trained.epochs} of "
-            f"{arguments.epochs} epochs; what was learned is kept",
+            f"fastnn {arguments.command}: error: training diverged: the loss of the last epoch is "
+            f"{trained.history['loss'][-1]}",
             file=sys.stderr,
         )
     if not quiet:
@@ -269,6 +321,8 @@ def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = Fal
         for name in ("rmse", "mae"):
             if name in trained.test:
                 print(f"test {name}: {figure(name, trained.test[name])}")
+    if not trained.test:
+        return
     name = next((n for n in ("accuracy", "r2") if n in trained.test), "loss")
     print(f"test {name}: {figure(name, trained.test[name])}")
 
@@ -283,6 +337,14 @@ def _decay(optimizer: Optimizer, steps: int) -> None:
     from fastnn.optimizers.schedules import CosineDecay
 
     optimizer.learning_rate = CosineDecay(optimizer.learning_rate, max(1, steps))
+
+
+def _tested(model: Model, problem: Problem) -> dict[str, float]:
+    x, y = problem.test
+    found: dict[str, float] = model.evaluate(
+        source.fitted(x, source.example_shape(model)), y, verbose=0, return_dict=True
+    )
+    return found
 
 
 def _in_own_units(problem: Problem, model: Model) -> Model:

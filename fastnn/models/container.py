@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._files import write_whole
+from fastnn._model_files import advice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,8 +52,6 @@ def write(filepath: str | os.PathLike[str], container: Container) -> None:
     """
     import json
 
-    from safetensors.numpy import save
-
     try:
         configs = {
             name: json.dumps(config, allow_nan=False) for name, config in container.configs.items()
@@ -66,12 +65,46 @@ def write(filepath: str | os.PathLike[str], container: Container) -> None:
         **configs,
     }
     tensors = {_WEIGHTS + path: value for path, value in container.weights.items()}
-    tensors |= {
-        _TRAINING + name: np.asarray(value, order="C")
-        for name, value in container.training_state.items()
-    }
-    # Not by safetensors' save_file, which lets nobody but the owner read what it writes.
-    write_whole(filepath, save(tensors, metadata))
+    tensors |= {_TRAINING + name: value for name, value in container.training_state.items()}
+    write_whole(filepath, _parts(tensors, metadata))
+
+
+_DTYPES = {
+    "|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<u4": "U32",
+    "<i4": "I32", "<u8": "U64", "<i8": "I64", "<f4": "F32", "<f8": "F64",
+}  # fmt: skip
+
+
+def _parts(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> list[bytes | memoryview]:
+    """A safetensors file: the length of its header, the header, the arrays as they lie in memory.
+
+    Not by safetensors' own functions: they copy all tensors before the first is written, and where
+    that takes more memory than there is, they end the process.
+
+    Raises:
+        ValueError: An array has a type that the format lacks.
+    """
+    import json
+
+    arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    # Those of the widest numbers first, so that each begins at a multiple of its own width.
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in names:
+        array = arrays[name] = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
+        if array.dtype.str not in _DTYPES:
+            raise ValueError(f"the model can't be saved: {name!r} has dtype {array.dtype}")
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _DTYPES[array.dtype.str], "shape": array.shape, "data_offsets": [begin, end],
+        }  # fmt: skip
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    data = [arrays[name].reshape(-1).view(np.uint8).data for name in names]
+    return [len(text).to_bytes(8, "little"), text, *data]
 
 
 def read(filepath: str | os.PathLike[str]) -> Container:
@@ -85,7 +118,7 @@ def read(filepath: str | os.PathLike[str]) -> Container:
 
     from safetensors import SafetensorError, safe_open
 
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     # Opened once here for Python's own errors: FileNotFoundError, PermissionError.
     with open(path, "rb"):
         pass
@@ -101,7 +134,9 @@ def read(filepath: str | os.PathLike[str]) -> Container:
         configs = {name: _parsed(json.loads, name, text) for name, text in texts.items()}
         weights = _ordered_weights(tensors, configs.pop("weights", None))
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or not a safetensors file: {error}") from error
+        raise ValueError(
+            f"{path} is damaged, or not a safetensors file: {error}{advice(path)}"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     training_state = {

@@ -167,6 +167,13 @@ class Fit:
 
     def run(self) -> History:
         """Train."""
+        try:
+            return self._run()
+        except BaseException:  # KeyboardInterrupt may come in the middle of a callback
+            self.history.complete()
+            raise
+
+    def _run(self) -> History:
         model, plan, data = self.model, self.plan, self.data
         model.stop_training = False
         model.history = self.history

@@ -28,7 +28,7 @@ def load_model(
     and those of ``custom_objects`` can be named in it.
 
     Args:
-        filepath: the file.
+        filepath: the file, whatever its name is: its content decides.
         custom_objects: classes of your own by name, ``{"MyLayer": MyLayer}``. (Keras takes
             functions too.)
         compile: compile the model as it was, and let training go on where it was left.

@@ -297,14 +297,19 @@ class Model(Trainer, Layer):
         as JSON. A file of that name is replaced at once, or not at all. ``fastnn.load_model`` reads
         it.
 
+        Args:
+            filepath: ending in ``.safetensors``. (Keras's other formats aren't written; ONNX is
+                ``export``'s.)
+
         Raises:
-            ValueError: the model isn't built, or a part of it can't be saved.
+            ValueError: ``filepath`` has another suffix, the model isn't built, or a part of it
+                can't be saved.
             OSError: the file can't be written.
         """
         saving.save_model(self, filepath)
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Save the weights alone, in the format of ``save``. Errors as ``save``."""
+        """Save the weights alone, in the format of ``save``. File and errors as ``save``'s."""
         saving.save_weights(self, filepath)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:

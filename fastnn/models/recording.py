@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn._model_files import check_suffix
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
 from fastnn.models import container, saving
@@ -44,18 +45,20 @@ def save_replay(
     weights, but not the model: ``replay`` then needs a model that is built in the same way.
 
     Args:
-        filepath: A file of that name is replaced at once, or not at all.
+        filepath: Ending in ``.safetensors``. A file of that name is replaced at once, or not at
+            all.
         model: Compiled.
         error: What ``fit`` raised: its batch is written.
         x, y, sample_weight: Or a batch of your own, as ``fit`` takes arrays.
 
     Raises:
         TypeError: ``error`` is of another type.
-        ValueError: There is not just one of ``error`` and ``x``; ``error`` is not from ``fit``, or
-            the model has trained since; or the data does not fit.
+        ValueError: ``filepath`` has another suffix; there is not just one of ``error`` and ``x``;
+            ``error`` is not from ``fit``, or the model has trained since; or the data does not fit.
         OSError: The file can't be written.
     """
     model._check_compiled()
+    path = check_suffix("save_replay: filepath", filepath)
     if (error is None) == (x is None):
         raise ValueError("save_replay takes the error that fit raised, or a batch x and y")
     if error is not None:
@@ -70,10 +73,10 @@ def save_replay(
     arrays |= {f"{WEIGHT}{i}": w for i, w in enumerate(batch.weights) if w is not None}
     try:
         content = saving.content_of(model)
-        _write(filepath, content, arrays, "")
+        _write(path, content, arrays, "")
     except ValueError as fault:
         content = container.Container(saving.weights_of(model), model._training_state(), {})
-        _write(filepath, content, arrays, str(fault))
+        _write(path, content, arrays, str(fault))
 
 
 def _of_error(model: Recorded, error: NonFiniteGradientError) -> Dataset:
@@ -92,7 +95,7 @@ def _of_error(model: Recorded, error: NonFiniteGradientError) -> Dataset:
 
 
 def _write(
-    filepath: str | os.PathLike[str],
+    filepath: str,
     content: container.Container,
     batch: dict[str, NDArray[Any]],
     missing: str,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
+from fastnn._model_files import check_suffix
 from fastnn._registry import Configurable, serialize
 from fastnn.models import container
 from fastnn.optimizers import Optimizer
@@ -53,7 +54,8 @@ class Saved(Configurable, Protocol):
 
 def save_model(model: Saved, filepath: str | os.PathLike[str]) -> None:
     """Architecture, weights and, if compiled, how training goes on. See ``Model.save``."""
-    container.write(filepath, content_of(model))
+    path = check_suffix("save: filepath", filepath)
+    container.write(path, content_of(model))
 
 
 def content_of(model: Saved) -> container.Container:
@@ -72,7 +74,8 @@ def content_of(model: Saved) -> container.Container:
 
 def save_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     """Weights alone. See ``Model.save_weights``."""
-    container.write(filepath, container.Container(weights_of(model), {}, {}))
+    path = check_suffix("save_weights: filepath", filepath)
+    container.write(path, container.Container(weights_of(model), {}, {}))
 
 
 def save_backup(model: Saved, filepath: str | os.PathLike[str], epoch: int) -> None:

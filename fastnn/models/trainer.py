@@ -264,7 +264,8 @@ class Trainer(ABC):
 
         Raises:
             TypeError, ValueError: Something in the data or arguments is wrong; nothing has changed.
-            KeyboardInterrupt: The model keeps what it has learned, ``history`` what was noted.
+            KeyboardInterrupt: Ctrl-C. The model is as the last whole step left it, ``history`` has
+                the epochs that ended, and ``fit`` can be called again.
         """
         if isinstance(x, ImageDataset):
             if validation_split:

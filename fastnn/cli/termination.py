@@ -1,0 +1,74 @@
+"""SIGTERM while a command works: what a batch system, a container or a shutdown sends first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_TOGETHER = 0.5
+"""Seconds within which several are one: ``timeout``, say, sends its own to the process, then to its
+group."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came.
+
+    A KeyboardInterrupt, since it asks for the same: whatever a Ctrl-C leaves whole stays whole.
+    """
+
+
+_deferred: Callable[[Terminated], object] | None = None
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM raise ``Terminated``, until the block ends.
+
+    Where it is ignored or handled by somebody else, or outside of the main thread, nothing changes.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    came: float | None = None
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        first = came is None
+        if came is not None and time.monotonic() - came <= _TOGETHER:
+            return
+        came = time.monotonic()
+        if first and _deferred is not None:
+            _deferred(Terminated())
+        else:
+            raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def deferred(to: Callable[[Terminated], object]) -> Iterator[None]:
+    """Within the block, have SIGTERM call ``to`` with the error, to be raised when it is time. If
+    another one follows half a second later or more, that is raised at once."""
+    global _deferred
+    _deferred = to
+    try:
+        yield
+    finally:
+        _deferred = None
+
+
+def ignore() -> None:
+    """From now on SIGTERM changes nothing: what it asks for is being done. SIGINT still ends it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
