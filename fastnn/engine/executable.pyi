@@ -13,6 +13,7 @@ class Executable:
     unproven: bool
     nonfinite: bool
     skipped_rows: int
+    members: int
     def __init__(self, program: Any) -> None: ...
     def run(
         self,

@@ -13,6 +13,7 @@ Design
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
+- Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -33,6 +34,7 @@ from fastnn.kernels.op cimport (
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
 from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
+from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
     norms, objective, pooling, python, regrouping, statistics, winograd,
@@ -43,6 +45,11 @@ cdef extern from "barrier.h" nogil:
     ctypedef struct fnn_barrier:
         pass
     void fnn_wait(fnn_barrier *barrier, int n)
+
+cdef extern from "cores.h" nogil:
+    int fnn_take_cores(int wanted, int cores)
+    void fnn_give_cores(int granted)
+    void fnn_forget_runs()
 
 cdef extern from "float_mode.h" nogil:
     uint64_t fnn_flush_denormals()
@@ -114,6 +121,7 @@ cdef int forked = 0
 cdef void mark_forked() noexcept nogil:
     global forked
     forked = 1
+    fnn_forget_runs()
 
 
 pthread_atfork(NULL, NULL, mark_forked)
@@ -279,6 +287,7 @@ cdef class Executable:
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
     cdef readonly int64_t skipped_rows
+    cdef readonly int members  # that its team had
     cdef int queues_for    # members that scratch and queues have room for
 
     def __cinit__(self, program):
@@ -364,7 +373,7 @@ cdef class Executable:
         cdef Run run
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
-        cdef int i, error
+        cdef int i, error, cores = usable_cores()
         cdef int64_t steps
         if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
             raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
@@ -418,10 +427,15 @@ cdef class Executable:
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
         with nogil:
             run.deadline = now() + seconds
+            if run.times == NULL:  # which has room for exactly so many
+                run.n_threads = fnn_take_cores(n_threads, cores)
             error = start(&run)
+            if run.times == NULL:
+                fnn_give_cores(run.n_threads)
         self.unproven = run.verdict.state == UNPROVEN
         self.nonfinite = run.verdict.state == NONFINITE
         self.skipped_rows = run.skipped_rows
+        self.members = run.n_threads
         if error:
             raise OSError(error, "no thread could be started")
         if counter is not None:
