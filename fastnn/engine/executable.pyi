@@ -7,6 +7,8 @@ from fastnn.engine.sources import Rows, SparseRows
 
 KERNELS: dict[str, int]
 
+class Turns: ...
+
 class Executable:
     program: Any
     capacity: int
@@ -14,7 +16,7 @@ class Executable:
     nonfinite: bool
     skipped_rows: int
     members: int
-    def __init__(self, program: Any) -> None: ...
+    def __init__(self, program: Any, turns: Turns | None = None) -> None: ...
     def run(
         self,
         sources: list[Rows | SparseRows],

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.executable import Executable
+from fastnn.engine.executable import Executable, Turns
 from fastnn.engine.threads import get_num_threads
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
@@ -158,6 +158,7 @@ class Executables:
     def __init__(self, network: Network) -> None:
         self.seen = -1
         self._network = network
+        self._turns = Turns()
         self.clear()
 
     def clear(self) -> None:
@@ -252,7 +253,7 @@ class Executables:
         def make() -> tuple[Executable, bool]:
             traced = self._trace()
             fits = network_settings(traced) == state.settings
-            made = Executable(program(traced))
+            made = Executable(program(traced), self._turns)
             return made, fits and key(state) == wanted
 
         with _lock:
