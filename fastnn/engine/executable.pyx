@@ -18,8 +18,8 @@ Design
   for nobody: the weights are those before the step, and it would wait for its own end. Who forks waits like one
   who reads: the child gets weights between two steps.
 - Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
-- A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
-  from a new thread, for which OpenMP makes a new team.
+- A child of fork() has none of the threads that OpenMP keeps for the one that forked. So they are given back
+  before; where that fails, that thread opens its regions from a new one, for which OpenMP makes a new team.
 """
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
@@ -75,13 +75,20 @@ cdef extern from "turns.h" nogil:
 
 cdef extern from *:
     """
+    static __thread int fnn_team_kept; /* this thread forks, and could not give its team back */
+    static __thread int fnn_team_lost; /* the team of this thread is in the parent */
     static __thread int fnn_within_a_step; /* of how many runs, one within another, this thread is a member */
     """
+    int fnn_team_kept
+    int fnn_team_lost
     int fnn_within_a_step
 
 cdef extern from "omp.h" nogil:
     int omp_get_thread_num()
     int omp_get_num_threads()
+    int omp_get_initial_device()
+    int omp_pause_resource(int kind, int device)
+    int omp_pause_hard
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -143,13 +150,19 @@ cdef struct Run:
 cdef int forks = 0   # that led to this process
 
 
-cdef void count_fork() noexcept nogil:
-    global forks
+cdef void give_team_back() noexcept nogil:
+    global fnn_team_kept
+    fnn_team_kept = omp_pause_resource(omp_pause_hard, omp_get_initial_device()) != 0
+
+
+cdef void begin_child() noexcept nogil:
+    global forks, fnn_team_lost
     forks += 1
+    fnn_team_lost = fnn_team_lost or fnn_team_kept
     fnn_forget_runs()
 
 
-pthread_atfork(NULL, NULL, count_fork)
+pthread_atfork(give_team_back, NULL, begin_child)
 
 
 cdef inline double now() noexcept nogil:
@@ -284,7 +297,7 @@ cdef int start(Run *run) noexcept nogil:
     if run.n_threads == 1:
         member(run, 0, 1)
         return 0
-    if not forks:
+    if not fnn_team_lost:
         region(run)
         return 0
     error = pthread_create(&thread, NULL, region_in_thread, run)
