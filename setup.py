@@ -120,6 +120,7 @@ NAMES = [
     "fastnn.kernels.statistics",
     "fastnn.kernels.winograd",
     "fastnn.engine.executable",
+    "fastnn.engine.openmp",
 ]
 
 # The flags above are read by tools/emulate.sh, too.

@@ -14,7 +14,7 @@ import pytest
 
 import fastnn as fnn
 from fastnn import activations, constraints, layers, losses, metrics, optimizers, regularizers
-from fastnn.models import executables
+from fastnn.models import executables, predicting
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((48, 7)).astype(np.float32)
@@ -311,3 +311,43 @@ def test_what_changes_nothing_makes_no_program(monkeypatch: pytest.MonkeyPatch) 
     drop.rate = 0.25
     fit(model)
     assert len(made) == count + 1
+
+
+def scaled(scale: float) -> Any:
+    """One number through Rescaling and a Dense of weight 1: predicts ``scale`` for 1."""
+    model = fnn.Sequential(
+        [layers.Input((1,)), layers.Rescaling(scale), layers.Dense(1, kernel_initializer="ones")]
+    )
+    return model, model.layers[0], np.ones((1, 1), np.float32)
+
+
+def test_a_program_made_while_a_setting_changes_is_not_kept_for_the_old_one() -> None:
+    """Between the key and the trace, as another thread might do it."""
+    model, rescaling, one = scaled(2.0)
+    pool = model._executables.predictors(1)
+    rescaling.scale = 3.0
+    with pool.lend():
+        pass
+    rescaling.scale = 2.0
+    assert model.predict(one).item() == 2.0
+
+
+def test_what_is_kept_of_a_prediction_is_of_the_settings_that_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A setting changes, and another thread predicts, while what predicts few rows is made."""
+    model, rescaling, one = scaled(2.0)
+    four, three = np.ones((4, 1), np.float32), np.ones((3, 1), np.float32)
+    model.predict(four)  # leaves a program that three rows may use, too
+    make = predicting._few
+
+    def make_slowly(*arguments: Any) -> Any:
+        made = make(*arguments)
+        monkeypatch.setattr(predicting, "_few", make)
+        rescaling.scale = 3.0
+        model.predict(one)
+        return made
+
+    monkeypatch.setattr(predicting, "_few", make_slowly)
+    model.predict(three)
+    assert model.predict(three).tolist() == [[3.0]] * 3

@@ -7,13 +7,16 @@ from fastnn.engine.sources import Rows, SparseRows
 
 KERNELS: dict[str, int]
 
+class Turns: ...
+
 class Executable:
     program: Any
     capacity: int
     unproven: bool
     nonfinite: bool
     skipped_rows: int
-    def __init__(self, program: Any) -> None: ...
+    members: int
+    def __init__(self, program: Any, turns: Turns | None = None) -> None: ...
     def run(
         self,
         sources: list[Rows | SparseRows],

@@ -13,8 +13,13 @@ Design
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
-- A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
-  from a new thread, for which OpenMP makes a new team.
+- Of runs with the same `Turns`, that is of one model, those that only read its weights wait for the end of one
+  that trains (turns.h), which comes when its member 0 sees that somebody waits, after the step at hand. A run within a step of another one, which a function of the user's has asked for, waits
+  for nobody: the weights are those before the step, and it would wait for its own end. Who forks waits like one
+  who reads: the child gets weights between two steps.
+- Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
+- A child of fork() has none of the threads that OpenMP keeps for the one that forked. So they are given back
+  before; where that fails, that thread opens its regions from a new one, for which OpenMP makes a new team.
 """
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
@@ -23,6 +28,10 @@ from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+import os
+import weakref
+from threading import get_ident
 
 import numpy as np
 
@@ -33,6 +42,7 @@ from fastnn.kernels.op cimport (
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
 from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
+from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
     norms, objective, pooling, python, regrouping, statistics, winograd,
@@ -44,13 +54,41 @@ cdef extern from "barrier.h" nogil:
         pass
     void fnn_wait(fnn_barrier *barrier, int n)
 
+cdef extern from "cores.h" nogil:
+    int fnn_take_cores(int wanted, int cores)
+    void fnn_give_cores(int granted)
+    void fnn_forget_runs()
+
 cdef extern from "float_mode.h" nogil:
     uint64_t fnn_flush_denormals()
     void fnn_set_float_mode(uint64_t mode)
 
+cdef extern from "turns.h" nogil:
+    ctypedef struct fnn_turns:
+        int forks
+    void fnn_init_turns(fnn_turns *turns, int forks)
+    void fnn_begin_reading(fnn_turns *turns)
+    void fnn_end_reading(fnn_turns *turns)
+    int fnn_begin_training(fnn_turns *turns)
+    void fnn_end_training(fnn_turns *turns)
+    bint fnn_awaited(fnn_turns *turns)
+
+cdef extern from *:
+    """
+    static __thread int fnn_team_kept; /* this thread forks, and could not give its team back */
+    static __thread int fnn_team_lost; /* the team of this thread is in the parent */
+    static __thread int fnn_within_a_step; /* of how many runs, one within another, this thread is a member */
+    """
+    int fnn_team_kept
+    int fnn_team_lost
+    int fnn_within_a_step
+
 cdef extern from "omp.h" nogil:
     int omp_get_thread_num()
     int omp_get_num_threads()
+    int omp_get_initial_device()
+    int omp_pause_resource(int kind, int device)
+    int omp_pause_hard
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -95,6 +133,7 @@ cdef struct Run:
     const float *scalars   # (steps, n_scalars)
     int64_t n_scalars
     double deadline        # seconds on the monotonic clock
+    fnn_turns *turns       # of who trains, or NULL
     int64_t done           # OUT: position after the last batch that ran
     Verdict verdict        # OUT: of the batch at `done`, if it was halted
     bint skip              # a batch of which a gradient is not finite is left out
@@ -108,15 +147,22 @@ cdef struct Run:
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
     double *times          # (steps, n_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
 
-cdef int forked = 0
+cdef int forks = 0   # that led to this process
 
 
-cdef void mark_forked() noexcept nogil:
-    global forked
-    forked = 1
+cdef void give_team_back() noexcept nogil:
+    global fnn_team_kept
+    fnn_team_kept = omp_pause_resource(omp_pause_hard, omp_get_initial_device()) != 0
 
 
-pthread_atfork(NULL, NULL, mark_forked)
+cdef void begin_child() noexcept nogil:
+    global forks, fnn_team_lost
+    forks += 1
+    fnn_team_lost = fnn_team_lost or fnn_team_kept
+    fnn_forget_runs()
+
+
+pthread_atfork(give_team_back, NULL, begin_child)
 
 
 cdef inline double now() noexcept nogil:
@@ -166,6 +212,8 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     cdef Verdict verdict
     cdef bint halted
     cdef uint64_t float_mode = fnn_flush_denormals()
+    global fnn_within_a_step
+    fnn_within_a_step += 1
     step.float_mode = float_mode
     step.verdict = &verdict
     step.scratch = run.scratch + i * SCRATCH
@@ -220,13 +268,15 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
                     run.skipped_rows += step.rows
                 elif step.record != NULL:
                     step.record[0] = step.number
-            run.stop[number & 1] = halted or run.failed or now() > run.deadline
+            run.stop[number & 1] = halted or run.failed or now() > run.deadline or (
+                run.turns != NULL and fnn_awaited(run.turns))
         stamp(times, run.n_ops, ARRIVED)
         fnn_wait(&run.barrier, n)
         stamp(times, run.n_ops, BEGAN)
         if run.stop[number & 1]:
             break
         number += 1
+    fnn_within_a_step -= 1
     fnn_set_float_mode(float_mode)
 
 
@@ -247,7 +297,7 @@ cdef int start(Run *run) noexcept nogil:
     if run.n_threads == 1:
         member(run, 0, 1)
         return 0
-    if not forked:
+    if not fnn_team_lost:
         region(run)
         return 0
     error = pthread_create(&thread, NULL, region_in_thread, run)
@@ -266,12 +316,58 @@ cdef void *address(array) except? NULL:
     return found
 
 
+cdef class Turns:
+    """Of the threads that run executables with the weights of one model."""
+
+    cdef fnn_turns turns
+    cdef object __weakref__
+
+    def __cinit__(self):
+        fnn_init_turns(&self.turns, forks)
+        _turns.add(self)
+
+    cdef fnn_turns *here(self) noexcept:
+        """In this process."""
+        if self.turns.forks != forks:
+            fnn_init_turns(&self.turns, forks)
+        return &self.turns
+
+
+_turns = weakref.WeakSet()
+_held = {}   # thread that forks -> the turns that it has
+
+
+def _before_fork():
+    cdef Turns each
+    cdef fnn_turns *turns
+    cdef list held = [] if fnn_within_a_step else list(_turns)
+    for each in held:
+        turns = each.here()
+        with nogil:
+            fnn_begin_reading(turns)
+    _held[get_ident()] = held
+
+
+def _after_fork():
+    cdef Turns each
+    for each in <list> _held.pop(get_ident(), []):
+        fnn_end_reading(each.here())
+
+
+# A child begins with turns that nobody has: `here`.
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_held.clear)
+
+
 cdef class Executable:
-    """A program with its memory. Not for two threads at once: each fit or predict has its own."""
+    """A program with its memory. Not for two threads at once: each fit or predict has its own.
+
+    turns: Of all who use its weights, if others may change them while it runs.
+    """
 
     cdef Op *ops
     cdef fnn_sparse sparse[MAX_SOURCES]
     cdef readonly object program
+    cdef Turns turns
     cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
@@ -279,12 +375,14 @@ cdef class Executable:
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
     cdef readonly int64_t skipped_rows
+    cdef readonly int members  # that its team had
     cdef int queues_for    # members that scratch and queues have room for
 
-    def __cinit__(self, program):
+    def __cinit__(self, program, Turns turns=None):
         cdef Op *op
         cdef int i, o
         self.program = program
+        self.turns = turns
         self.capacity = program.capacity
         self.n_ops = len(program.ops)
         self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
@@ -359,12 +457,15 @@ cdef class Executable:
         "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
         leaves its entries as they are.
 
-        Raises what a function of the user's raised; its batch does not count.
+        Raises what a function of the user's raised; its batch does not count. RuntimeError: it would train a
+        model that another thread is training.
         """
         cdef Run run
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
-        cdef int i, error
+        cdef int i, error = 0, cores = usable_cores()
+        cdef fnn_turns *turns = NULL
+        cdef bint trains = scalars is not None, mine = True
         cdef int64_t steps
         if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
             raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
@@ -416,12 +517,34 @@ cdef class Executable:
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
+        if self.turns is not None and not fnn_within_a_step:
+            turns = self.turns.here()
+            if trains:
+                run.turns = turns
         with nogil:
-            run.deadline = now() + seconds
-            error = start(&run)
+            if turns != NULL:
+                if trains:
+                    mine = fnn_begin_training(turns)
+                else:
+                    fnn_begin_reading(turns)
+            if mine:
+                run.deadline = now() + seconds
+                if run.times == NULL:  # which has room for exactly so many
+                    run.n_threads = fnn_take_cores(n_threads, cores)
+                error = start(&run)
+                if run.times == NULL:
+                    fnn_give_cores(run.n_threads)
+                if turns != NULL:
+                    if trains:
+                        fnn_end_training(turns)
+                    else:
+                        fnn_end_reading(turns)
+        if not mine:
+            raise RuntimeError("the model is being trained in another thread: one fit after the other, or a lock")
         self.unproven = run.verdict.state == UNPROVEN
         self.nonfinite = run.verdict.state == NONFINITE
         self.skipped_rows = run.skipped_rows
+        self.members = run.n_threads
         if error:
             raise OSError(error, "no thread could be started")
         if counter is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+
+from fastnn.engine import openmp
 
 _MAX_THREADS = 256
 _n_threads: int | None = None
@@ -52,7 +55,9 @@ def _cgroup_quota() -> float:
     return quota
 
 
-def _usable_cores() -> int:
+@functools.cache
+def usable_cores() -> int:
+    """Cores that the process may really use, as it was when this was first asked."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -64,16 +69,19 @@ def get_num_threads() -> int:
     """Threads that training and prediction use.
 
     What ``set_num_threads`` said; else ``FASTNN_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the
-    cores that the process may really use (affinity, cgroup quota).
+    cores that the process may really use (affinity, cgroup quota). Within ``with
+    threadpoolctl.threadpool_limits(n)``, at most ``n``. Calls that run at the same time in several
+    Python threads share these cores: each gets those that the others leave, at least one.
     """
     global _n_threads
     if _n_threads is None:
         _n_threads = (
             _from_environment("FASTNN_NUM_THREADS")
             or _from_environment("OMP_NUM_THREADS")
-            or _usable_cores()
+            or usable_cores()
         )
-    return _n_threads
+    limit = openmp.limit()
+    return _n_threads if limit is None else min(_n_threads, limit)
 
 
 def set_num_threads(n: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.executable import Executable
+from fastnn.engine.executable import Executable, Turns
 from fastnn.engine.threads import get_num_threads
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
@@ -57,23 +58,44 @@ class Signature:
     """Whether regularizers add to the loss."""
 
 
-class Pool:
-    """Executables of one key that nobody uses at the moment."""
+_lock = threading.RLock()
+"""Held for some looks into dictionaries, by whoever forks, too: no child finds it taken by a thread
+that it does not have."""
 
-    def __init__(self, make: Callable[[], Executable]) -> None:
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
+
+
+class Pool:
+    """Executables of one key that nobody uses at the moment.
+
+    Args:
+        make: Returns a new one, and whether it is of that key: settings may have changed since the
+            key was made, or another thread may be changing them.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Executable, bool]]) -> None:
         self._make = make
         self._free: list[Executable] = []
+        self._strays: list[Executable] = []
 
     def take(self) -> Executable:
         """One for the caller alone, until it gives it back."""
         try:
             return self._free.pop()
         except IndexError:
-            return self._make()
+            executable, fits = self._make()
+            if not fits:
+                self._strays.append(executable)
+            return executable
 
     def give(self, executable: Executable) -> None:
-        """Take one back."""
-        self._free.append(executable)
+        """Take one back; what is not of the key is dropped."""
+        if executable in self._strays:
+            self._strays.remove(executable)
+        else:
+            self._free.append(executable)
 
     @contextmanager
     def lend(self) -> Iterator[Executable]:
@@ -97,7 +119,8 @@ class Few(NamedTuple):
 class _State:
     """What follows from the settings that a network's layers have; it stands for them in a key."""
 
-    def __init__(self, network: Network, traced: Trace) -> None:
+    def __init__(self, network: Network, settings: Hashable, traced: Trace) -> None:
+        self.settings = settings
         self.signature = Signature(
             list(map(extents, network.inputs)),
             list(map(extents, network.outputs)),
@@ -107,6 +130,15 @@ class _State:
         fuse(traced)
         scales = ((i, can_take_nonzeros(traced, i)) for i in range(len(network.inputs)))
         self.scales = {i: scale for i, scale in scales if scale is not None}
+
+
+class _Look(NamedTuple):
+    """What a look at the layers found. One object: who reads it gets parts that belong together,
+    whoever looks again meanwhile."""
+
+    state: _State
+    watched: Watched
+    few: dict[tuple[int, ...], Few]
 
 
 def multiply_adds(traced: Trace) -> int:
@@ -120,24 +152,27 @@ class Executables:
     Python threads: each takes an executable that no other uses.
 
     Attributes:
-        few: By the shape of an input.
         seen: The number of ``CHANGES`` at which ``few`` was right.
     """
 
     def __init__(self, network: Network) -> None:
         self.seen = -1
         self._network = network
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self.clear()
 
     def clear(self) -> None:
         """Forget all: the graph is another one."""
-        with self._lock:
+        with _lock:
             self._pools: OrderedDict[ProgramKey, Pool] = OrderedDict()
             self._states: OrderedDict[Hashable, _State] = OrderedDict()
-            self._state: _State | None = None
-            self._watched = Watched(())
-            self.few: dict[tuple[int, ...], Few] = {}
+            self._look: _Look | None = None
+
+    @property
+    def few(self) -> dict[tuple[int, ...], Few]:
+        """By the shape of an input, as the layers were when somebody last looked."""
+        look = self._look
+        return {} if look is None else look.few
 
     @property
     def signature(self) -> Signature:
@@ -160,15 +195,18 @@ class Executables:
         """Executables to train or evaluate with. See ``lower`` for the arguments."""
         # Rounded up, so that few programs serve all batches of an iterable.
         sparse = {i: -(-max(n, 1) // _NONZEROS) * _NONZEROS for i, n in longest_rows.items()}
-        key = ProgramKey(
-            self._current(), capacity, tuple(sparse.items()),
-            tuple(map(objective_settings, objectives)), updates and update_settings(updates),
-            store=store, window=window,
-        )  # fmt: skip
+
+        def key(state: _State) -> ProgramKey:
+            return ProgramKey(
+                state, capacity, tuple(sparse.items()),
+                tuple(map(objective_settings, objectives)), updates and update_settings(updates),
+                store=store, window=window,
+            )  # fmt: skip
+
         return self._pool(
             key,
-            lambda: lower(
-                self._trace(), capacity, objectives, updates, sparse, store=store, window=window
+            lambda traced: lower(
+                traced, capacity, objectives, updates, sparse, store=store, window=window
             ),
         )
 
@@ -191,47 +229,62 @@ class Executables:
             sparse: Inputs that come as nonzeros.
         """
         no_columns = dict.fromkeys(sparse, 0)
-        key = ProgramKey(self._current(), capacity, tuple(no_columns.items()), predict=True)
+
+        def key(state: _State) -> ProgramKey:
+            return ProgramKey(state, capacity, tuple(no_columns.items()), predict=True)
+
         return self._pool(
-            key, lambda: lower(self._trace(), capacity, sparse=no_columns, predict=True)
+            key, lambda traced: lower(traced, capacity, sparse=no_columns, predict=True)
         )
 
     def look_at_layers(self) -> None:
         """Have ``few`` right, after an attribute of some layer was set."""
         seen = CHANGES[0]
-        if self._state is not None:
+        if self._look is not None:
             self._current()
         self.seen = seen
 
-    def _pool(self, key: ProgramKey, program: Callable[[], Program]) -> Pool:
-        with self._lock:
-            pool = self._pools.get(key)
+    def _pool(
+        self, key: Callable[[_State], ProgramKey], program: Callable[[Trace], Program]
+    ) -> Pool:
+        state = self._current()
+        wanted = key(state)
+
+        def make() -> tuple[Executable, bool]:
+            traced = self._trace()
+            fits = network_settings(traced) == state.settings
+            made = Executable(program(traced), self._turns)
+            return made, fits and key(state) == wanted
+
+        with _lock:
+            pool = self._pools.get(wanted)
             if pool is None:
-                pool = self._pools[key] = Pool(lambda: Executable(program()))
-            self._pools.move_to_end(key)
+                pool = self._pools[wanted] = Pool(make)
+            self._pools.move_to_end(wanted)
             # Who has one of a forgotten pool puts it back there, out of reach.
             if len(self._pools) > _KEPT:
                 self._pools.popitem(last=False)
             return pool
 
     def _current(self) -> _State:
-        state = self._state
-        return self._look_again() if state is None or self._watched.changed() else state
+        look = self._look
+        return self._look_again() if look is None or look.watched.changed() else look.state
 
     def _look_again(self) -> _State:
+        # Before the trace: what changes between the two is seen at the next look.
         watched = Watched([*(node.layer for node in self._network.nodes), ALGORITHMS])
         traced = self._trace()
         settings = network_settings(traced)
-        with self._lock:
+        with _lock:
             state = self._states.get(settings)
             if state is None:
-                state = self._states[settings] = _State(self._network, traced)
+                state = self._states[settings] = _State(self._network, settings, traced)
             self._states.move_to_end(settings)
             if len(self._states) > _KEPT:
                 self._states.popitem(last=False)
-            if state is not self._state:
-                self.few = {}
-            self._state, self._watched = state, watched
+            last = self._look
+            few = last.few if last is not None and last.state is state else {}
+            self._look = _Look(state, watched, few)
         return state
 
     def _trace(self) -> Trace:

@@ -75,13 +75,15 @@ def predict_few(model: Learner, x: Any) -> Any:
     executables = model._executables
     if executables.seen != CHANGES[0]:
         executables.look_at_layers()
-    few = executables.few.get(x.shape)
+    kept = executables.few
+    few = kept.get(x.shape)
     if few is None:
         few = _few(model, x.shape)
         if few is None:
             return None
-        # Now: it may be another dict, since the layers were looked at.
-        executables.few[x.shape] = few
+        # There, though another look at the layers may have put another dict in its place: then this
+        # one is forgotten, with what was made of other settings.
+        kept[x.shape] = few
     flags = x.flags
     # Squares can't cancel: their sum is finite only if all numbers are. (It may be infinite without
     # that; then the thorough check decides.)
