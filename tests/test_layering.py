@@ -40,7 +40,17 @@ FLOORS = [
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
-    {"_checks", "_files", "_naming", "_registry", "_version", "_warnings", "errors"},
+    {
+        "_background",
+        "_checks",
+        "_files",
+        "_locks",
+        "_naming",
+        "_registry",
+        "_version",
+        "_warnings",
+        "errors",
+    },
 ]
 
 HEAVY = {

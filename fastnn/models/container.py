@@ -42,8 +42,13 @@ class Container:
     configs: dict[str, Any]
 
 
-def write(filepath: str | os.PathLike[str], container: Container) -> None:
+def write(
+    filepath: str | os.PathLike[str], container: Container, previous: str | None = None
+) -> None:
     """Write ``container``. A file of that name is replaced at once, or not at all.
+
+    Args:
+        previous: Where to, in the same directory, the file goes that was there.
 
     Raises:
         ValueError: a configuration isn't made of JSON values.
@@ -71,7 +76,7 @@ def write(filepath: str | os.PathLike[str], container: Container) -> None:
         for name, value in container.training_state.items()
     }
     # Not by safetensors' save_file, which lets nobody but the owner read what it writes.
-    write_whole(filepath, save(tensors, metadata))
+    write_whole(filepath, save(tensors, metadata), previous=previous)
 
 
 def read(filepath: str | os.PathLike[str]) -> Container:
