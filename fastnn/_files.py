@@ -42,6 +42,18 @@ def write_whole(
         _sync_directory(directory or os.curdir)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether ``write_whole`` could write a file here.
+
+    Raises:
+        OSError: not in this directory.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    probe = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    os.unlink(probe)
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what killed writers of ``path`` have left beside it. Nobody may be writing it now.
 

@@ -264,7 +264,8 @@ def run_whole(case: str, directory: Path, threads: int = 2) -> tuple[dict[str, A
     directory.mkdir()
     process = start(case, directory, threads)
     begun = time.perf_counter()
-    assert process.wait(timeout=300) == 0
+    process.communicate(timeout=300)
+    assert process.returncode == 0
     return outcome(directory), time.perf_counter() - begun
 
 

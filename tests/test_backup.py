@@ -292,7 +292,7 @@ def test_a_backup_of_another_model(tmp_path: Path) -> None:
         (lambda backup: backup.clear(), "it holds no backup"),
         (lambda backup: backup["position"].update(epoch=-1), "epoch must be an integer >= 0"),
         (lambda backup: backup["position"].update(epoch="2"), "epoch must be an integer"),
-        (lambda backup: backup["position"].update(drawn=[0]), "malformed|unpack"),
+        (lambda backup: backup["position"].update(drawn=[0]), "position is malformed"),
         (lambda backup: backup["position"].update(stopped=0), "stopped must be True or False"),
         (lambda backup: backup["position"].update(within={"row": 2}), "malformed"),
         (lambda backup: backup.update(position=3), "malformed"),

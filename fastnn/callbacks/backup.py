@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn._background import Background
 from fastnn._checks import check_flag, check_integer
-from fastnn._files import remove_leftovers
+from fastnn._files import check_writable, remove_leftovers
 from fastnn._locks import FileLock
 from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
@@ -122,6 +122,7 @@ class BackupAndRestore(Callback):
         os.makedirs(self.backup_dir, exist_ok=True)
         self._lock = FileLock(os.path.join(self.backup_dir, LOCK), "another training")
         self._process = os.getpid()
+        check_writable(self._path)
         remove_leftovers(self._path)
         self.found = self._read()
         self._writer = Background()

@@ -109,6 +109,11 @@ class CSVLogger(Callback):
         self._file = None
         self._writer = None
 
+    def __del__(self) -> None:
+        # A fit that was cut off had no on_train_end.
+        if hasattr(self, "_file"):
+            self._close()
+
 
 def _with_validation(names: list[str]) -> list[str]:
     if any(name.startswith("val_") for name in names):

@@ -69,10 +69,9 @@ class Position:
     def __post_init__(self) -> None:
         check_integer("its backup", "epoch", self.epoch, at_least=0)
         check_flag("its backup", "stopped", self.stopped)
-        if not isinstance(self.logs, dict) or not isinstance(self.drawn, list):
+        if not isinstance(self.logs, dict) or len(self.drawn) != 2:
             raise ValueError("its position is malformed")
-        first, second = self.drawn
-        for number in (first, second):
+        for number in self.drawn:
             check_integer("its backup", "drawn", number, at_least=0)
 
 
