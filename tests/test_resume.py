@@ -108,9 +108,10 @@ def not_root() -> Iterator[Path]:
             os.chown(name, 65534, 65534)
             os.seteuid(65534)
         try:
-            yield Path(name)
+            directory = Path(name, "backup")
+            directory.mkdir()
+            yield directory
         finally:
-            os.chmod(name, 0o700)
             if root:
                 os.seteuid(0)
 
