@@ -15,6 +15,7 @@ from fastnn._files import check_writable, remove_leftovers
 from fastnn._locks import FileLock
 from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.messages import print_message
 
 FILE = "latest.safetensors"
 PREVIOUS = "latest.safetensors.bkp"
@@ -56,6 +57,7 @@ class BackupAndRestore(Callback):
             has saved its model has lost nothing.
         settings: JSON values that a training must have in common with its backup; a difference is
             a ValueError that names it.
+        verbose: 1 says where training goes on.
 
     Attributes:
         resumed_at (int | None): the optimizer's ``iterations`` where the last ``fit`` went on; None
@@ -76,6 +78,7 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
         *,
         settings: Mapping[str, Any] | None = None,
+        verbose: int = 0,
     ) -> None:
         owner = type(self).__name__
         self.backup_dir = os.fspath(backup_dir)
@@ -86,6 +89,7 @@ class BackupAndRestore(Callback):
         self.double_checkpoint = check_flag(owner, "double_checkpoint", double_checkpoint)
         self.delete_checkpoint = check_flag(owner, "delete_checkpoint", delete_checkpoint)
         self.settings = dict(settings or {})
+        self.verbose = verbose
         self._path = os.path.join(self.backup_dir, FILE)
         self._previous_path = os.path.join(self.backup_dir, PREVIOUS)
         self.resumed_at: int | None = None
@@ -141,10 +145,14 @@ class BackupAndRestore(Callback):
 
     # For fit, which knows what to save
 
-    def note_resumption(self) -> None:
-        """The model was put to where the backup says."""
+    def note_resumption(self, epoch: int) -> None:
+        """The model was put to where the backup says, in this epoch or before it."""
         self._note_place()
         self.resumed_at = self._steps_of_save
+        if self.verbose and self.found is not None:
+            print_message(
+                f"Going on from {self.found[0]}: epoch {epoch + 1}, after {self.resumed_at} steps"
+            )
 
     def batches_to_go(self) -> int | None:
         """Batches until a backup is due; None if that is told by something else."""

@@ -12,6 +12,7 @@ from fastnn.cli import network, source
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
+    from fastnn.callbacks import BackupAndRestore
     from fastnn.models import Model
     from fastnn.optimizers import Optimizer
 
@@ -20,6 +21,11 @@ INTERRUPTED = 130
 DEFAULTS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "cosine"}
 """What ``--optimizer`` and so on are where nobody says."""
 
+SETTINGS = (
+    "net", "layers", "activation", "initializer", "augment", "optimizer", "learning_rate",
+    "schedule", "batch_size", "validation_split", "patience", "seed", "image_size", "color_mode",
+)  # fmt: skip
+"""Options that the result depends on, beside the data and ``epochs``."""
 
 BATCH = 128
 BATCH_OF_PICTURES = 32
@@ -203,10 +209,12 @@ def train(
     *,
     quiet: bool = False,
     fit_arguments: Mapping[str, Any] | None = None,
+    backup: BackupAndRestore | None = None,
 ) -> Trained:
     """Train a compiled model, and test it.
 
     Args:
+        backup: To go on from, and to keep.
         fit_arguments: Go before those of the options; but callbacks add up, and the options' rows
             to validate on are taken.
     """
@@ -220,6 +228,8 @@ def train(
         watching.append(
             callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
         )
+    if backup is not None:
+        watching.append(backup)
     n_train = int(len(problem.x) * (1 - share))  # Keras's rounding
     if arguments.schedule == "cosine":
         _decay(model.optimizer, -(-n_train // settings["batch_size"]) * arguments.epochs)
@@ -233,6 +243,7 @@ def train(
     except KeyboardInterrupt:
         interrupted = True
     seconds = time.perf_counter() - begin
+    iterations = model.optimizer.iterations
     history = dict(model.history.history if model.history else {})
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
@@ -247,7 +258,10 @@ def train(
     test = model.evaluate(
         source.fitted(x, source.example_shape(model)), y, verbose=0, return_dict=True
     )
-    speed = n_train * epochs / seconds
+    # Of this process: what came before the backup took no time of it.
+    before = backup.resumed_at if backup is not None else None
+    done = 1 - (before or 0) / max(1, iterations)
+    speed = n_train * epochs * done / seconds
     return Trained(model, epochs, seconds, speed, interrupted, history, test)
 
 

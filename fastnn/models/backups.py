@@ -209,7 +209,10 @@ def _position(parts: Any) -> Position:
     return Position(**{**parts, "within": None if within is None else Within(**within)})
 
 
-def _compare(then: Any, now: Mapping[str, Any]) -> None:
+def _compare(then: Any, settings: Mapping[str, Any]) -> None:
+    import json
+
+    now = json.loads(json.dumps(settings))  # a tuple was written as a list
     for name in {**then, **now}:
         before, wanted = (repr(each[name]) if name in each else "nothing" for each in (then, now))
         if before != wanted:

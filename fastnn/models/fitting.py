@@ -196,9 +196,9 @@ class Fit:
         first = plan.initial_epoch
         if resumption is not None:
             resumption.apply()
-            assert self._backup is not None
-            self._backup.note_resumption()
             first = resumption.position.epoch
+            assert self._backup is not None
+            self._backup.note_resumption(first)
             self._logs = resumption.position.logs
             if resumption.position.stopped:
                 return
