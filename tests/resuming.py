@@ -173,7 +173,8 @@ def train(case: str, directory: Path) -> None:
 
     backup = directory / "backup"
     # What follows a backup is in it: other weights and seeds must make no difference.
-    resumed = backup.exists() and any(".safetensors" in name for name in os.listdir(backup))
+    # (The first write may have been killed half way: its leftover is no backup.)
+    resumed = any(backup.glob("latest.safetensors*"))
     fnn.utils.set_random_seed(random.SystemRandom().randrange(2**31) if resumed else SEED)
     make: Callable[[Path], Any] = globals()[case]
     model, arguments, save_freq = make(directory)

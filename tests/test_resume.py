@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import resuming
-from nets import assert_same_bits, blobs, classifier
+from nets import assert_same_bits, blobs, classifier, set_seeded_weights
 from test_backup import CutOff, Patient, cut_off, train
 
 import fastnn as fnn
@@ -418,6 +418,40 @@ def test_a_generator_that_ends_too_early_is_refused(tmp_path: Path) -> None:
         used = iter(list(resuming.Batches(X, Y, 12))[:short])
         with pytest.raises(ValueError, match=r"x ended after .* give a source that begins anew"):
             fit_batches(used, Patient(tmp_path, 1), steps_per_epoch=4)
+
+
+# GradientHealth
+
+
+def test_figures_of_layers(tmp_path: Path) -> None:
+    """Windows, dead units and the epoch's means go on; ``every`` is no divisor of the epoch."""
+
+    def net(seed: int = 0) -> Any:
+        model = fnn.Sequential([
+            fnn.layers.Input((9,)), fnn.layers.Dense(16, "relu", name="hidden"),
+            fnn.layers.Dense(4, "softmax", name="last"),
+        ])  # fmt: skip
+        set_seeded_weights(model, seed)
+        kernel, bias, *rest = model.get_weights()
+        model.set_weights([kernel, bias - 5 * (np.arange(16) < 14), *rest])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    def health() -> callbacks.GradientHealth:
+        return callbacks.GradientHealth(3, on_problem="ignore", window=9)
+
+    fnn.utils.set_random_seed(5)
+    straight = health()
+    wanted = train(net(), straight)
+    assert wanted.history["hidden/dead"][-1] > 0 and straight.found
+    fnn.utils.set_random_seed(5)
+    with pytest.raises(CutOff):
+        train(net(), health(), Patient(tmp_path, 1), cut_off("on_train_batch_end", 2, 3))
+    resumed = health()
+    history = train(net(3), resumed, Patient(tmp_path, 1))
+    assert history.history == wanted.history
+    assert repr(resumed.statistics) == repr(straight.statistics)  # NaN is not equal to itself
+    assert resumed.found == straight.found
 
 
 # ModelCheckpoint

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnn import utils
 from fastnn._checks import check_flag, check_integer, check_real
@@ -58,6 +59,7 @@ class Position:
         stopped: A callback has ended the training.
         logs: Of the last epoch that came to its end.
         drawn: Batches taken from iterables to train on, and to validate with.
+        observed: ``Observing.state``.
     """
 
     epoch: int
@@ -65,11 +67,14 @@ class Position:
     stopped: bool
     logs: dict[str, float]
     drawn: list[int]
+    observed: list[NDArray[np.int64]]
 
     def __post_init__(self) -> None:
         check_integer("its backup", "epoch", self.epoch, at_least=0)
         check_flag("its backup", "stopped", self.stopped)
         if not isinstance(self.logs, dict) or len(self.drawn) != 2:
+            raise ValueError("its position is malformed")
+        if not all(isinstance(each, np.ndarray) for each in self.observed):
             raise ValueError("its position is malformed")
         for number in self.drawn:
             check_integer("its backup", "drawn", number, at_least=0)

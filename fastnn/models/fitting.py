@@ -306,6 +306,8 @@ class Fit:
         ):
             if isinstance(each, Batches):
                 each.catch_up(drawn, in_epoch)
+        if self._observing is not None:
+            self._observing.restore(position.observed)
         return position.within
 
     def _pauses(self, epoch: int, number: int, row: int, random: dict[str, Any]) -> Pauses | None:
@@ -327,7 +329,8 @@ class Fit:
             each.drawn if isinstance(each, Batches) else 0
             for each in (self.data.train, self.data.validation)
         ]
-        position = Position(epoch, within, self.model.stop_training, self._logs, drawn)
+        observed = self._observing.state() if self._observing is not None else []
+        position = Position(epoch, within, self.model.stop_training, self._logs, drawn, observed)
         content = backups.capture(self.model, self.callbacks, position, self._settings())
         self._backup.save(content)
 
