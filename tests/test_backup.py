@@ -321,6 +321,30 @@ def test_malformed_backups(change: Any, message: str, tmp_path: Path) -> None:
     refused(classifier(), tmp_path, message)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda within: within.update(row=-1), "row must be an integer >= 0"),
+        (lambda within: within.update(random=3), "its epoch is malformed"),
+        (lambda within: within["progress"].update(rows="x"), "rows must be an integer"),
+        (lambda within: within["progress"].pop("batches"), "malformed: 'batches'"),
+        (lambda within: within["progress"].update(sums=[1]), "malformed"),
+        (lambda within: within["progress"].update(examples=[]), "the metrics that need all rows"),
+    ],
+)
+def test_malformed_places_in_an_epoch(change: Any, message: str, tmp_path: Path) -> None:
+    from fastnn.models import container
+
+    with pytest.raises(CutOff):
+        train(classifier(), Patient(tmp_path, 1), cut_off("on_train_batch_end", 2, 3))
+    path = tmp_path / "latest.safetensors"
+    (tmp_path / "latest.safetensors.bkp").unlink()
+    content = container.read(path)
+    change(content.configs["backup"]["position"]["within"])
+    container.write(path, content)
+    refused(classifier(), tmp_path, message)
+
+
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     path = tmp_path / "latest.safetensors"
     path.write_bytes(b"torn")

@@ -47,6 +47,8 @@ class Within:
             check_integer("its backup", name, getattr(self, name), at_least=0)
         if not isinstance(self.progress, dict) or not isinstance(self.random, dict):
             raise ValueError("its epoch is malformed")
+        for name in ("rows", "batches"):
+            check_integer("its backup", name, self.progress[name], at_least=0)
 
 
 @dataclass
@@ -174,6 +176,8 @@ class Resumption:
             if rate is not None:
                 check_real("its backup", "learning_rate", rate, at_least=0)
             _check_seeds(model, backup["seeds"])
+            if self.position.within is not None:
+                model._totals().restore(self.position.within.progress)
 
     def apply(self) -> None:
         """Put model, random numbers and callbacks where they were. May be called again.
@@ -203,7 +207,7 @@ def _naming(filepath: str) -> Iterator[None]:
     """Errors inside become a ValueError that names the file."""
     try:
         yield
-    except (TypeError, KeyError, IndexError) as error:
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"{filepath} can't be restored: it is malformed: {error}") from error
     except ValueError as error:
         raise ValueError(f"{filepath} can't be restored: {error}") from error

@@ -127,7 +127,13 @@ class Collector:
         return [None if each is None else each.state() for each in self.examples]
 
     def restore(self, state: Sequence[Sequence[Any] | None]) -> None:
-        """Begin with what ``state`` gave."""
+        """Begin with what ``state`` gave.
+
+        Raises:
+            ValueError: It is of other metrics.
+        """
+        if [each is None for each in self.examples] != [each is None for each in state]:
+            raise ValueError("the metrics that need all rows are of other outputs than the file's")
         for each, its_state in zip(self.examples, state, strict=True):
             if each is not None:
                 each.restore(its_state or ())
