@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def write_whole(
@@ -11,6 +12,7 @@ def write_whole(
     content: bytes | memoryview | Sequence[bytes | memoryview],
     *,
     sync: bool = True,
+    previous: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write ``content`` to a file that takes the place of ``path`` once it is on the disk.
 
@@ -18,9 +20,10 @@ def write_whole(
         content: Or its parts, one after another.
         sync: Whether to wait for the disk, some milliseconds. Without it, the file is whole after a
             crash of the process, but perhaps not after one of the machine.
+        previous: Where to, in the same directory, what is at ``path`` goes.
 
     Raises:
-        OSError: it can't be written; what was at ``path`` is still there.
+        OSError: it can't be written; what was at ``path`` is still there, or at ``previous``.
     """
     directory, name = os.path.split(os.fspath(path))
     temporary = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
@@ -30,8 +33,47 @@ def write_whole(
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        if previous is not None and os.path.exists(path):
+            os.replace(path, previous)
         os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
+        with suppress(OSError):
             os.unlink(temporary)
         raise
+    if sync:
+        _sync_directory(directory or os.curdir)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether ``write_whole`` could write a file here.
+
+    Raises:
+        OSError: not in this directory.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    probe = os.path.join(directory, f".{name}.{os.urandom(8).hex()}.tmp")
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    os.unlink(probe)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers of ``path`` have left beside it. Nobody may be writing it now.
+
+    Raises:
+        OSError: the directory can't be read or changed.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    for found in os.listdir(directory or os.curdir):
+        if found.startswith(f".{name}.") and found.endswith(".tmp"):
+            os.unlink(os.path.join(directory, found))
+
+
+def _sync_directory(directory: str) -> None:
+    """Have the names in it, too, on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        # Some file systems can't, or do it anyway.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

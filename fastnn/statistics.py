@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import Any
+
+import numpy as np
 
 __all__ = ["LayerStatistics", "StepStatistics"]
 
@@ -72,3 +75,44 @@ class StepStatistics:
 
     step: int
     layers: Mapping[str, LayerStatistics]
+
+
+_WORDS = ("name", "activation", "units")
+_COUNTS = ("gradient_size", "nonfinite")
+_FIGURES = (
+    "gradient_norm", "gradient_max", "weight_norm", "update_ratio", "mean", "deviation", "zeros",
+    "dead", "saturated",
+)  # fmt: skip
+
+
+def as_state(statistics: Sequence[StepStatistics]) -> dict[str, Any]:
+    """Those of one model as JSON values and arrays, for ``from_state``."""
+    layers = [[*step.layers.values()] for step in statistics]
+    return {
+        "layers": [[getattr(each, name) for name in _WORDS] for each in (layers or [[]])[0]],
+        "steps": np.array([step.step for step in statistics], np.int64),
+        "counts": np.array(
+            [[[getattr(each, n) for n in _COUNTS] for each in step] for step in layers], np.int64
+        ),
+        "figures": np.array(
+            [[[getattr(each, n) for n in _FIGURES] for each in step] for step in layers], np.float64
+        ),
+    }
+
+
+def from_state(state: Mapping[str, Any]) -> list[StepStatistics]:
+    """What ``as_state`` was given."""
+    words = [dict(zip(_WORDS, each, strict=True)) for each in state["layers"]]
+    result = []
+    for step, counts, figures in zip(
+        state["steps"].tolist(), state["counts"].tolist(), state["figures"].tolist(), strict=True
+    ):
+        layers = {}
+        for named, of_counts, of_figures in zip(words, counts, figures, strict=True):
+            numbers = {
+                **dict(zip(_COUNTS, of_counts, strict=True)),
+                **dict(zip(_FIGURES, of_figures, strict=True)),
+            }
+            layers[named["name"]] = LayerStatistics(**named, **numbers)
+        result.append(StepStatistics(step, layers))
+    return result

@@ -98,6 +98,27 @@ def test_sigterm_without_save_says_that_nothing_is_kept(table: Path, start: Star
     assert err.count("\n") == 1 and "terminated in epoch" in err and "no --save" in err
 
 
+def test_sigterm_backs_up_first(table: Path, tmp_path: Path, start: Start) -> None:
+    """The next run goes on from the very batch."""
+    options = ["--resume", tmp_path / "backup", "--schedule", "constant"]
+    child = start(*train_for_ever(table, *options))
+    until(child, "Epoch 20/")
+    _, err, _ = ended(child, signal.SIGTERM)
+    assert child.returncode == status.TERMINATED
+    found = re.fullmatch(
+        r"fastnn train: terminated in epoch (\d+) of 1000000, after batch (\d+) of 15; --resume "
+        rf"{tmp_path / 'backup'} goes on from the last backup\n",
+        err,
+    )
+    assert found, err
+    steps = 15 * (int(found[1]) - 1) + int(found[2])
+    child = start(*train_for_ever(table, *options))
+    assert child.stdout
+    line = next(line for line in child.stdout if line.startswith("Going on from"))
+    assert line.endswith(f", after {steps} steps\n")
+    ended(child, signal.SIGTERM)
+
+
 def test_sigterm_to_doctor_saves(table: Path, tmp_path: Path, start: Start) -> None:
     model = tmp_path / "m.safetensors"
     command = train_for_ever(table, "--cure", "--save", model)
@@ -196,10 +217,15 @@ def test_handlers_are_as_before() -> None:
 def test_sigterm_can_be_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup, say, is written first; but who insists is heard."""
     came: list[termination.Terminated] = []
+
+    def note(error: termination.Terminated) -> bool:
+        came.append(error)
+        return True
+
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with termination.terminable():
-        with termination.deferred(came.append):
+        with termination.deferred(note):
             for now[0] in (100.0, 100.4):
                 signal.raise_signal(signal.SIGTERM)
                 assert len(came) == 1 and isinstance(came[0], termination.Terminated)

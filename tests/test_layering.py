@@ -41,8 +41,10 @@ FLOORS = [
     {"engine"},
     {"kernels"},
     {
+        "_background",
         "_checks",
         "_files",
+        "_locks",
         "_model_files",
         "_naming",
         "_registry",

@@ -31,7 +31,8 @@ def is_of_layer(name: str) -> bool:
 
 class Callback:
     """Base class: override the hooks that you need. All are Keras 3's but ``on_train_progress``,
-    ``on_statistics`` and ``on_nonfinite``.
+    ``on_statistics`` and ``on_nonfinite``; and ``state_dict`` with ``load_state_dict``, if what the
+    callback has learned must outlive an interruption.
 
     A callback without batch hooks costs nothing while an epoch runs; one with a batch hook brings
     training back to Python after every batch.
@@ -66,6 +67,24 @@ class Callback:
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Called before the first hook."""
         self.params = params
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that goes on after an interruption must know: the counterpart of
+        ``load_state_dict``. ``BackupAndRestore`` keeps it in its file.
+
+        Returns:
+            JSON values (None, bools, numbers, strings, and lists and dicts with strings as keys of
+            such) and NumPy arrays of numbers. Arrays are copied. A tuple comes back as a list.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave in the process that was cut off.
+
+        Called after every callback's ``on_train_begin``; and, if the training goes on in the midst
+        of an epoch, once more after that epoch's ``on_epoch_begin``. So what these hooks reset is
+        restored.
+        """
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Called before an epoch of training; the first one is 0."""
@@ -200,6 +219,42 @@ class CallbackList:
     def has_predict_batch_hooks(self) -> bool:
         """Whether a callback must be called for every batch of ``predict``."""
         return self._overridden(PREDICT_BATCH_HOOKS)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The state of each callback that keeps one, with the name of its class, in their order."""
+        return [
+            {"class": type(each).__name__, "state": each.state_dict()} for each in self._keepers()
+        ]
+
+    def check_state(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Whether ``load_state_dict`` can take this.
+
+        Raises:
+            ValueError: It is of other callbacks, by position and name of the class.
+        """
+        there = [type(each).__name__ for each in self._keepers()]
+        found = [state["class"] for state in states]
+        if there != found:
+            raise ValueError(
+                f"the callbacks that keep a state must be those of the backup, in its order: "
+                f"{', '.join(found)}; got {', '.join(there)}"
+            )
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Give each callback what ``state_dict`` had of it.
+
+        Raises:
+            ValueError: A callback does not take it.
+        """
+        for each, state in zip(self._keepers(), states, strict=True):
+            try:
+                each.load_state_dict(dict(state["state"]))
+            except (KeyError, TypeError, ValueError) as error:
+                name = type(each).__name__
+                raise ValueError(f"{name} does not take its state: {error!r}") from error
+
+    def _keepers(self) -> list[Callback]:
+        return [each for each in self.callbacks if type(each).state_dict is not Callback.state_dict]
 
     def _overridden(self, hooks: tuple[str, ...]) -> bool:
         # A hook may be a function set on the instance: it has no __func__, or another one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastnn._checks import check_flag, check_integer, check_real
 from fastnn._model_files import check_suffix
@@ -27,6 +28,13 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: ``"epoch"``, or a number of batches, which brings training back to Python after
             every batch.
         initial_value_threshold: a value that the first save has to beat.
+        max_to_keep: how many files to keep, of those that this callback has saved: the last ones,
+            which with ``save_best_only`` are the best ones. None keeps all. The name and meaning
+            are those of Keras's ``OrbaxCheckpoint``; Keras's ModelCheckpoint has no such argument.
+
+    Attributes:
+        best (float | None): the best value so far.
+        kept (list[str]): files that were saved and not deleted, the last one last.
 
     Raises:
         ValueError: ``filepath`` does not end in ``.safetensors``, or names a log that does not
@@ -43,6 +51,8 @@ class ModelCheckpoint(MonitorCallback):
         mode: str = "auto",
         save_freq: int | str = "epoch",
         initial_value_threshold: float | None = None,
+        *,
+        max_to_keep: int | None = None,
     ) -> None:
         owner = type(self).__name__
         if initial_value_threshold is not None:
@@ -53,6 +63,10 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only = check_flag(owner, "save_best_only", save_best_only)
         self.save_weights_only = check_flag(owner, "save_weights_only", save_weights_only)
         self.save_freq = save_freq
+        if max_to_keep is not None:
+            check_integer(owner, "max_to_keep", max_to_keep, at_least=1)
+        self.max_to_keep = max_to_keep
+        self.kept: list[str] = []
         self._epoch = 0
         self._batches_since_save = 0
         if isinstance(save_freq, str):
@@ -96,6 +110,35 @@ class ModelCheckpoint(MonitorCallback):
             self.model.save(path)
         if self.verbose:
             print_message(f"Epoch {epoch + 1}: saved to {path}")
+        self._delete_old(path)
+
+    def _delete_old(self, path: str) -> None:
+        """Once the new file is there, so that there is always one."""
+        self.kept = [each for each in self.kept if each != path] + [path]
+        while self.max_to_keep is not None and len(self.kept) > self.max_to_keep:
+            oldest = self.kept.pop(0)
+            try:
+                os.unlink(oldest)
+            except FileNotFoundError:
+                pass  # deleted before an interruption
+            except OSError as error:
+                warn(f"ModelCheckpoint: {oldest} can't be deleted: {error.strerror}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, the files that are kept, and how far it is to the next one."""
+        return {
+            "best": self.best,
+            "kept": self.kept,
+            "epoch": self._epoch,
+            "batches_since_save": self._batches_since_save,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on comparing with the best, and deleting the oldest."""
+        self.best = state["best"]
+        self.kept = list(state["kept"])
+        self._epoch = state["epoch"]
+        self._batches_since_save = state["batches_since_save"]
 
     def _is_best(self, epoch: int, logs: Logs) -> bool:
         current = logs.get(self.monitor)

@@ -10,6 +10,8 @@ from fastnn.callbacks.base import Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.callbacks.monitor import MonitorCallback
 
+_STATE = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
+
 
 class EarlyStopping(MonitorCallback):
     """Stop training when a log has not improved for ``patience`` epochs; Keras 3's decisions.
@@ -98,3 +100,12 @@ class EarlyStopping(MonitorCallback):
             if self.verbose:
                 print_message(f"Restoring the weights of the best epoch, {self.best_epoch + 1}")
             self.model.set_weights(self.best_weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The attributes."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the patience that was left."""
+        for name in _STATE:
+            setattr(self, name, state[name])

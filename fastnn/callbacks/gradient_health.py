@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from fastnn._warnings import warn
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.messages import print_message
 from fastnn.errors import GradientHealthError, NonFiniteGradientError
-from fastnn.statistics import StepStatistics
+from fastnn.statistics import StepStatistics, as_state, from_state
 from fastnn.verdicts import Finding, Thresholds, findings
 
 _ACTIONS = ("warn", "stop", "raise", "ignore")
@@ -134,6 +136,26 @@ class GradientHealth(Callback):
         if logs is not None and self._epoch:
             logs |= means(self._epoch)
         self._epoch = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """All statistics and findings, and how far epoch and window have come."""
+        return {
+            **as_state(self.statistics),
+            "epoch": len(self._epoch),
+            "window": len(self._window),
+            "found": [[step, [*map(asdict, found)]] for step, found in self.found.items()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.statistics = from_state(state)
+        count = len(self.statistics)
+        self._epoch = self.statistics[count - state["epoch"] :]
+        self._window = self.statistics[count - state["window"] :]
+        self.found = {
+            step: [Finding(**finding) for finding in found] for step, found in state["found"]
+        }
+        self._known = {(f.layer, f.verdict) for found in self.found.values() for f in found}
 
     def _look(self, step: int) -> None:
         new = [

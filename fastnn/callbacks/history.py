@@ -47,3 +47,12 @@ class History(Callback):
             self.history.setdefault(name, [])[length:] = [value]
         self.epoch[done:] = [epoch]
         self._noting = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was noted."""
+        return {"history": self.history, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the place of what an earlier ``fit`` left."""
+        self.history = {name: list(values) for name, values in state["history"].items()}
+        self.epoch = list(state["epoch"])

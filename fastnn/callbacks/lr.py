@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 from fastnn._checks import check_integer, check_real
 from fastnn._warnings import warn
@@ -133,6 +134,20 @@ class ReduceLROnPlateau(MonitorCallback):
             self.wait += 1
             if self.wait >= self.patience:
                 self._reduce(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, and how far patience and cooldown have come."""
+        return {
+            "best": self.best,
+            "cooldown_counter": self.cooldown_counter,
+            "wait": self.wait,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the patience that was left."""
+        self.best = state["best"]
+        self.cooldown_counter = state["cooldown_counter"]
+        self.wait = state["wait"]
 
     def _reduce(self, epoch: int) -> None:
         optimizer = self.model.optimizer

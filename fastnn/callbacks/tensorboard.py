@@ -127,6 +127,15 @@ class TensorBoard(Callback):
         self._in_fit = False
         self._close()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Batches since ``fit`` began. What was written after a backup is there twice, with the
+        same steps and values, when training has gone on from that."""
+        return {"batches": self._batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Count on."""
+        self._batches = state["batches"]
+
     def _start_clock(self, batch: int, logs: Logs | None = None) -> None:
         self._batch_begun = time.perf_counter()
 

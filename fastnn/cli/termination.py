@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
     """
 
 
-_deferred: Callable[[Terminated], object] | None = None
+_deferred: Callable[[Terminated], bool] | None = None
 
 
 @contextmanager
@@ -44,9 +44,7 @@ def terminable() -> Iterator[None]:
         if came is not None and time.monotonic() - came <= _TOGETHER:
             return
         came = time.monotonic()
-        if first and _deferred is not None:
-            _deferred(Terminated())
-        else:
+        if not (first and _deferred is not None and _deferred(Terminated())):
             raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
@@ -57,9 +55,9 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def deferred(to: Callable[[Terminated], object]) -> Iterator[None]:
-    """Within the block, have SIGTERM call ``to`` with the error, to be raised when it is time. If
-    another one follows half a second later or more, that is raised at once."""
+def deferred(to: Callable[[Terminated], bool]) -> Iterator[None]:
+    """Within the block, have SIGTERM call ``to`` with the error, to be raised when it is time. Where
+    that returns False, and if another SIGTERM comes half a second later, it is raised at once."""
     global _deferred
     _deferred = to
     try:

@@ -13,7 +13,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastnn.cli import model_file, network, output, problem, table, termination, training
+from fastnn.cli import (
+    model_file,
+    network,
+    output,
+    problem,
+    resuming,
+    table,
+    termination,
+    training,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_arguments(parser)
     training.add_arguments(parser)
     result = parser.add_argument_group("output")
+    result.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIRECTORY",
+        help="keep backups there while training, and go on from the last one if there is one; "
+        "after a finished training, just test it again",
+    )
     result.add_argument(
         "--save", type=Path, metavar="FILE", help="write the model, to FILE.safetensors"
     )
@@ -55,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
     else:
         table.print_warnings(wanted.warnings)
-    trained = training.train(model, wanted, arguments, quiet=arguments.quiet)
+    backup = resuming.backup(arguments.resume, wanted, arguments) if arguments.resume else None
+    trained = training.train(model, wanted, arguments, quiet=arguments.quiet, backup=backup)
     termination.ignore()  # what it asks for, a model that is saved, is what comes now
     if arguments.save:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
@@ -67,14 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
             "class_names": wanted.class_names,
             "warnings": list(wanted.warnings),
             "settings": {
-                name: getattr(arguments, name)
-                for name in ("net", "layers", "activation", "initializer", "augment", "optimizer",
-                             "learning_rate", "schedule", "batch_size", "validation_split",
-                             "patience", "seed", "image_size", "color_mode")
+                name: getattr(arguments, name) for name in training.SETTINGS
             },
             "parameters": trained.model.count_params(),
             "threads": fastnn.get_num_threads(),
             "fastnn": fastnn.__version__,
         })  # fmt: skip
-    training.report(trained, arguments, quiet=arguments.quiet)
+    training.report(trained, arguments, quiet=arguments.quiet, backup=backup)
     return trained.status

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn.callbacks import Callback
@@ -14,12 +15,18 @@ from fastnn.cli import network, source, status, termination
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
+    from fastnn.callbacks import BackupAndRestore
     from fastnn.models import Model
     from fastnn.optimizers import Optimizer
 
 DEFAULTS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001, "schedule": "cosine"}
 """What ``--optimizer`` and so on are where nobody says."""
 
+SETTINGS = (
+    "net", "layers", "activation", "initializer", "augment", "optimizer", "learning_rate",
+    "schedule", "batch_size", "validation_split", "patience", "seed", "image_size", "color_mode",
+)  # fmt: skip
+"""Options that the result depends on, beside the data and ``epochs``."""
 
 BATCH = 128
 BATCH_OF_PICTURES = 32
@@ -241,12 +248,14 @@ def train(
     *,
     quiet: bool = False,
     fit_arguments: Mapping[str, Any] | None = None,
+    backup: BackupAndRestore | None = None,
 ) -> Trained:
     """Train a compiled model, and test it.
 
     Ctrl-C ends training, another one the test; SIGTERM ends both. What was learned is returned.
 
     Args:
+        backup: To go on from, and to keep.
         fit_arguments: Go before those of the options; but callbacks add up, and the options' rows
             to validate on are taken.
     """
@@ -261,20 +270,24 @@ def train(
         watching.append(
             callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
         )
+    if backup is not None:
+        watching.append(backup)
     n_train = int(len(problem.x) * (1 - share))  # Keras's rounding
     if arguments.schedule == "cosine":
         _decay(model.optimizer, -(-n_train // settings["batch_size"]) * arguments.epochs)
     stopped: KeyboardInterrupt | None = None
     begin = time.perf_counter()
+    saved_first = nullcontext() if backup is None else termination.deferred(backup.save_now)
     try:
-        model.fit(
-            problem.x, problem.y, epochs=arguments.epochs, callbacks=watching,
-            verbose=0 if quiet else "auto", **settings,
-        )  # fmt: skip
+        with saved_first:
+            model.fit(
+                problem.x, problem.y, epochs=arguments.epochs, callbacks=watching,
+                verbose=0 if quiet else "auto", **settings,
+            )  # fmt: skip
     except KeyboardInterrupt as signal:
         stopped = signal
     seconds = time.perf_counter() - begin
-    where = str(position)
+    where, iterations = str(position), model.optimizer.iterations
     history = dict(model.history.history if model.history else {})
     epochs = len(history.get("loss", []))
     if problem.targets is not None:
@@ -291,11 +304,20 @@ def train(
             test = _tested(model, problem)
         except KeyboardInterrupt as signal:
             stopped = signal
-    speed = n_train * epochs / seconds
+    # Of this process: what came before the backup took no time of it.
+    before = backup.resumed_at if backup is not None else None
+    done = 1 - (before or 0) / max(1, iterations)
+    speed = n_train * epochs * done / seconds
     return Trained(model, epochs, seconds, speed, stopped, where, history, test)
 
 
-def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = False) -> None:
+def report(
+    trained: Trained,
+    arguments: argparse.Namespace,
+    *,
+    quiet: bool = False,
+    backup: BackupAndRestore | None = None,
+) -> None:
     """Print what came of it, when it is saved; the last line is the test's."""
     if trained.stopped is not None:
         how = "terminated" if trained.status == status.TERMINATED else "interrupted"
@@ -304,6 +326,8 @@ def report(trained: Trained, arguments: argparse.Namespace, *, quiet: bool = Fal
             if arguments.save
             else "there is no --save, so nothing is kept"
         )
+        if backup is not None:
+            kept = f"--resume {backup.backup_dir} goes on from the last backup"
         print(f"fastnn {arguments.command}: {how} {trained.position}; {kept}", file=sys.stderr)
     elif trained.diverged:
         print(

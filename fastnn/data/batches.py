@@ -40,6 +40,9 @@ class Batches:
 
     An iterator that ends is not begun again: with ``steps``, an epoch takes the next so many
     batches; without, the first epoch takes all.
+
+    Attributes:
+        drawn: Batches taken from the source so far.
     """
 
     def __init__(self, source: Iterable[Any], steps: int | None, argument: str) -> None:
@@ -47,9 +50,38 @@ class Batches:
         self._steps = steps
         self._argument = argument
         self._iterator: Iterator[Any] | None = iter(source) if iter(source) is source else None
+        self.drawn = 0
 
-    def epoch(self) -> Iterator[tuple[Any, Any, Any]]:
-        """The batches of the next epoch."""
+    def epoch(self, done: int = 0) -> Iterator[tuple[Any, Any, Any]]:
+        """The batches of the next epoch, without the first ``done``, which are drawn at once.
+
+        Raises:
+            ValueError: There are not so many.
+        """
+        batches = self._batches()
+        for number in range(done):
+            if next(batches, None) is None:
+                raise ValueError(self._ended(number, done))
+        return batches
+
+    def catch_up(self, drawn: int, done: int) -> None:
+        """Go to where another ``Batches`` of the same source was when it had drawn that many,
+        ``done`` of them in the epoch that ``epoch(done)`` will go on with.
+
+        An iterator is drawn from; what can be iterated over again has each epoch begin anew.
+
+        Raises:
+            ValueError: The iterator ends before.
+        """
+        if self._iterator is None:
+            self.drawn = drawn - done
+            return
+        for number in range(drawn - done):
+            if next(self._iterator, self) is self:
+                raise ValueError(self._ended(number, drawn))
+            self.drawn += 1
+
+    def _batches(self) -> Iterator[tuple[Any, Any, Any]]:
         one_shot = self._iterator is not None
         iterator = self._iterator or iter(self._source)
         taken = 0
@@ -65,4 +97,12 @@ class Batches:
                 except StopIteration:
                     return
             taken += 1
+            self.drawn += 1
             yield unpack_batch(batch, self._argument)
+
+    def _ended(self, found: int, wanted: int) -> str:
+        return (
+            f"{self._argument} ended after {found} of the {wanted} batches that the training had "
+            "taken before it was interrupted: to go on, give a source that begins anew, such as a "
+            "generator that is made again"
+        )

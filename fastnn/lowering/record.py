@@ -75,6 +75,22 @@ class Record:
         for memory, seen in zip(self._memories, before._memories, strict=True):
             memory[:] = seen
 
+    @property
+    def memories(self) -> list[NDArray[np.int64]]:
+        """When each unit was last seen to give more than 0: of each layer that has such units."""
+        return self._memories
+
+    def remember(self, memories: Sequence[NDArray[np.int64]]) -> None:
+        """Go on from ``memories`` of another process.
+
+        Raises:
+            ValueError: They are of other layers.
+        """
+        if [each.shape for each in memories] != [each.shape for each in self._memories]:
+            raise ValueError("what is known of silent units is of other layers than the model's")
+        for memory, seen in zip(self._memories, memories, strict=True):
+            memory[:] = seen
+
     def _take(self, columns: int) -> int:
         column, self.width = self.width, self.width + columns
         return column

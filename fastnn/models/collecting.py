@@ -22,6 +22,25 @@ class Examples:
         self._predictions: list[NDArray[np.float32]] = []
         self._weights: list[NDArray[np.float32] | None] = []
 
+    def and_more(self) -> Examples:
+        """The same, to which more can be added without a change of these."""
+        copied = Examples()
+        copied._targets, copied._predictions = [*self._targets], [*self._predictions]
+        copied._weights = [*self._weights]
+        return copied
+
+    def state(self) -> list[Any]:
+        """Of ``restore``: nothing, or three arrays, the last of which may be None."""
+        if not self._targets:
+            return []
+        self._join()
+        return [self._targets[0], self._predictions[0], self._weights[0]]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Begin with what ``state`` gave."""
+        if state:
+            self.add(*state)
+
     def add(
         self,
         targets: NDArray[Any],
@@ -93,3 +112,28 @@ class Collector:
                     objective.by_place(next(found)[: len(order)]),
                     None if weight is None else objective.by_place(weight[order]),
                 )
+
+    def and_more(
+        self, dataset: Dataset, order: NDArray[np.int64], predictions: list[NDArray[np.float32]]
+    ) -> Collector:
+        """What this one will be if a pass ends with these; it does not change."""
+        result = Collector(self._objectives)
+        result.examples = [each and each.and_more() for each in self.examples]
+        result.keep(dataset, order, predictions)
+        return result
+
+    def state(self) -> list[list[Any] | None]:
+        """Of ``restore``."""
+        return [None if each is None else each.state() for each in self.examples]
+
+    def restore(self, state: Sequence[Sequence[Any] | None]) -> None:
+        """Begin with what ``state`` gave.
+
+        Raises:
+            ValueError: It is of other metrics.
+        """
+        if [each is None for each in self.examples] != [each is None for each in state]:
+            raise ValueError("the metrics that need all rows are of other outputs than the file's")
+        for each, its_state in zip(self.examples, state, strict=True):
+            if each is not None:
+                each.restore(its_state or ())

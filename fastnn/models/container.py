@@ -43,8 +43,13 @@ class Container:
     configs: dict[str, Any]
 
 
-def write(filepath: str | os.PathLike[str], container: Container) -> None:
+def write(
+    filepath: str | os.PathLike[str], container: Container, previous: str | None = None
+) -> None:
     """Write ``container``. A file of that name is replaced at once, or not at all.
+
+    Args:
+        previous: Where to, in the same directory, the file goes that was there.
 
     Raises:
         ValueError: a configuration isn't made of JSON values.
@@ -66,7 +71,7 @@ def write(filepath: str | os.PathLike[str], container: Container) -> None:
     }
     tensors = {_WEIGHTS + path: value for path, value in container.weights.items()}
     tensors |= {_TRAINING + name: value for name, value in container.training_state.items()}
-    write_whole(filepath, _parts(tensors, metadata))
+    write_whole(filepath, _parts(tensors, metadata), previous=previous)
 
 
 _DTYPES = {

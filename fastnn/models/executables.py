@@ -321,6 +321,15 @@ class Observing:
         self.take = take
         self.at_once = at_once
         self._last: Record | None = None
+        self._restored: Sequence[NDArray[np.int64]] | None = None
+
+    def state(self) -> list[NDArray[np.int64]]:
+        """What the steps so far have shown of the units."""
+        return [] if self._last is None else self._last.memories
+
+    def restore(self, state: Sequence[NDArray[np.int64]]) -> None:
+        """Go on from what ``state`` gave."""
+        self._last, self._restored = None, state or None
 
     def room(self, record: Record, steps: int) -> NDArray[np.float64]:
         """For the records of so many steps.
@@ -329,6 +338,9 @@ class Observing:
         one has seen of the units goes on in the next.
         """
         if record is not self._last:
-            record.go_on(self._last)
-            self._last = record
+            if self._restored is not None:
+                record.remember(self._restored)
+            else:
+                record.go_on(self._last)
+            self._last, self._restored = record, None
         return record.room(steps, self.every)

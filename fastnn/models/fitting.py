@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._checks import check_integer, check_real
-from fastnn.callbacks import CallbackList, History
+from fastnn.callbacks import BackupAndRestore, CallbackList, History
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
 from fastnn.images.dataset import ImageDataset
-from fastnn.models import arguments
+from fastnn.models import arguments, backups
+from fastnn.models.backups import Position, Resumption, Within
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.executables import Observing
 from fastnn.models.feeding import feed
 from fastnn.models.learner import Learner
 from fastnn.models.lsuv import calibrate
-from fastnn.models.passes import Progress
+from fastnn.models.passes import Pauses, Progress
 from fastnn.models.totals import Logs
-from fastnn.utils import generator
+from fastnn.utils import generator, random_state, restore_random_state
 
 
 @dataclass(kw_only=True)
@@ -164,6 +166,8 @@ class Fit:
                 self.callbacks.on_statistics, self.callbacks.statistics_at_once,
             )  # fmt: skip
         self.history = next(c for c in self.callbacks.callbacks if isinstance(c, History))
+        self._backup = _only_backup(self.callbacks)
+        self._logs: Logs = {}
 
     def run(self) -> History:
         """Train."""
@@ -174,7 +178,7 @@ class Fit:
             raise
 
     def _run(self) -> History:
-        model, plan, data = self.model, self.plan, self.data
+        model, data = self.model, self.data
         model.stop_training = False
         model.history = self.history
         if isinstance(data.train, Dataset):
@@ -183,12 +187,34 @@ class Fit:
         for each in (data.train, data.validation):
             if isinstance(each, Dataset):
                 each.find_nonzeros(model._executables.scales_of_sparse_inputs())
-        model._initial_epoch = None
-        self.callbacks.on_train_begin()
-        logs: Logs = {}
-        for epoch in range(model._initial_epoch or plan.initial_epoch, plan.epochs):
+        try:
+            self.callbacks.on_train_begin()
+            self._epochs()
+            model._state().finalize()
+            self.callbacks.on_train_end(self._logs)
+        finally:
+            if self._backup is not None:
+                self._backup.close()
+        return self.history
+
+    def _epochs(self) -> None:
+        model, plan, data = self.model, self.plan, self.data
+        resumption = self._resumption()
+        first = plan.initial_epoch
+        if resumption is not None:
+            resumption.apply()
+            first = resumption.position.epoch
+            assert self._backup is not None
+            self._backup.note_resumption(first)
+            self._logs = resumption.position.logs
+            if resumption.position.stopped:
+                return
+        for epoch in range(first, plan.epochs):
             self.callbacks.on_epoch_begin(epoch)
-            logs = self._epoch()
+            within = None
+            if resumption is not None and epoch == first:
+                within = self._catch_up(resumption)
+            logs = self._epoch(epoch, within)
             if data.validation is not None and (epoch + 1) % plan.validation_freq == 0:
                 validated = evaluate_checked(
                     model, data.validation, plan.validation_batch_size or plan.rows,
@@ -196,29 +222,50 @@ class Fit:
                 )  # fmt: skip
                 logs |= {f"val_{name}": value for name, value in validated.items()}
             self.callbacks.on_epoch_end(epoch, logs)
+            self._logs = logs
+            if self._backup is not None:
+                last = model.stop_training or epoch + 1 == plan.epochs
+                if self._backup.is_due(epoch_ended=True, training_ended=last):
+                    self._save(epoch + 1)
             if model.stop_training:
                 break
-        model._state().finalize()
-        self.callbacks.on_train_end(logs)
-        return self.history
 
-    def _epoch(self) -> Logs:
+    def _epoch(self, epoch: int, within: Within | None) -> Logs:
         model, train = self.model, self.data.train
         progress = Progress(model, self.callbacks, "train", self._observing)
+        if within is not None:
+            progress.restore(within.progress)
         if isinstance(train, Dataset):
-            for rows in self.plan.passes(len(train)):
-                order = self._order(len(train))[:rows]
-                self._train(progress, train, order, self.plan.rows)
+            passes = self.plan.passes(len(train))
+            for number in range(within.number if within else 0, len(passes)):
+                random, row, then = random_state(), 0, None
+                if within is not None and number == within.number:
+                    random = then = within.random
+                    row = within.row
+                with _random_state_of(then):
+                    order = self._order(len(train))[: passes[number]]
+                self._train(
+                    progress, train, order[row:], self.plan.rows,
+                    self._pauses(epoch, number, row, random),
+                )  # fmt: skip
                 if model.stop_training:
                     break
             return progress.logs()
-        for x, y, weight in train.epoch():
+        then = within.random if within is not None else None
+        done = within.number if within is not None else 0
+        random = then or random_state()
+        with _random_state_of(then):
+            batches = train.epoch(done)
+        for number, (x, y, weight) in enumerate(batches, done + 1):
             dataset = feed(model, x, y, weight, self.data.class_weight)
             if not self._calibrated:
                 self._calibrated = True
                 calibrate(model, dataset)
             self.rows = dataset
-            self._train(progress, dataset, np.arange(len(dataset)), len(dataset))
+            self._train(
+                progress, dataset, np.arange(len(dataset)), len(dataset),
+                self._pauses(epoch, number, 0, random),
+            )  # fmt: skip
             if model.stop_training:
                 break
         if not progress.rows:
@@ -229,17 +276,108 @@ class Fit:
         return progress.logs()
 
     def _train(
-        self, progress: Progress, dataset: Dataset, order: NDArray[np.int64], batch_size: int
+        self,
+        progress: Progress,
+        dataset: Dataset,
+        order: NDArray[np.int64],
+        batch_size: int,
+        pauses: Pauses | None,
     ) -> None:
+        if not len(order):
+            return
         try:
-            progress.run(dataset, order, batch_size, self.model._updates())
+            progress.run(dataset, order, batch_size, self.model._updates(), pauses)
         except NonFiniteGradientError as error:
             error._batch = self.rows.part(np.array(error.samples))
             self.callbacks.on_nonfinite(error)
             raise
+
+    # Backups
+
+    def _resumption(self) -> Resumption | None:
+        if self._backup is None or self._backup.found is None:
+            return None
+        path, content = self._backup.found
+        return Resumption(content, path, self.model, self.callbacks, self._settings())
+
+    def _catch_up(self, resumption: Resumption) -> Within | None:
+        """Iterables go to where they were; in the midst of an epoch, all that its beginning may
+        have changed is restored again."""
+        position = resumption.position
+        done = 0
+        if position.within is not None:
+            resumption.apply()
+            done = position.within.number
+        for each, drawn, in_epoch in zip(
+            (self.data.train, self.data.validation), position.drawn, (done, 0), strict=True
+        ):
+            if isinstance(each, Batches):
+                each.catch_up(drawn, in_epoch)
+        if self._observing is not None:
+            self._observing.restore(position.observed)
+        return position.within
+
+    def _pauses(self, epoch: int, number: int, row: int, random: dict[str, Any]) -> Pauses | None:
+        """Where a pass, of which ``row`` rows are done, may be left."""
+        backup = self._backup
+        if backup is None:
+            return None
+
+        def reached(at: int, progress: Callable[[], dict[str, Any]]) -> None:
+            if backup.is_due():
+                within = row + at if isinstance(self.data.train, Dataset) else 0
+                self._save(epoch, Within(number, within, random, progress()))
+
+        return Pauses(backup.batches_to_go, reached)
+
+    def _save(self, epoch: int, within: Within | None = None) -> None:
+        assert self._backup is not None
+        drawn = [
+            each.drawn if isinstance(each, Batches) else 0
+            for each in (self.data.train, self.data.validation)
+        ]
+        observed = self._observing.state() if self._observing is not None else []
+        position = Position(epoch, within, self.model.stop_training, self._logs, drawn, observed)
+        content = backups.capture(self.model, self.callbacks, position, self._settings())
+        self._backup.save(content)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must not change on the way, since the result would."""
+        plan, train, validation = self.plan, self.data.train, self.data.validation
+        assert self._backup is not None
+        return {
+            **self._backup.settings,
+            "batch_size": plan.rows,
+            "shuffle": plan.shuffle,
+            "steps_per_epoch": plan.steps_per_epoch,
+            "validation_freq": plan.validation_freq,
+            "validation_steps": plan.validation_steps,
+            "rows to train on": len(train) if isinstance(train, Dataset) else None,
+            "rows to validate on": len(validation) if isinstance(validation, Dataset) else None,
+        }
 
     def _order(self, n_rows: int) -> NDArray[np.int64]:
         order = np.arange(n_rows, dtype=np.int64)
         if self.plan.shuffle:
             generator("shuffle").shuffle(order)
         return order
+
+
+def _only_backup(callbacks: CallbackList) -> BackupAndRestore | None:
+    found = [each for each in callbacks.callbacks if isinstance(each, BackupAndRestore)]
+    if len(found) > 1:
+        raise ValueError(f"fit: callbacks must have one BackupAndRestore at most, got {len(found)}")
+    return found[0] if found else None
+
+
+@contextmanager
+def _random_state_of(state: dict[str, Any] | None) -> Iterator[None]:
+    """What is drawn inside is as it was then, and counts for nothing after."""
+    now = random_state()
+    if state is not None:
+        restore_random_state(state)
+    try:
+        yield
+    finally:
+        if state is not None:
+            restore_random_state(now)

@@ -12,33 +12,26 @@ from fastnn.models.compiled import Compiled
 from fastnn.models.executables import Executables
 from fastnn.models.network import Network
 from fastnn.models.optimizer_state import OptimizerState
+from fastnn.models.saving import Trained
 from fastnn.models.totals import Totals
 from fastnn.optimizers import Optimizer
-from fastnn.variables import Variable
 
 
-class Learner(Network, Protocol):
+class Learner(Network, Trained, Protocol):
     """A network with weights, with what ``compile`` settled, and with executables.
 
     Attributes:
-        built: Whether the graph and the weights are there.
         stop_training: Set by a callback to end ``fit`` after the batch at hand.
         history: Of the last ``fit``.
     """
 
-    built: bool
     stop_training: bool
     history: History | None
-    _initial_epoch: int | None
     _executables: Executables
 
     @property
     def output_names(self) -> list[str]:
         """A unique name for each output."""
-
-    @property
-    def weights(self) -> list[Variable]:
-        """The weights of all layers."""
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape, (None, ...)."""

@@ -21,7 +21,8 @@ from fastnn.graph import (
 )
 from fastnn.layers.base import Layer
 from fastnn.layers.input import Input, InputLayer
-from fastnn.models import recording, saving
+from fastnn.models import backups, recording, saving
+from fastnn.models.container import Container
 from fastnn.models.summary import summary_text
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
@@ -324,11 +325,11 @@ class Model(Trainer, Layer):
 
     # For callbacks, which know nothing of files
 
-    def _save_backup(self, filepath: str, epoch: int) -> None:
-        saving.save_backup(self, filepath, epoch)
+    def _write_backup(self, filepath: str, content: Container, previous: str | None) -> None:
+        backups.write(filepath, content, previous)
 
-    def _restore_backup(self, filepath: str) -> int:
-        return saving.restore_backup(self, filepath)
+    def _read_backup(self, filepath: str) -> Container:
+        return backups.read(filepath)
 
     def _save_replay(self, filepath: str, error: NonFiniteGradientError) -> None:
         recording.save_replay(filepath, self, error)

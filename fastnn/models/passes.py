@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,24 @@ from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.executables import Observing, Pool
 from fastnn.models.learner import Learner
-from fastnn.models.runner import Runner, Training
+from fastnn.models.runner import Borders, Runner, Training
 from fastnn.models.totals import Logs, Totals
 
 ROWS_AT_A_TIME = 256
 """Rows evaluated or predicted at a time where nobody says; results do not depend on it."""
+
+
+class Pauses(NamedTuple):
+    """Who may want to keep where a pass is.
+
+    Attributes:
+        steps_at_a_time: See ``Borders``.
+        reached: Called with the rows that are done, and a function that gives the state of the
+            totals.
+    """
+
+    steps_at_a_time: Callable[[], int | None]
+    reached: Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
 def run_pass(
@@ -34,6 +48,7 @@ def run_pass(
     one_by_one: bool = False,
     before: Callable[[int], None] | None = None,
     after: Callable[[int, int], bool] | None = None,
+    pauses: Pauses | None = None,
 ) -> None:
     """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
 
@@ -42,6 +57,7 @@ def run_pass(
         updates: To train; each step is counted in the optimizer's ``iterations``.
         observing: To take statistics of its steps.
         one_by_one, before, after: See ``Runner.run``.
+        pauses: Where training could be left to be gone on with.
     """
     executables = model._executables
     objectives, weighted = objectives_for(totals.objectives, dataset)
@@ -63,10 +79,18 @@ def run_pass(
         totals.rows = rows_before + rows
         return after is not None and after(batches, rows)
 
+    def keep_state(at: int) -> None:
+        assert pauses is not None
+        pauses.reached(
+            at, lambda: totals.state(totals.collector.and_more(dataset, order[:at], predictions))
+        )
+
     reached = Runner(
         pool(), dataset.sources(weighted), order, batch_size, totals.sums, predictions,
         signature.multiply_adds, training,
-    ).run(one_by_one, before, count)  # fmt: skip
+    ).run(
+        one_by_one, before, count, pauses and Borders(pauses.steps_at_a_time, keep_state)
+    )  # fmt: skip
     totals.collector.keep(dataset, order[:reached], predictions)
 
 
@@ -125,12 +149,19 @@ class Progress:
         """Means over the rows done; when the epoch is over, whole, all metrics."""
         return self._totals.logs(whole) if self._totals is not None else {}
 
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from where ``Pauses`` of another one had kept it."""
+        self._totals = self._model._totals()
+        self._totals.restore(state)
+        self._batches = state["batches"]
+
     def run(
         self,
         dataset: Dataset,
         order: NDArray[np.int64],
         batch_size: int,
         updates: Updates | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         """One pass."""
         if self._totals is None:  # not before: the first batch of an iterable may build the model
@@ -149,10 +180,15 @@ class Progress:
                 self._callbacks.on_train_progress(self.rows, self.logs(whole=False))
             return self._training and self._model.stop_training
 
+        def reached(at: int, state: Callable[[], dict[str, Any]]) -> None:
+            assert pauses is not None
+            pauses.reached(at, lambda: {**state(), "batches": self._batches})
+
         try:
             run_pass(
                 self._model, dataset, order, batch_size, self._totals, updates,
                 self._observing, one_by_one=self.hears_batches, before=before, after=after,
+                pauses=pauses and Pauses(pauses.steps_at_a_time, reached),
             )  # fmt: skip
         except NonFiniteGradientError as error:
             error.batch += batches_before

@@ -50,6 +50,19 @@ class Training(NamedTuple):
         return -self.optimizer.iterations % self.observing.every + 1
 
 
+class Borders(NamedTuple):
+    """What wants to hear of borders between batches.
+
+    Attributes:
+        steps_at_a_time: Batches up to the next one that it must hear of, or None; of others it
+            hears when the engine comes back anyway.
+        reached: Called with the rows that are done.
+    """
+
+    steps_at_a_time: Callable[[], int | None]
+    reached: Callable[[int], None]
+
+
 class Runner:
     """One pass over some rows: borrows an executable, goes through the batches, has a step that it
     can't prove run again by another one, and stops.
@@ -93,6 +106,7 @@ class Runner:
         one_by_one: bool = False,
         before: Callable[[int], None] | None = None,
         after: Callable[[int, int], bool] | None = None,
+        borders: Borders | None = None,
     ) -> int:
         """Run all batches; returns how many of the rows were reached.
 
@@ -100,6 +114,7 @@ class Runner:
             one_by_one: Come back to Python after each batch.
             before: Called with the batch's number before the engine goes on.
             after: Called with the number of batches done and of rows that they summed; True stops.
+            borders: Told of borders between batches, after ``after``, unless training stops there.
 
         Raises:
             NonFiniteGradientError: In training, unless ``after`` stops at that batch. It is counted
@@ -110,13 +125,17 @@ class Runner:
             while self._at < n_rows:
                 if before is not None:
                     before(self._batches)
-                steps = 1 if one_by_one else training and training.steps_at_a_time()
-                ran = self._go(executable, self._after(steps) if steps else n_rows)
+                steps = [1] if one_by_one else []
+                for each in (training, borders):
+                    steps += filter(None, [each and each.steps_at_a_time()])
+                ran = self._go(executable, self._after(min(steps)) if steps else n_rows)
                 wrong = self._refused(ran) if ran.nonfinite and training else None
                 if after is not None and after(self._batches, self._at - self._skipped_rows):
                     break
                 if wrong is not None:
                     raise wrong
+                if borders is not None:
+                    borders.reached(self._at)
         return self._at
 
     def _after(self, steps: int) -> int:

@@ -9,8 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import utils
-from fastnn._checks import check_integer, check_real
 from fastnn._model_files import check_suffix
 from fastnn._registry import Configurable, serialize
 from fastnn.models import container
@@ -18,8 +16,8 @@ from fastnn.optimizers import Optimizer
 from fastnn.variables import Variable
 
 
-class Saved(Configurable, Protocol):
-    """What a file takes from a model. ``Model`` is the class that has it."""
+class Trained(Protocol):
+    """Weights, and what the optimizer keeps of them."""
 
     built: bool
 
@@ -30,6 +28,16 @@ class Saved(Configurable, Protocol):
     @property
     def weights(self) -> list[Variable]:
         """The weights of all layers."""
+
+    def _training_state(self) -> dict[str, NDArray[Any]]:
+        """The optimizer's, by name."""
+
+    def _restore_training_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take it back."""
+
+
+class Saved(Trained, Configurable, Protocol):
+    """What a file takes from a model. ``Model`` is the class that has it."""
 
     @property
     def compiled(self) -> bool:
@@ -44,12 +52,6 @@ class Saved(Configurable, Protocol):
 
     def _compile_config(self) -> dict[str, Any]:
         """The arguments of ``compile``, as JSON values."""
-
-    def _training_state(self) -> dict[str, NDArray[Any]]:
-        """The optimizer's, by name."""
-
-    def _restore_training_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take it back."""
 
 
 def save_model(model: Saved, filepath: str | os.PathLike[str]) -> None:
@@ -78,51 +80,7 @@ def save_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     container.write(path, container.Container(weights_of(model), {}, {}))
 
 
-def save_backup(model: Saved, filepath: str | os.PathLike[str], epoch: int) -> None:
-    """What it takes to go on with a training before ``epoch``: weights, the optimizer's state and
-    learning rate, and the state of the random numbers."""
-    rate = model.optimizer._learning_rate
-    backup = {
-        "epoch": epoch,
-        # A schedule follows from the number of steps.
-        "learning_rate": rate if isinstance(rate, float) else None,
-        "random": utils.random_state(),
-    }
-    content = container.Container(weights_of(model), model._training_state(), {"backup": backup})
-    container.write(filepath, content)
-
-
-def restore_backup(model: Saved, filepath: str | os.PathLike[str]) -> int:
-    """Put ``model`` where it was when ``save_backup`` wrote the file; returns its epoch.
-
-    Raises:
-        OSError: there is no such file, or it can't be read.
-        ValueError: it is malformed, or not of such a model. Nothing has changed then.
-    """
-    content = container.read(filepath)
-    try:
-        backup = content.configs.get("backup")
-        if not isinstance(backup, dict) or backup.keys() != {"epoch", "learning_rate", "random"}:
-            raise ValueError("it holds no backup")
-        epoch = check_integer("its backup", "epoch", backup["epoch"], at_least=0)
-        rate = backup["learning_rate"]
-        if rate is not None:
-            rate = check_real("its backup", "learning_rate", rate, at_least=0)
-        random_before = utils.random_state()
-        utils.restore_random_state(backup["random"])
-        try:
-            restore(model, content)
-        except ValueError:
-            utils.restore_random_state(random_before)
-            raise
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(filepath)} can't be restored: {error}") from error
-    if rate is not None:
-        model.optimizer.learning_rate = rate
-    return epoch
-
-
-def restore(model: Saved, content: container.Container) -> None:
+def restore(model: Trained, content: container.Container) -> None:
     """Give ``model`` the weights and the optimizer's state of a file.
 
     Raises:
@@ -130,10 +88,11 @@ def restore(model: Saved, content: container.Container) -> None:
     """
     _check_fit(model, content.weights)
     model._restore_training_state(_state_by_order(model, content))
-    model.set_weights(list(content.weights.values()))
+    for variable, value in zip(model.weights, content.weights.values(), strict=True):
+        variable.assign(value)
 
 
-def _state_by_order(model: Saved, content: container.Container) -> dict[str, NDArray[Any]]:
+def _state_by_order(model: Trained, content: container.Container) -> dict[str, NDArray[Any]]:
     """The optimizer's state under the names of the model's own weights. A model that was made again
     in one process has other automatic names."""
     paths = {old: new.path for old, new in zip(content.weights, model.weights, strict=True)}
@@ -144,7 +103,7 @@ def _state_by_order(model: Saved, content: container.Container) -> dict[str, NDA
     return state
 
 
-def _check_fit(model: Saved, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def _check_fit(model: Trained, weights: Mapping[str, NDArray[np.float32]]) -> None:
     wanted = [variable.shape for variable in model.weights]
     found = [value.shape for value in weights.values()]
     if found != wanted:
@@ -161,7 +120,7 @@ def load_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
         raise ValueError(f"{os.fspath(filepath)} doesn't fit: {error}") from error
 
 
-def weights_of(model: Saved) -> dict[str, NDArray[np.float32]]:
+def weights_of(model: Trained) -> dict[str, NDArray[np.float32]]:
     """By path. ValueError if the model isn't built."""
     _check_built(model)
     weights = {variable.path: variable.numpy() for variable in model.weights}
@@ -172,7 +131,7 @@ def weights_of(model: Saved) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
-def _check_built(model: Saved) -> None:
+def _check_built(model: Trained) -> None:
     if not model.built:
         raise ValueError(
             f"model {model.name!r} is not built, it has no weights yet: call "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,28 @@ class Totals:
         self.sums = np.zeros(n_sums + penalized)
         self.rows = 0
         self.collector = Collector(objectives)
+
+    def state(self, collector: Collector) -> dict[str, Any]:
+        """Of ``restore``.
+
+        Args:
+            collector: With the rows of the pass that is not at its end yet.
+        """
+        return {"rows": self.rows, "sums": self.sums, "examples": collector.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave.
+
+        Raises:
+            ValueError: It is of other losses and metrics.
+        """
+        if state["sums"].shape != self.sums.shape:
+            raise ValueError(
+                f"the losses and metrics have {self.sums.size} sums, the file {state['sums'].size}"
+            )
+        self.sums[:] = state["sums"]
+        self.rows = state["rows"]
+        self.collector.restore(state["examples"])
 
     @property
     def names(self) -> list[str]:

@@ -44,11 +44,10 @@ class Trainer(ABC):
     """
 
     built: bool
+    name: str
 
     def __init__(self) -> None:
         self.stop_training = False
-        # Set by a callback when fit begins: the epoch to go on with.
-        self._initial_epoch: int | None = None
         self.history: History | None = None
         self._compiled: Compiled | None = None
         self._optimizer_state: OptimizerState | None = None
