@@ -56,8 +56,9 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def deferred(to: Callable[[Terminated], bool]) -> Iterator[None]:
-    """Within the block, have SIGTERM call ``to`` with the error, to be raised when it is time. Where
-    that returns False, and if another SIGTERM comes half a second later, it is raised at once."""
+    """Within the block, have SIGTERM call ``to`` with the error, which raises it when it is time.
+    Where it returns False, and if another SIGTERM comes half a second later, it is raised at once.
+    """
     global _deferred
     _deferred = to
     try:
