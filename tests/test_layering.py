@@ -23,6 +23,7 @@ FLOORS = [
     {"models"},
     {"callbacks"},
     {"data", "verdicts"},
+    {"export"},
     {"lowering"},
     {
         "layers",

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import doctor, evaluate, info, predict, train
+from fastnn.cli import doctor, evaluate, export, info, predict, train
 
 COMMANDS = {
     "train": train,
@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": predict,
     "doctor": doctor,
     "info": info,
+    "export": export,
     "bench": bench,
 }
 BAD_INPUT = 2
