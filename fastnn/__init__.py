@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from fastnn.engine.threads import get_num_threads, set_num_threads, show_config
     from fastnn.errors import GradientHealthError, NonFiniteGradientError
+    from fastnn.importing import import_weights
     from fastnn.layers import Input
     from fastnn.lowering.algorithms import get_convolution_algorithm, set_convolution_algorithm
     from fastnn.models import Model, Sequential, gradient_norms, load_model
@@ -57,6 +58,7 @@ __all__ = [
     "get_num_threads",
     "gradient_norms",
     "health",
+    "import_weights",
     "initializers",
     "layers",
     "load_model",
@@ -76,6 +78,7 @@ _HOMES = {
     "Input": "fastnn.layers",
     "Model": "fastnn.models",
     "Sequential": "fastnn.models",
+    "import_weights": "fastnn.importing",
     "load_model": "fastnn.models",
     "gradient_norms": "fastnn.models",
     "NonFiniteGradientError": "fastnn.errors",

@@ -389,7 +389,9 @@ def with_layer(number: int, **config: Any) -> Callable[[dict, dict], None]:
 
 FAULTS: dict[str, tuple[Callable[[dict, dict], Any], str]] = {
     "no-metadata": (lambda t, m: m.clear(), "doesn't say that fastnn"),
-    "version": (lambda t, m: m.update(format_version="2"), "'2'.*'1'"),
+    "version": (lambda t, m: m.update(format_version="2"), "a newer fastnn wrote it.*'2'.*'1'"),
+    "version-text": (lambda t, m: m.update(format_version="1.1"), "whole number, got '1.1'"),
+    "no-version": (lambda t, m: m.pop("format_version"), "whole number, got ''"),
     "bad-json": (lambda t, m: m.update(model="{"), "'model'.*not valid JSON"),
     "deep-json": (lambda t, m: m.update(model="[" * 100_000), "'model'.*JSON"),
     "no-model": (lambda t, m: m.pop("model"), "no model"),

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import doctor, evaluate, info, predict, status, termination, train
+from fastnn.cli import doctor, evaluate, export, info, predict, status, termination, train
 from fastnn.errors import NonFiniteGradientError
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": predict,
     "doctor": doctor,
     "info": info,
+    "export": export,
     "bench": bench,
 }
 

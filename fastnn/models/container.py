@@ -2,12 +2,13 @@
 
 Tensors are called ``weights/PATH`` (float32, C order, shapes as in Keras) and ``training/NAME``.
 The metadata's ``weights`` lists the paths in Keras's order; ``model`` and ``compile`` are
-configurations. Nothing in a file is ever executed.
+configurations. Nothing in a file is ever executed. docs/format.md describes the format.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FORMAT = "fastnn"
 VERSION = "1"
+
+_KEYS = {"weights", "model", "compile", "backup", "replay", "class_names", "table"}
+"""Of the metadata, all JSON. What else is there is another program's, and may be anything."""
 
 _WEIGHTS = "weights/"
 _TRAINING = "training/"
@@ -165,10 +169,13 @@ def _check_dtype(name: str, dtype: str) -> None:
 def _check_format(metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
         raise ValueError("its metadata doesn't say that fastnn saved it")
-    if metadata.get("format_version") != VERSION:
+    version = metadata.get("format_version", "")
+    if not re.fullmatch("[1-9][0-9]{0,8}", version):
+        raise ValueError(f"its format_version must be a whole number, got {version!r:.80}")
+    if int(version) > int(VERSION):
         raise ValueError(
-            f"its format_version is {metadata.get('format_version')!r}, this fastnn reads "
-            f"{VERSION!r}"
+            f"a newer fastnn wrote it: its format_version is {version!r}, this one reads up to "
+            f"{VERSION!r}; pip install --upgrade fastnn"
         )
 
 
@@ -176,6 +183,8 @@ def _parsed(loads: Any, name: str, text: str) -> Any:
     try:
         return loads(text)
     except (ValueError, RecursionError) as error:
+        if name not in _KEYS:
+            return None
         raise ValueError(f"{name!r} in its metadata is not valid JSON: {error}") from error
 
 

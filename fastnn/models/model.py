@@ -323,6 +323,38 @@ class Model(Trainer, Layer):
         """
         saving.load_weights(self, filepath)
 
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "onnx",
+        *,
+        input_dtype: str = "float32",
+    ) -> None:
+        """Write what ``predict`` does as a file of ONNX, for onnxruntime and others to run.
+
+        The file has the model's inputs and outputs by their names, of the same shapes, channels
+        last, and any number of rows. Dropout and other noise are not in it. Needs the package
+        onnx: ``pip install 'fastnn[onnx]'``. Of Keras's arguments, ``input_signature`` has no use
+        here, for the shapes are known, and ``verbose`` isn't there.
+
+        Args:
+            filepath: Its name ends in ".onnx". A file of that name is replaced at once, or not at
+                all.
+            format: "onnx".
+            input_dtype: Of the file's inputs: "float32"; or "uint8" for pictures as they are, or
+                another type of NumPy's, which the file brings to float32 first, as ``predict``
+                does.
+
+        Raises:
+            ImportError: onnx is not installed.
+            ValueError: The model isn't built; or a layer can't be said in ONNX, such as a
+                ``NumPyLayer``: the message names it.
+            OSError: The file can't be written.
+        """
+        from fastnn.export import write_onnx
+
+        write_onnx(self, filepath, format, input_dtype)
+
     # For callbacks, which know nothing of files
 
     def _write_backup(self, filepath: str, content: Container, previous: str | None) -> None:

@@ -40,6 +40,12 @@ class Number:
         return 1 + self.gaps
 
     @property
+    def features(self) -> list[str]:
+        """What each of these numbers is."""
+        filled = f"{self.name}, {self.fill:g} for a gap"
+        return [filled, f"{self.name}: 1 for a gap"] if self.gaps else [self.name]
+
+    @property
     def verbatim(self) -> bool:
         """Whether its cells are read as text, whatever they look like."""
         return False
@@ -82,6 +88,12 @@ class Category:
     def width(self) -> int:
         """How many numbers a cell becomes."""
         return len(self.names) + self.gaps + self.other
+
+    @property
+    def features(self) -> list[str]:
+        """What each of these numbers is."""
+        others = [*["a gap"] * self.gaps, *["any other"] * self.other]
+        return [f"{self.name}: 1 for {name}" for name in [*map(repr, self.names), *others]]
 
     @property
     def verbatim(self) -> bool:

@@ -43,6 +43,11 @@ class Form:
         """How many numbers a row becomes."""
         return sum(column.width for column in self.columns)
 
+    @property
+    def features(self) -> list[str]:
+        """What each of the numbers is, ``width`` texts."""
+        return [name for column in self.columns for name in column.features]
+
     def numbers(self) -> NDArray[np.bool_]:
         """Which of a row's numbers have units of their own, (width,); the others are 0 or 1."""
         found = []

@@ -1,0 +1,19 @@
+"""Rules that turn layers into operators, by concern: importing this registers all of them."""
+
+from __future__ import annotations
+
+from fastnn.export.rules import (  # noqa: F401
+    activations,
+    convolution,
+    dense,
+    elementwise,
+    merging,
+    noise,
+    normalization,
+    pooling,
+    regrouping,
+    resizing,
+)
+from fastnn.export.rules.base import LayerUse, export_layer
+
+__all__ = ["LayerUse", "export_layer"]

@@ -1,0 +1,152 @@
+"""Weights in the files that Keras writes: ``.weights.h5``, ``.keras``, and the older ``.h5``.
+
+A file is untrusted: only datasets that lie in it are read, of a shape that fits, and nothing is
+unpickled. A link to another file, or a dataset whose bytes are elsewhere, is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.importing.source import Module, Source, Tensor
+
+_INSIDE = "model.weights.h5"
+"""The file in a ``.keras``, which is a zip."""
+_NOT_WEIGHTS = re.compile(r"^optimizer(/|$)|(^|/)seed_generator(_\d+)?/vars$|^_?metrics?(/|$)")
+_MOST_OBJECTS = 100_000
+"""Groups and datasets; more are no weights of a net."""
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Source]:
+    """The weights in a file, which is open as long as they are read.
+
+    Raises:
+        ImportError: h5py is not installed.
+        OSError: There is no such file, or it can't be read.
+        ValueError: It is damaged, or no file of Keras's.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "files of Keras are read by h5py, which is not installed: pip install 'fastnn[keras]'",
+            name="h5py",
+        ) from error
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(open(path, "rb"))
+        try:
+            if path.endswith(".keras"):
+                file = stack.enter_context(zipfile.ZipFile(file))
+                file = stack.enter_context(file.open(_INSIDE))
+            root = stack.enter_context(h5py.File(file, "r"))
+            source = _legacy(path, root) if _layer_names(root) else _current(path, root)
+        except KeyError as error:
+            raise ValueError(f"{path} holds no {_INSIDE}, as a file of Keras does") from error
+        except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise ValueError(f"{path} is damaged, or no file of Keras's: {error}") from error
+        yield source
+
+
+def _current(path: str, root: Any) -> Source:
+    """Keras 3: ``layers/dense_1/vars/0``; the attribute ``name`` of ``vars`` is the layer's."""
+    modules = []
+    for place, group in _groups(root):
+        if place.rpartition("/")[2] != "vars" or _NOT_WEIGHTS.search(place):
+            continue
+        names = sorted(group.keys(), key=lambda name: (len(name), name))
+        tensors = {name: _tensor(path, f"{place}/{name}", group, name) for name in names}
+        if tensors:
+            title = group.attrs.get("name")
+            titles = (title,) if isinstance(title, str) else ()
+            modules.append(Module(place.removesuffix("/vars"), tensors, titles))
+    if not modules:
+        raise ValueError(f"{path} holds no weights, as a file of Keras does")
+    return Source(path, modules, ordered=False, counted=True)
+
+
+def _groups(root: Any) -> Iterator[tuple[str, Any]]:
+    """All groups by their paths; ValueError for one that is no part of the file."""
+    import h5py
+
+    waiting = [("", root)]
+    seen = 0
+    while waiting:
+        place, group = waiting.pop()
+        yield place, group
+        for name in group:
+            seen += 1
+            if seen > _MOST_OBJECTS:
+                raise ValueError(f"it has more than {_MOST_OBJECTS:,} groups and datasets")
+            if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
+                raise ValueError(f"{place}/{name} in it is a link, which Keras doesn't write")
+            if group.get(name, getclass=True) is h5py.Group:
+                waiting.append((f"{place}/{name}".lstrip("/"), group[name]))
+
+
+def _legacy(path: str, root: Any) -> Source:
+    """Keras 2, and ``.h5`` of Keras 3: names in attributes, in the order of the layers."""
+    top = root if "layer_names" in root.attrs else root["model_weights"]
+    modules = []
+    for layer in _layer_names(root):
+        group = _member(path, top, layer)
+        tensors = {}
+        for name in _texts(group.attrs.get("weight_names", ())):
+            role = name.rpartition("/")[2].partition(":")[0]
+            *parents, last = name.split("/")
+            inner = group
+            for parent in parents:
+                inner = _member(path, inner, parent)
+            tensors[role] = _tensor(path, f"{layer}/{name}", inner, last)
+        if tensors:
+            modules.append(Module(layer, tensors))
+    return Source(path, modules)
+
+
+def _layer_names(root: Any) -> list[str]:
+    top = root
+    if "layer_names" not in root.attrs and "model_weights" in root:
+        top = root["model_weights"]
+    return _texts(top.attrs.get("layer_names", ()))
+
+
+def _texts(values: Any) -> list[str]:
+    return [
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value in values
+    ]
+
+
+def _member(path: str, group: Any, name: str) -> Any:
+    import h5py
+
+    if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
+        raise ValueError(f"{path}: {group.name}/{name} is missing, or a link")
+    return group[name]
+
+
+def _tensor(path: str, title: str, group: Any, name: str) -> Tensor:
+    import h5py
+
+    dataset = _member(path, group, name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise ValueError(f"{path}: {title} is no array")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{path}: the numbers of {title} are in another file")
+    if dataset.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: {title} must hold real numbers, got {dataset.dtype}")
+
+    def read() -> NDArray[Any]:
+        try:
+            return np.asarray(dataset[()])
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {title}: {error}") from error
+
+    return Tensor(title, tuple(dataset.shape), read)
