@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._files import write_whole
+from fastnn._files import shortened, write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,9 +101,11 @@ def read(filepath: str | os.PathLike[str]) -> Container:
         configs = {name: _parsed(json.loads, name, text) for name, text in texts.items()}
         weights = _ordered_weights(tensors, configs.pop("weights", None))
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or not a safetensors file: {error}") from error
+        raise ValueError(
+            f"{path} is damaged, or not a safetensors file: {shortened(error)}"
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {shortened(error)}") from error
     training_state = {
         name.removeprefix(_TRAINING): value
         for name, value in tensors.items()

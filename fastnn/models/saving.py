@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import utils
 from fastnn._checks import check_integer, check_real
+from fastnn._files import shortened
 from fastnn._registry import Configurable, serialize
 from fastnn.models import container
 from fastnn.optimizers import Optimizer
@@ -113,7 +114,7 @@ def restore_backup(model: Saved, filepath: str | os.PathLike[str]) -> int:
             utils.restore_random_state(random_before)
             raise
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(filepath)} can't be restored: {error}") from error
+        raise ValueError(f"{os.fspath(filepath)} can't be restored: {shortened(error)}") from error
     if rate is not None:
         model.optimizer.learning_rate = rate
     return epoch
@@ -155,7 +156,7 @@ def load_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     try:
         model.set_weights(list(weights.values()))
     except ValueError as error:
-        raise ValueError(f"{os.fspath(filepath)} doesn't fit: {error}") from error
+        raise ValueError(f"{os.fspath(filepath)} doesn't fit: {shortened(error)}") from error
 
 
 def weights_of(model: Saved) -> dict[str, NDArray[np.float32]]:
