@@ -1,7 +1,8 @@
 """Builds the Cython modules, and csrc once for each CPU level of the machine's architecture.
 
 Nothing here asks what the building machine's own CPU can do: a wheel runs on any x86-64 or arm64.
-FASTNN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer, for the tests.
+FASTNN_SANITIZE=address builds with AddressSanitizer and UndefinedBehaviorSanitizer, =thread with
+ThreadSanitizer; for tools/sanitize.sh.
 """
 
 import os
@@ -14,7 +15,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CSRC = Path("csrc")
-SANITIZE = os.environ.get("FASTNN_SANITIZE") == "1"
+SANITIZE = {
+    "": [],
+    "address": [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+        "-fno-wrapv",  # Python's own flags make overflow defined, and unseen
+    ],
+    "thread": ["-fsanitize=thread"],
+}[os.environ.get("FASTNN_SANITIZE", "")]
 
 # no-math-errno and no-trapping-math let sqrt, comparisons and conversions become vector
 # instructions; neither changes a result. fp-contract=fast makes a product and a sum one
@@ -29,13 +38,7 @@ FLAGS = [
 ]
 OPENMP = ["-fopenmp"]
 if SANITIZE:
-    FLAGS += [
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=undefined",
-        "-fno-wrapv",  # Python's own flags make overflow defined, and unseen
-        "-fno-omit-frame-pointer",
-        "-g",
-    ]
+    FLAGS += [*SANITIZE, "-fno-omit-frame-pointer", "-g"]
 
 LEVELS = {
     "x86_64": {
@@ -94,7 +97,7 @@ def extension(name: str) -> Extension:
         depends=[str(path) for path in CSRC.iterdir()],
         extra_compile_args=[*FLAGS, *OPENMP],
         # stripped: the wheel is small
-        extra_link_args=[*OPENMP, *(["-fsanitize=address,undefined"] if SANITIZE else ["-Wl,-s"])],
+        extra_link_args=[*OPENMP, *(SANITIZE or ["-Wl,-s"])],
     )
 
 

@@ -238,7 +238,7 @@ MEAN_LOSS(mean_squared_error, , (p - y) * (p - y), 2.0f * (p - y))
 MEAN_LOSS(mean_absolute_error, , fabsf(p - y), sign(p - y))
 /* params: delta (Huber 1964) */
 MEAN_LOSS(huber, const float e = p - y,
-          fabsf(e) <= params[0] ? 0.5f * e * e : params[0] * fabsf(e) - 0.5f * params[0] * params[0],
+          fabsf(e) <= params[0] ? 0.5f * e * e : params[0] * (fabsf(e) - 0.5f * params[0]),
           fabsf(e) <= params[0] ? e : params[0] * sign(e))
 MEAN_LOSS(poisson, , p - y * log_(p + KERAS_EPSILON), 1.0f - y / (p + KERAS_EPSILON))
 /* params: label_smoothing */

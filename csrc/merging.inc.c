@@ -6,11 +6,11 @@ static void multiply(int64_t n, const float *x, const float *y, float *z) {
 
 /* A NaN comes through. */
 static void maximum(int64_t n, const float *x, const float *y, float *z) {
-    for (int64_t i = 0; i < n; i++) z[i] = (x[i] >= y[i]) | (x[i] != x[i]) ? x[i] : y[i];
+    for (int64_t i = 0; i < n; i++) z[i] = ((x[i] >= y[i]) | (x[i] != x[i])) ? x[i] : y[i];
 }
 
 static void minimum(int64_t n, const float *x, const float *y, float *z) {
-    for (int64_t i = 0; i < n; i++) z[i] = (x[i] <= y[i]) | (x[i] != x[i]) ? x[i] : y[i];
+    for (int64_t i = 0; i < n; i++) z[i] = ((x[i] <= y[i]) | (x[i] != x[i])) ? x[i] : y[i];
 }
 
 /* dx = dz where x was taken for z, half of it where the other was as large, else 0. */

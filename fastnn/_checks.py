@@ -57,6 +57,13 @@ def check_flag(owner: str, argument: str, value: object) -> bool:
     return value
 
 
+def check_text(owner: str, argument: str, value: object) -> str:
+    """``value`` if it is a string; TypeError otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{owner}: {argument} must be a string, got {value!r}")
+    return value
+
+
 def check_choice(owner: str, argument: str, value: object, choices: Sequence[str]) -> str:
     """``value`` if it is one of ``choices``; ValueError listing them otherwise."""
     if not isinstance(value, str) or value not in choices:

@@ -1,10 +1,18 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what is said of one that is at fault."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+
+
+def shortened(text: object, most: int = 800) -> str:
+    """What a file holds, for a message: beginning and end if it is of more characters."""
+    whole = str(text)
+    if len(whole) <= most:
+        return whole
+    return f"{whole[: most * 3 // 4]} ... {whole[-most // 4 :]}"
 
 
 def write_whole(

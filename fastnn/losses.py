@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn._checks import check_choice, check_flag, check_real
+from fastnn._checks import check_choice, check_flag, check_real, check_text
 from fastnn._registry import resolve
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
@@ -35,13 +35,14 @@ class Loss(ABC):
     Raises:
         ValueError: ``reduction`` is none of these. Keras's ``"mean_with_sample_weight"`` and
             ``None`` do not exist here.
+        TypeError: ``name`` is no string.
     """
 
     kind: ClassVar[str]
 
     def __init__(self, name: str, reduction: str = "sum_over_batch_size") -> None:
         check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
-        self.name = name
+        self.name = check_text(type(self).__name__, "name", name)
         self.reduction = "sum_over_batch_size" if reduction == "mean" else reduction
 
     @property

@@ -366,6 +366,10 @@ NAMES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "optimizer-type": (lambda: mlp([2, 3]).compile(optimizer=3, loss="mse"), ("optimizer|3",)),
     "loss-type": (lambda: mlp([2, 3]).compile("adam", loss=3), ("loss|3",)),
+    "loss-list": (lambda: mlp([2, 3]).compile("adam", loss=[["mse"]]), ("loss", "mse")),
+    "adagrad-start": (
+        lambda: fnn.optimizers.Adagrad(initial_accumulator_value=1e39), ("initial_acc", "1e.39"),
+    ),
     "layer-type": (lambda: fnn.Sequential(["dense"]), ("dense",)),
     "same-names": (
         lambda: fnn.Sequential(

@@ -257,6 +257,36 @@ def test_broken_npz(tmp_path: Path) -> None:
         datasets.load(path)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (10**9,",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000000000, 2)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-3, 4)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3, 4)}",
+        "{'descr': '" + "(" * 3000,
+        None,
+    ],
+    ids=["cut", "huge", "negative", "wraps", "objects", "deep", "none"],
+)
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_headers_of_arrays(tmp_path: Path, header: str | None, suffix: str) -> None:
+    """NumPy's own errors for these are of many kinds, and some hold the whole header."""
+    content = b"text"
+    if header is not None:
+        text = header.encode()
+        content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(48)
+    path = tmp_path / f"data{suffix}"
+    path.write_bytes(content)
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content)
+    with pytest.raises(ValueError, match=f"data.{suffix[1:]}: ") as raised:
+        datasets.files.load_inputs(path)
+    assert len(str(raised.value)) < 2000
+
+
 # .csv
 
 
@@ -329,6 +359,8 @@ def test_csv_of_pixels_is_uint8(tmp_path: Path) -> None:
         (["1,2,3", "1,2,1e300"], "1e300"),
         (["1,2,3", "1,2"], "line 2: 2 columns, but 3"),
         (["a,b,c", "1,2", "1,2"], "line 2: 2 columns, but 3"),
+        (["a,b", "1,2,3", "4,5,6"], "line 2: 3 columns, but 2"),
+        (["a,b,c", "1,2,3", f"1,{'x' * 5000},3"], "line 3, column 'b': 'xx.{1,90}x' is not"),
         (["5.1,3.5,setosa", "4.9,3.0,setosa"], r"line 1, column 2 \(from 0\): 'setosa'"),
         (["1", "2"], "one column"),
     ],
@@ -337,6 +369,23 @@ def test_csv_faults(tmp_path: Path, lines: list[str], fault: str) -> None:
     with pytest.raises(ValueError, match=fault) as raised:
         load_csv(tmp_path, lines)
     assert "data.csv" in str(raised.value)
+
+
+def test_one_row_leaves_none_to_learn_from(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.csv: test_split=0.2 of 1 examples"):
+        datasets.load(write(tmp_path / "data.csv", "1,2,3"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_header_that_is_too_short_loses_no_column(tmp_path: Path) -> None:
+    """Which pandas warns of, where warnings are no errors as in these tests."""
+    with pytest.raises(ValueError, match=r"data.csv: line 2: 3 columns, but 2"):
+        load_csv(tmp_path, ["a,b", "1,2,3", "4,5,6", "7,8,9"])
+
+
+def test_whole_numbers_of_any_length(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.csv: line 1, column 1 \(from 0\): '1{60}"):
+        load_csv(tmp_path, [f"1,{'1' * 400},3"])
 
 
 def test_csv_label_faults(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_reductions() -> None:
     ("make", "error", "message"),
     [
         (lambda: losses.Huber(0), ValueError, "Huber: delta .* > 0, got 0"),
+        (lambda: losses.Huber(name={}), TypeError, "Huber: name must be a string, got {}"),
         (lambda: losses.Huber("1"), TypeError, "Huber: delta .* '1'"),
         (lambda: losses.Huber(float("nan")), ValueError, "Huber: delta .* nan"),
         (lambda: losses.BinaryCrossentropy(0.1), TypeError, "from_logits .* 0.1"),

@@ -91,6 +91,7 @@ def test_round_trip(identifier: str) -> None:
     ("make", "error", "message"),
     [
         (lambda: metrics.TopKCategoricalAccuracy(0), ValueError, "k must be .* >= 1, got 0"),
+        (lambda: metrics.MeanSquaredError(name=3), TypeError, "name must be a string, got 3"),
         (lambda: metrics.TopKCategoricalAccuracy(2.5), TypeError, "k must be an integer, got 2.5"),
         (lambda: metrics.BinaryAccuracy(threshold="x"), TypeError, "threshold"),
         (lambda: metrics.BinaryAccuracy("name", 0.5), TypeError, "positional"),

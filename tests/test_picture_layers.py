@@ -418,6 +418,16 @@ X = layers.Input((7, 8, 4), name="x")
         (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), ValueError, "depth_multiplier.*0"),
         (lambda: layers.MaxPooling2D(0), ValueError, "pool_size.*0"),
         (lambda: layers.MaxPooling2D(8, name="p")(X), ValueError, r"'p'.*\(8, 8\) does not fit"),
+        (
+            lambda: layers.Conv2D(3, 1, dilation_rate=10**20, name="c")(X),
+            ValueError,
+            r"'c'.*reach over 100000000000000000000 positions",
+        ),
+        (
+            lambda: layers.MaxPooling2D(2, 2**31, "same", name="p")(X),
+            ValueError,
+            r"'p'.*reach over 2147483648 positions",
+        ),
         (lambda: layers.AveragePooling2D(), TypeError, "pool_size"),
         (lambda: layers.GlobalMaxPooling2D(keepdims=1), TypeError, "keepdims.*1"),
         (lambda: layers.ZeroPadding2D((1, 2, 3)), ValueError, r"padding.*\(1, 2, 3\)"),

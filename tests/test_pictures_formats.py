@@ -145,6 +145,17 @@ def test_palettes(kind: str, transparency: Any, alphas: list[int]) -> None:
     np.testing.assert_array_equal(decoded(content, "grayscale")[:, :, 0], gray)
 
 
+def test_transparency_beyond_a_palette() -> None:
+    """Which Pillow finds out when it converts."""
+    content = encoded(Image.fromarray(noise(4, 5)[:, :] % 3).convert("P"), "PNG", transparency=1)
+    at = content.index(b"tRNS")
+    chunk = b"tRNS" + bytes(300)
+    longer = struct.pack(">I", 300) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (length,) = struct.unpack_from(">I", content, at - 4)
+    with pytest.raises(BadPicture, match="broken PNG picture: palette index"):
+        decoded(content[: at - 4] + longer + content[at + 8 + length :])
+
+
 def test_first_frame_of_a_gif() -> None:
     frames = [Image.fromarray(noise(4, 5, seed=seed)) for seed in range(3)]
     content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])

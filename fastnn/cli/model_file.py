@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastnn._files import shortened
 from fastnn.tables.form import Form
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def load(path: str | Path) -> Loaded:
         if names is not None:
             _check(names, model)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {shortened(error)}") from error
     return Loaded(model, names, form)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._files import shortened
+
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DEFLATE_RATIO = 1032  # no deflate stream expands more: zlib.net/zlib_tech.html
 NAME = re.compile(r"(?:.*[-_])?(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(?:\.gz)?")
@@ -49,7 +51,7 @@ def read(path: Path) -> NDArray[Any]:
             if file.read(1):
                 raise ValueError(f"longer than the {wanted} bytes that its header says: {shape}")
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        raise ValueError(f"{path}: {fault}") from fault
+        raise ValueError(f"{path}: {shortened(fault)}") from fault
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

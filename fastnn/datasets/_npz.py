@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._files import shortened
+
 NAMES = ("x_train", "y_train", "x_test", "y_test", "x", "y")
-FAULTS = (
-    ValueError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
@@ -28,31 +20,42 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
     x, y.
 
     Raises:
+        OSError: the file can't be opened.
         ValueError: the file is not a sound .npz of numbers, or has none of the names.
     """
-    arrays = {}
-    name = None
-    try:
-        with path.open("rb") as file:  # np.load would leave a broken one open
+    arrays: dict[str, NDArray[Any]] = {}
+    with path.open("rb") as file:  # np.load would leave a broken one open
+        with _faults(str(path)):
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not a .npz file")
-            for name in archive.files:
-                key = name.lower()
+        for name in archive.files:
+            key = name.lower()
+            if key not in NAMES:
+                continue
+            with _faults(f"{path}: array {name!r}"):
                 if key in arrays:
                     raise ValueError(f"another array has this name but for its case: {key}")
-                if key in NAMES:
-                    arrays[key] = archive[name]
-    except FAULTS as fault:
-        raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{fault}") from fault
+                arrays[key] = archive[name]
+                if not isinstance(arrays[key], np.ndarray):
+                    raise ValueError("not NumPy's format")
     if not arrays:
         raise ValueError(f"{path}: has none of the arrays {', '.join(NAMES)}")
     return arrays
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The array of a .npy file; ValueError if the file is not sound."""
-    try:
+    """The array of a .npy file; OSError if it can't be opened, ValueError if it is not sound."""
+    with path.open("rb"), _faults(str(path)):
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
-    except FAULTS as fault:
-        raise ValueError(f"{path}: {fault}") from fault
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """ValueError that names what is read. A broken file makes NumPy, zipfile and those that unpack
+    raise nearly anything."""
+    try:
+        with np.errstate(over="ignore"):
+            yield
+    except Exception as fault:
+        raise ValueError(f"{what}: {shortened(fault) or type(fault).__name__}") from fault

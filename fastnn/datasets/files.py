@@ -57,7 +57,10 @@ def load(
     """
     source = read(path, label=label)
     if source.test is None:
-        return split(source.train, test_split, seed)
+        try:
+            return split(source.train, test_split, seed)
+        except ValueError as fault:
+            raise ValueError(f"{path}: {fault}") from fault
     return source.train, source.test
 
 

@@ -139,7 +139,11 @@ def _in_size(content: bytes, suffix: str, form: Form) -> Any:
     image = _upright(_loaded(content, suffix, form))
     mode = {"grayscale": "L", "rgba": "RGBA"}.get(form.color_mode, "RGB")
     if image.mode != "L" or mode == "RGBA":
-        image = _eight_bits(image, mode)
+        try:
+            image = _eight_bits(image, mode)
+        except ValueError as error:
+            # A palette may be shorter than what is said of it.
+            raise BadPicture(f"is a broken {format_of(content)} picture: {error}") from error
     return image if form.size is None else _resized(image, form.size, form)
 
 

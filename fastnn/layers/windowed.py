@@ -10,6 +10,9 @@ from fastnn.graph import Shape
 from fastnn.layers import geometry
 from fastnn.layers.spatial import Spatial
 
+_FURTHEST = 2**31 - 1
+"""Positions are int32."""
+
 
 class Windowed(Spatial):
     """Base of layers that move a window over the axes between batch and channels.
@@ -45,7 +48,11 @@ class Windowed(Spatial):
         super().__init__(data_format, name=name, trainable=trainable)
 
     def axes(self, input_shape: Shape) -> tuple[geometry.Axis, ...]:
-        """Where the windows lie for inputs of this shape; ValueError if none fits."""
+        """Where the windows lie for inputs of this shape.
+
+        Raises:
+            ValueError: None fits, or they reach further than the engine's tables can say.
+        """
         axes = geometry.axes(
             self.extents(input_shape), self.window, self.strides, self.padding, self.dilation_rate
         )
@@ -55,6 +62,14 @@ class Windowed(Spatial):
                 f"layer {self.name!r} ({type(self).__name__}): a window of {spans} does not fit "
                 f"into inputs of shape {input_shape} with padding 'valid'"
             )
+        for axis in axes:
+            reach = max(axis.before + axis.length + axis.after, axis.stride, axis.dilation)
+            if reach > _FURTHEST:
+                raise ValueError(
+                    f"layer {self.name!r} ({type(self).__name__}): for inputs of shape "
+                    f"{input_shape}, its windows reach over {reach} positions, more than "
+                    f"{_FURTHEST}"
+                )
         return axes
 
     def windows(self, input_shape: Shape) -> tuple[int, ...]:

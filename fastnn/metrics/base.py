@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn._checks import check_text
+
 
 class Metric(ABC):
     """Base class of the metrics.
@@ -19,13 +21,16 @@ class Metric(ABC):
         kind: which formula.
         direction: whether ``"max"`` or ``"min"`` is better, which is what ``mode="auto"`` of a
             callback goes by; None where that is not known.
+
+    Raises:
+        TypeError: ``name`` is no string.
     """
 
     kind: ClassVar[str]
     direction: ClassVar[Literal["max", "min"] | None] = "max"
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = check_text(type(self).__name__, "name", name)
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastnn import utils
 from fastnn._checks import check_flag, check_integer, check_real
+from fastnn._files import shortened
 from fastnn.callbacks import CallbackList
 from fastnn.layers.base import Layer
 from fastnn.models import container, saving, states
@@ -208,9 +209,11 @@ def _naming(filepath: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{filepath} can't be restored: it is malformed: {error}") from error
+        raise ValueError(
+            f"{filepath} can't be restored: it is malformed: {shortened(error)}"
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{filepath} can't be restored: {error}") from error
+        raise ValueError(f"{filepath} can't be restored: {shortened(error)}") from error
 
 
 def _position(parts: Any) -> Position:

@@ -31,8 +31,8 @@ class Compiled:
         weighted_metrics: Any,
     ) -> None:
         self.optimizer: Optimizer = optimizers.get(optimizer)
-        self.loss = _map(_loss, loss)
-        self.loss_weights = _map(_weight, loss_weights)
+        self.loss = _map(_loss, loss, 1)
+        self.loss_weights = _map(_weight, loss_weights, 1)
         self.metrics = _checked_metrics("metrics", metrics_)
         self.weighted_metrics = _checked_metrics("weighted_metrics", weighted_metrics)
 
@@ -118,13 +118,13 @@ def _config(item: Any) -> Any:
     return serialize(item) if isinstance(item, (Loss, Metric)) else item
 
 
-def _map(function: Callable[[Any], Any], value: Any) -> Any:
+def _map(function: Callable[[Any], Any], value: Any, depth: int = 2) -> Any:
     """``function`` of each leaf of a list or dict, or of the value itself. An object's
-    configuration is a leaf."""
-    if isinstance(value, (list, tuple)):
-        return [_map(function, item) for item in value]
-    if isinstance(value, Mapping) and value.keys() != {"class_name", "config"}:
-        return {key: _map(function, item) for key, item in value.items()}
+    configuration is a leaf, and so is what lies deeper than ``depth``."""
+    if depth and isinstance(value, (list, tuple)):
+        return [_map(function, item, depth - 1) for item in value]
+    if depth and isinstance(value, Mapping) and value.keys() != {"class_name", "config"}:
+        return {key: _map(function, item, depth - 1) for key, item in value.items()}
     return function(value)
 
 

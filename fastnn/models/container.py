@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn._files import write_whole
+from fastnn._files import shortened, write_whole
 from fastnn._model_files import advice
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def read(filepath: str | os.PathLike[str]) -> Container:
         weights = _ordered_weights(tensors, configs.pop("weights", None))
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is damaged, or not a safetensors file: {error}{advice(path)}"
+            f"{path} is damaged, or not a safetensors file: {shortened(error)}{advice(path)}"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {shortened(error)}") from error
     training_state = {
         name.removeprefix(_TRAINING): value
         for name, value in tensors.items()

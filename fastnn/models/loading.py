@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn import _registry
+from fastnn._files import shortened
 from fastnn._registry import resolve
 from fastnn.models import container
 from fastnn.models.model import Model
@@ -46,7 +47,7 @@ def load_model(
     try:
         return restored(content, custom_objects, compile)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(filepath)}: {error}") from error
+        raise ValueError(f"{os.fspath(filepath)}: {shortened(error)}") from error
 
 
 def restored(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._files import shortened
 from fastnn.models import container, loading, saving
 from fastnn.models.feeding import feed
 from fastnn.models.model import Model
@@ -72,7 +73,7 @@ def load_replay(
             raise ValueError(f"it holds no model, because {missing}. Give one that is built alike")
         return _replay(restored, batch)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(filepath)}: {error}") from error
+        raise ValueError(f"{os.fspath(filepath)}: {shortened(error)}") from error
 
 
 def _into_copy(model: Model, content: container.Container) -> Model:

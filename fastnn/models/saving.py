@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn._files import shortened
 from fastnn._model_files import check_suffix
 from fastnn._registry import Configurable, serialize
 from fastnn.models import container
@@ -117,7 +118,7 @@ def load_weights(model: Saved, filepath: str | os.PathLike[str]) -> None:
     try:
         model.set_weights(list(weights.values()))
     except ValueError as error:
-        raise ValueError(f"{os.fspath(filepath)} doesn't fit: {error}") from error
+        raise ValueError(f"{os.fspath(filepath)} doesn't fit: {shortened(error)}") from error
 
 
 def weights_of(model: Trained) -> dict[str, NDArray[np.float32]]:

@@ -27,7 +27,7 @@ class Adagrad(Optimizer):
     Args:
         learning_rate: a number >= 0 or a schedule. Keras's default is small for Adagrad; the paper
             has 1.
-        initial_accumulator_value: what ``a`` begins with, a number >= 0.
+        initial_accumulator_value: what ``a`` begins with, a float32 >= 0.
         epsilon: a number >= 0, added under the root; 0 makes NaN of a weight without gradient if
             ``a`` begins with 0, too.
         weight_decay: see ``Optimizer``.
@@ -35,7 +35,7 @@ class Adagrad(Optimizer):
             adaptive_clip, nonfinite: see ``Optimizer``.
     """
 
-    initial_accumulator_value = real(at_least=0)
+    initial_accumulator_value = real(at_least=0, at_most=float(np.finfo(np.float32).max))
     epsilon = real(at_least=0)
 
     def __init__(

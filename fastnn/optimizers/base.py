@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import check_real
+from fastnn._checks import check_real, check_text
 from fastnn.optimizers import schedules
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.optimizers.settings import (
@@ -102,7 +102,8 @@ class Optimizer(ABC):
     ) -> None:
         if unknown:
             raise TypeError(f"{type(self).__name__} takes no argument {next(iter(unknown))!r}")
-        self.name = type(self).__name__.lower() if name is None else name
+        owner = type(self).__name__
+        self.name = owner.lower() if name is None else check_text(owner, "name", name)
         self.iterations = 0
         self._learning_rate = self._checked_learning_rate(learning_rate)
         self.weight_decay = weight_decay

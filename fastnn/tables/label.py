@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._files import shortened
 from fastnn.tables import parsing
 from fastnn.tables.parsing import Categories
-from fastnn.tables.reading import Table
+from fastnn.tables.reading import SHOWN, Table
 
 MAX_WHOLE_CLASSES = 20
 ROWS_A_CLASS = 5
@@ -162,8 +163,9 @@ def _labelled(table: Table, name: str, there: NDArray[np.bool_]) -> NDArray[np.i
 
 def _check_several(table: Table, name: str, values: list[str]) -> None:
     if len(values) < 2:
+        only = shortened(values[0], SHOWN)
         raise ValueError(
-            f"{table.path}: {table.title(name)}, the label, is {values[0]!r} in every row, so "
+            f"{table.path}: {table.title(name)}, the label, is {only!r} in every row, so "
             "there is nothing to learn; --label COLUMN names another"
         )
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._files import shortened
 from fastnn.tables import dialect
 from fastnn.tables.plain import PlainFrame
-from fastnn.tables.reading import Table, pandas
+from fastnn.tables.reading import SHOWN, Table, pandas
 
 FEW = 20
 """So many different values, of which some are no numbers, may be categories."""
@@ -78,12 +79,13 @@ def column(table: Table, name: str) -> NDArray[np.float64] | Categories:
     if found is not None:
         return found
     text = _text(table, name)
+    title = shortened(name, SHOWN)
     filled = text.dropna()
     if filled.head(1000).map(_is_date).all() and filled.map(_is_date).all():
         row = _first(text.notna().to_numpy())
         raise ValueError(
             f"{table.place(row, name)}: {filled.iloc[0]!r} is a date or a time, which a net can't "
-            f"learn from as it is; leave the column out (--drop {name!r}), or put numbers in its "
+            f"learn from as it is; leave the column out (--drop {title!r}), or put numbers in its "
             "place: the year, the month, the days since some day"
         )
     odd = _not_numbers(text)
@@ -93,8 +95,8 @@ def column(table: Table, name: str) -> NDArray[np.float64] | Categories:
         cell = table.text(row, name)
         raise ValueError(
             f"{table.place(row, name)}: {cell!r} is not a number, as {share:.0%} of the column "
-            f"are; --missing {cell!r} takes it as a gap, --categories {name!r} takes the column as "
-            f"categories, --drop {name!r} leaves it out"
+            f"are; --missing {cell!r} takes it as a gap, --categories {title!r} takes the column "
+            f"as categories, --drop {title!r} leaves it out"
         )
     return categories(table, name)
 
@@ -150,8 +152,9 @@ def _with_commas(table: Table, name: str, text: Any) -> Any | None:
     if thousands and decimal and table.dialect.separator != ",":
         row = _first(comma.to_numpy())
         raise ValueError(
-            f"{table.place(row, name)}: {cells.iloc[0]!r} could be a decimal comma or a separator "
-            f"of thousands; write the column without, or leave it out (--drop {name!r})"
+            f"{table.place(row, name)}: {table.text(row, name)!r} could be a decimal comma or a "
+            "separator of thousands; write the column without, or leave it out (--drop "
+            f"{shortened(name, SHOWN)!r})"
         )
     if thousands:
         return text.str.replace(",", "", regex=False)
@@ -168,7 +171,8 @@ def _text(table: Table, name: str) -> Any:
 
 
 def _stripped(series: Any) -> Any:
-    stripped = series.astype(object).map(str.strip, na_action="ignore")
+    # Whole numbers that no type of NumPy holds are Python's.
+    stripped = series.astype(object).map(lambda cell: str(cell).strip(), na_action="ignore")
     return stripped.where(~stripped.isin(dialect.MISSING))
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fastnn._files import shortened
 from fastnn.tables import dialect, plain
 from fastnn.tables.dialect import Dialect
 from fastnn.tables.options import Options
 
 SUFFIXES = (".csv", ".tsv")
+
+SHOWN = 80
+"""Characters of a name or a cell in a message."""
 
 _DEFAULT = Options()
 
@@ -84,6 +89,7 @@ class Table:
 
     def title(self, name: str) -> str:
         """A column, to be named in a message."""
+        name = shortened(name, SHOWN)
         return f"column {name!r}" if self.dialect.header else f"column {name} (from 0)"
 
     def place(self, row: int, name: str) -> str:
@@ -92,10 +98,10 @@ class Table:
         return f"{self.path}: line {line}, {self.title(name)}"
 
     def text(self, row: int, name: str) -> str:
-        """A cell as the file has it."""
+        """A cell as the file has it, to be named in a message: a long one is cut."""
         _, cells = self._line(row)
         offset = len(self.dialect.first) - len(self.all_names)
-        return cells[offset + self.all_names.index(name)]
+        return shortened(cells[offset + self.all_names.index(name)], SHOWN)
 
     def texts(self, name: str) -> Any:
         """A column as the file has it: a Series of text, with gaps."""
@@ -150,7 +156,9 @@ def read(
         raise ValueError(f"{path}: not a text table: {fault}") from fault
     except ValueError as fault:
         text_of = str(fault)
-        raise ValueError(text_of if str(path) in text_of else f"{path}: {text_of}") from fault
+        raise ValueError(
+            text_of if str(path) in text_of else f"{path}: {shortened(text_of)}"
+        ) from fault
     index = found.header and not found.first[0] and len(names) > 1
     names = names[index:]
     table = Table(path, found, names, frame[names], options)
@@ -220,13 +228,16 @@ def _parse(
 ) -> Any:
     pd = pandas()
     try:
-        frame = pd.read_csv(
-            path, sep=found.separator, header=None, names=names, skiprows=found.skipped,
-            index_col=False, encoding=found.encoding, skipinitialspace=True, low_memory=False,
-            keep_default_na=False, na_values=[*dialect.MISSING, *options.missing],
-            dtype=dict.fromkeys(set(text) & set(names), str),
-            usecols=None if only is None else [only],
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            # The one that a line longer than the first is cut.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path, sep=found.separator, header=None, names=names, skiprows=found.skipped,
+                index_col=False, encoding=found.encoding, skipinitialspace=True, low_memory=False,
+                keep_default_na=False, na_values=[*dialect.MISSING, *options.missing],
+                dtype=dict.fromkeys(set(text) & set(names), str),
+                usecols=None if only is None else [only],
+            )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning) as fault:
         _check_widths(path, found)
         raise ValueError(f"not a text table: {fault}") from fault
