@@ -36,7 +36,7 @@ FLOORS = [
         "images",
         "utils",
     },
-    {"variables", "statistics"},
+    {"variables", "statistics", "frames", "preprocessing"},
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},
