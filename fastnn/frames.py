@@ -20,7 +20,7 @@ _FILL = "fill it before, or leave such rows out"
 def is_frame(value: Any) -> bool:
     """Whether ``value`` is a table of rows, with named columns."""
     lazy = type(value).__name__ == "LazyFrame"
-    return _is_of_library(value) and not lazy and _rank(value) == 2
+    return is_of_table(value) and not lazy and _rank(value) == 2
 
 
 def columns_of(value: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def as_plain(value: Any, name: str) -> Any:
             lazy frame came.
         ValueError: A value is missing.
     """
-    if not _is_of_library(value):
+    if not is_of_table(value):
         return value
     if type(value).__name__ == "LazyFrame":
         raise TypeError(f"{name} must hold rows, got a polars LazyFrame: give its collect()")
@@ -73,7 +73,18 @@ def as_plain(value: Any, name: str) -> Any:
     return np.column_stack(list(made.values()))
 
 
-def _is_of_library(value: Any) -> bool:
+def check_complete(value: Any, name: str) -> None:
+    """ValueError naming column and row if a value is missing in a table or column; of anything else
+    nothing is said."""
+    if is_of_table(value) and _rank(value) == 2 and type(value).__name__ != "LazyFrame":
+        for title, column in _columns(value):
+            _check_complete(column, f"{name}, column {title!r}")
+    elif is_of_table(value) and _rank(value) == 1:
+        _check_complete(value, name)
+
+
+def is_of_table(value: Any) -> bool:
+    """Whether ``value`` is a table, a column or the like of pandas, polars or Arrow."""
     return type(value).__module__.partition(".")[0] in _LIBRARIES
 
 
@@ -102,13 +113,9 @@ def _array(column: Any, name: str) -> NDArray[Any]:
     """A column as numbers or, of dtype object, strings."""
     _check_complete(column, name)
     array = _numbers(column)
-    if array.dtype.kind == "f":
-        missing = np.isnan(array)
-        if missing.any():
-            _missing(name, int(np.argmax(missing)))
-    elif array.dtype.kind in "OUT":
+    if array.dtype.kind in "OUT":
         array = _texts(array, name)
-    elif array.dtype.kind not in "biu":
+    elif array.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} must hold numbers or texts, got {array.dtype}: of a date, take numbers such "
             "as its year, or the days since the first"
@@ -117,17 +124,23 @@ def _array(column: Any, name: str) -> NDArray[Any]:
 
 
 def _check_complete(column: Any, name: str) -> None:
-    """Missing values as the library has them, apart from NaN."""
+    """ValueError for a missing value, or NaN."""
     if hasattr(column, "isna"):
         missing = np.asarray(column.isna())
-    elif hasattr(column, "null_count"):
-        if not column.null_count:
-            return
+    elif hasattr(column, "is_null"):
         missing = np.asarray(column.is_null().to_numpy(**_copied(column)))
+        if not missing.any():
+            missing = _not_numbers(column)
     else:
         return
     if missing.any():
         _missing(name, int(np.argmax(missing)))
+
+
+def _not_numbers(column: Any) -> NDArray[np.bool_]:
+    """Where a column of polars or Arrow without nulls has NaN."""
+    array = np.asarray(column.to_numpy(**_copied(column)))
+    return np.isnan(array) if array.dtype.kind == "f" else np.zeros(1, np.bool_)
 
 
 def _missing(name: str, row: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._checks import check_integer
+from fastnn.frames import is_of_table
 from fastnn.layers.preprocessing import as_array
 
 
@@ -22,9 +23,9 @@ def batches_of(data: Any, name: str, steps: int | None = None) -> Iterator[NDArr
     Raises:
         TypeError, ValueError: There is nothing, or no arrays.
     """
-    if not hasattr(data, "__iter__"):
+    whole = isinstance(data, (list, tuple)) or hasattr(data, "__array__") or is_of_table(data)
+    if not whole and not hasattr(data, "__iter__"):
         raise TypeError(f"{name} must be an array or an iterable of batches, got {data!r:.80}")
-    whole = isinstance(data, (list, tuple)) or hasattr(data, "__array__")
     if steps is not None:
         check_integer(name, "steps", steps, at_least=1)
         if whole:
