@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,74 @@ def test_normalization_passes_the_gradient_on() -> None:
         shift[at] = 1e-4
         slope = (loss(kernel + shift) - loss(kernel - shift)) / 2e-4
         assert abs(step[at] - slope) < 1e-3 * max(1, abs(slope))
+
+
+def test_the_document_s_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parent.parent / "docs" / "tables.md"
+    if not path.is_file():
+        pytest.skip("no documents beside this package")
+    (block,) = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    table_, y = table()
+    names: dict[str, Any] = {"x": {name: table_[name] for name in ("color", "size")}, "y": y}
+    exec(block, names)
+    assert names["model"].predict(names["x"]).shape == (len(y), 1)
+
+
+def test_a_target_in_its_own_unit_is_learned_as_the_standardized_one(tmp_path: Path) -> None:
+    """With the loss divided by the variance: the same gradients, but for rounding."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4)).astype(np.float32)
+    y = 5000.0 + 300.0 * np.stack([x.sum(axis=1), np.sin(3 * x[:, 0])], axis=1)
+    unit = layers.Normalization(axis=None, invert=True)
+    unit.adapt(y)
+    mean, deviation = float(unit.mean[0]), float(np.sqrt(unit.variance[0]))
+    assert mean == pytest.approx(y.mean()) and deviation == pytest.approx(y.std())
+
+    def trained(target: np.ndarray, *ending: layers.Layer, **settings: Any) -> fnn.Sequential:
+        fnn.utils.set_random_seed(2)
+        model = fnn.Sequential(
+            [layers.Input((4,)), layers.Dense(9, "tanh"), layers.Dense(2), *ending]
+        )
+        model.compile(fnn.optimizers.SGD(0.1, momentum=0.9), "mse", metrics=["mae"], **settings)
+        model.fit(x, target, epochs=5, batch_size=50, shuffle=False, verbose=0)
+        return model
+
+    own = trained(y, unit, loss_weights=[1 / deviation**2])
+    standardized = trained((y - mean) / deviation)
+    predicted = standardized.predict(x) * deviation + mean
+    np.testing.assert_allclose(own.predict(x), predicted, rtol=1e-4)
+    assert own.evaluate(x, y, verbose=0)[1] == pytest.approx(np.abs(predicted - y).mean(), rel=1e-3)
+    own.save(tmp_path / "m.safetensors")
+    loaded = fnn.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x), own.predict(x))
+
+
+def test_health_knows_what_standardizes() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(5e3, 300.0, (400, 3))
+    y = 1e4 + 500.0 * (x[:, 0] > 5e3)
+    first, last = layers.Normalization(), layers.Normalization(axis=None, invert=True)
+    first.adapt(x)
+    last.adapt(y)
+    hidden = [layers.Dense(16, "relu"), layers.Dense(1)]
+    model = fnn.Sequential([layers.Input((3,)), first, *hidden, last])
+    model.compile("adam", "mse", loss_weights=[1 / float(last.variance[0])])
+    report = fnn.health.diagnose(model, x, y)
+    assert report.verdict == "healthy", str(report)
+    with pytest.raises(TypeError, match="diagnose: x must hold numbers, got texts"):
+        lookup = layers.StringLookup(vocabulary=["a"], output_mode="one_hot")
+        net = fnn.Sequential([layers.Input((1,)), lookup, layers.Dense(1)])
+        net.compile("adam", "mse")
+        fnn.health.diagnose(net, np.array([["a"], ["b"]] * 100), np.arange(200.0))
+
+
+def test_a_replay_has_no_layers_before_the_engine(tmp_path: Path) -> None:
+    model = fnn.Sequential([layers.Input((1,)), layers.Discretization([0.0]), layers.Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(
+        ValueError, match=r"save_replay: layer 'discretization.*' works on the data"
+    ):
+        fnn.health.save_replay(tmp_path / "r", model, x=np.ones((2, 1)), y=np.ones((2, 1)))
 
 
 # --- refusals -----------------------------------------------------------------------------------
