@@ -248,6 +248,29 @@ def test_what_is_out_of_range_is_named_before_anything_is_done() -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_table_may_be_given() -> None:
+    table = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+    for weights in (table, [table], table.tolist()):
+        model = fnn.Sequential([layers.Input((2,)), layers.Embedding(4, 3, weights=weights)])
+        np.testing.assert_array_equal(model.predict([[3, 1]])[0], table[[3, 1]])
+    with pytest.raises(ValueError, match=r"has shape \(4, 3\), got a value of shape \(3, 4\)"):
+        layers.Embedding(4, 3, weights=[table.T])
+
+
+def test_nets_inside_of_nets() -> None:
+    lookup = layers.IntegerLookup(vocabulary=[7, 8, 9])
+    inner = fnn.Sequential([layers.Input((2,)), lookup, layers.Embedding(4, 3)])
+    outer = fnn.Sequential([layers.Input((2,)), inner, layers.Flatten(), layers.Dense(1)])
+    outer.compile("adam", "mse")
+    x = np.array([[7, 9], [8, 1]])
+    before = outer.predict(x)
+    outer.fit(x, np.ones((2, 1)), verbose=0)
+    assert (outer.predict(x) != before).all()
+    np.testing.assert_array_equal(
+        inner.predict(x), inner.layers[-1].get_weights()[0][[[1, 3], [2, 0]]]
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [

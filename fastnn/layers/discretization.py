@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import Self
 
 from fastnn._checks import check_choice, check_integer, check_real
 from fastnn.graph import Shape
@@ -16,6 +15,9 @@ from fastnn.layers.category_encoding import check_not_sparse, shape_of_encoding
 from fastnn.layers.preprocessing import PreprocessingLayer, as_float32
 from fastnn.preprocessing import quantiles
 from fastnn.preprocessing.encoding import MODES, encode
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Discretization(PreprocessingLayer):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from numpy.typing import ArrayLike
 
 from fastnn import constraints, initializers, regularizers
 from fastnn._checks import check_flag, check_integer
@@ -38,6 +41,7 @@ class Embedding(Layer):
         embeddings_regularizer: As ``fastnn.regularizers.get`` takes it: of the whole table.
         embeddings_constraint: As ``fastnn.constraints.get`` takes it.
         mask_zero: False: there are no layers that skip masked steps.
+        weights: What the table begins with, (input_dim, output_dim), or a list of it.
 
     Attributes:
         embeddings : Variable of shape (input_dim, output_dim): There once the layer is built.
@@ -53,6 +57,7 @@ class Embedding(Layer):
         embeddings_regularizer: RegularizerLike = None,
         embeddings_constraint: ConstraintLike = None,
         mask_zero: bool = False,
+        weights: ArrayLike | Sequence[ArrayLike] | None = None,
         *,
         name: str | None = None,
         trainable: bool = True,
@@ -71,6 +76,10 @@ class Embedding(Layer):
                 "integer as any other"
             )
         super().__init__(name=name, trainable=trainable)
+        if weights is not None:
+            self.build((None,))
+            listed = isinstance(weights, (list, tuple)) and len(weights) == 1
+            self.set_weights(weights if listed else [weights])  # type: ignore[arg-type, list-item]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.output_dim)

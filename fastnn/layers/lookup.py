@@ -7,11 +7,10 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import Self
 
 from fastnn._checks import check_choice, check_flag, check_integer
 from fastnn.graph import Shape
@@ -20,6 +19,9 @@ from fastnn.layers.category_encoding import check_not_sparse, shape_of_encoding
 from fastnn.layers.preprocessing import PreprocessingLayer
 from fastnn.preprocessing.encoding import MODES, encode
 from fastnn.preprocessing.farmhash import fingerprint64
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Token = str | int
 
