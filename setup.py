@@ -109,6 +109,7 @@ NAMES = [
     "fastnn.kernels.dense",
     "fastnn.kernels.depthwise",
     "fastnn.kernels.elementwise",
+    "fastnn.kernels.embedding",
     "fastnn.kernels.group_norms",
     "fastnn.kernels.matrix",
     "fastnn.kernels.merging",

@@ -16,7 +16,7 @@ from philox import kept
 
 from fastnn import layers
 from fastnn.layers.activation import ActivationLayer
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 
 Array = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class Tape:
             return self._softmax(x, layer.axis)
         if isinstance(layer, ActivationLayer):
             return self._activation(layer.activation.kind, x)
-        if isinstance(layer, Normalization):
+        if isinstance(layer, NormalizationLayer):
             return self._normalized(layer, x)
         if isinstance(layer, layers.Dropout):
             return self._times(x, self._mask(layer.seed, layer.rate, x))

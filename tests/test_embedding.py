@@ -1,402 +1,294 @@
-"""fastnn inside other programs: those of docs/embedding.md, and what the page says.
+"""Nets with embeddings: gradients, threads, files, statistics, what is refused.
 
-What may hang runs in a process of its own, with a time limit.
+That they follow Keras over several steps is in ``test_keras_parity.py``.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import re
-import runpy
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn import layers
+from fastnn import layers, optimizers
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
-NET, *PROGRAMS = SimpleNamespace(
-    **runpy.run_path(str(ROOT / "tools" / "refresh_tutorial.py"))
-).blocks(PAGE)
-SECONDS = 120
-"""More than enough on a busy machine; a hang fails."""
-
-Start = Callable[..., "subprocess.Popen[str]"]
+TOKENS, LENGTH, ROWS = 230, 4, 300
 
 
-def title(program: Any) -> str:
-    return str(re.findall(r"^## (.*)$", PAGE[: PAGE.index(program.code)], re.MULTILINE)[-1])
+def net(width: int = 7, **settings: Any) -> fnn.Sequential:
+    fnn.utils.set_random_seed(3)
+    return fnn.Sequential(
+        [
+            layers.Input((LENGTH,), dtype="int64"),
+            layers.Embedding(TOKENS, width, **settings),
+            layers.Flatten(),
+            layers.Dense(5, activation="tanh"),
+            layers.Dense(1),
+        ]
+    )
 
 
-@pytest.fixture
-def run(start: Start, tmp_path: Path) -> Callable[..., str]:
-    """Output of a program beside ``net.py``, which must end well."""
-
-    def output(code: str, **environment: str) -> str:
-        (tmp_path / "net.py").write_text(NET.code, encoding="utf-8")
-        program = tmp_path / "program.py"
-        program.write_text(code, encoding="utf-8")
-        settings = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-        child = start(sys.executable, str(program), env=settings | environment, cwd=tmp_path)
-        out, err = child.communicate(timeout=SECONDS)
-        assert child.returncode == 0, out + err
-        return str(out)
-
-    return output
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, TOKENS // 2, (ROWS, LENGTH))
+    return x, np.sin(x.sum(axis=1)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
+def loss_in_float64(weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> float:
+    table, kernel, bias, kernel_1, bias_1 = weights
+    hidden = np.tanh(table[x].reshape(len(x), -1) @ kernel + bias)
+    return float((((hidden @ kernel_1 + bias_1)[:, 0] - y) ** 2).mean())
+
+
+def test_gradients_are_finite_differences() -> None:
+    x, y = data()
+    x, y = x[:40], y[:40]
+    model = net()
+    model.compile(optimizers.SGD(1.0), "mse")
+    before = [w.astype(np.float64) for w in model.get_weights()]
+    model.train_on_batch(x, y)
+    step = before[0] - model.get_weights()[0]
+    rng = np.random.default_rng(1)
+    for index in [*np.unique(x)[:9], TOKENS - 1]:
+        at = (index, rng.integers(0, 7))
+        slopes = []
+        for sign in (1, -1):
+            moved = [w.copy() for w in before]
+            moved[0][at] += sign * 1e-4
+            slopes.append(loss_in_float64(moved, x, y))
+        slope = (slopes[0] - slopes[1]) / 2e-4
+        # of float32's rounding, with gradients of about 1e-2
+        assert abs(step[at] - slope) < 1e-6
+    assert np.count_nonzero(step[np.unique(x)]) > 100
+    assert not step[np.setdiff1d(np.arange(TOKENS), x)].any()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: optimizers.SGD(0.1),
+        lambda: optimizers.Adam(0.01, global_clipnorm=0.1),
+        lambda: optimizers.Adagrad(0.1, clipnorm=0.1),
+        lambda: optimizers.AdamW(0.01, use_ema=True),
+        lambda: optimizers.Muon(0.01),
+    ],
+)
+def test_the_same_bits_on_any_number_of_threads(
+    optimizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each program goes with as many threads as it is told, though the net is small."""
+    monkeypatch.setattr("fastnn.models.executables._WORK_PER_THREAD", 1)
+    x, y = data()
+    found = []
     before = fnn.get_num_threads()
-    fnn.set_num_threads(2)
-    yield
-    fnn.set_num_threads(before)
-
-
-def needs(*modules: str) -> None:
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
-
-
-@pytest.mark.parametrize("program", PROGRAMS, ids=title)
-def test_a_program_of_the_page(program: Any, run: Callable[..., str]) -> None:
-    for module in ("joblib", "sklearn", "threadpoolctl"):
-        if re.search(rf"^(from|import) {module}\b", program.code, re.MULTILINE):
-            needs(module)
-    assert (
-        run(program.code, FASTNN_NUM_THREADS="2" * ("loky" not in program.code)) == program.output
-    )
-
-
-# Cores
-
-
-def members_of_calls_at_once(count: int) -> list[int]:
-    """Sizes of the teams of so many predictions that go on at the same time."""
-    together = threading.Barrier(count, timeout=60)
-
-    class Meet(layers.NumPyLayer):
-        def forward(self, x: np.ndarray) -> np.ndarray:
-            together.wait()
-            return x
-
-        def backward(self, x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
-            return dy
-
-    model = fnn.Sequential([layers.Input((8,)), Meet()])
-    pool = model._executables.predictors(4)
-    lent = [pool.take() for _ in range(count)]
-    x = np.ones((4, 8), np.float32)
-
-    def predict(executable: Any) -> None:
-        from fastnn.engine.sources import Rows
-
-        out = np.empty((4, 8), np.float32)
-        executable.run([Rows(x)], np.arange(4), 0, 4, 4, None, np.zeros(0), [out], 5, 1.0)
-
-    threads = [threading.Thread(target=predict, args=(each,)) for each in lent]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted((each.members for each in lent), reverse=True)
-
-
-def test_calls_at_the_same_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastnn.engine import executable
-
-    monkeypatch.setattr(executable, "usable_cores", lambda: 7)
-    assert members_of_calls_at_once(1) == [5]
-    assert members_of_calls_at_once(4) == [5, 2, 1, 1]
-    assert members_of_calls_at_once(1) == [5]  # all were given back
-
-
-def test_threadpoolctl_limits_the_calling_thread_only() -> None:
-    needs("threadpoolctl")
-    from threadpoolctl import threadpool_limits
-
-    elsewhere: list[int] = []
-    fnn.set_num_threads(2)
-    with threadpool_limits(1):
-        assert fnn.get_num_threads() == 1
-        thread = threading.Thread(target=lambda: elsewhere.append(fnn.get_num_threads()))
-        thread.start()
-        thread.join()
-    assert elsewhere == [2] and fnn.get_num_threads() == 2
-    with threadpool_limits(64):
-        assert fnn.get_num_threads() == 2
-
-
-def test_a_limit_while_fastnn_is_imported(run: Callable[..., str]) -> None:
-    needs("threadpoolctl")
-    code = """
-import numpy
-from threadpoolctl import threadpool_limits
-import ctypes
-ctypes.CDLL("libgomp.so.1")
-with threadpool_limits(1):
-    import fastnn as fnn
-    fnn.set_num_threads(2)
-    print(fnn.get_num_threads())
-print(fnn.get_num_threads())
-"""
-    if os.cpu_count() == 1 or sys.platform != "linux":
-        pytest.skip("no limit below the usual number, or another OpenMP")
-    assert run(code) == "1\n2\n"
-
-
-# Training and prediction of one model
-
-
-def slow_steps() -> tuple[Any, np.ndarray, np.ndarray]:
-    """Each step moves every weight by 1: all are equal between two steps."""
-
-    def loss(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[float, np.ndarray]:
-        return 0.0, np.full_like(y_pred, -1.0)
-
-    model = fnn.Sequential(
-        [layers.Input((1,)), layers.Dense(60_000, kernel_initializer="zeros", use_bias=True)]
-    )
-    model.compile(fnn.optimizers.SGD(1.0), loss)
-    return model, np.ones((1, 1), np.float32), np.zeros((1, 60_000), np.float32)
-
-
-def test_a_prediction_sees_weights_between_two_steps() -> None:
-    model, x, y = slow_steps()
-    model.train_on_batch(x, y)
-    (step,) = set(model.predict(x).ravel().tolist())
-    going = True
-
-    def train() -> None:
-        while going:
-            model.fit(np.ones((50, 1), np.float32), np.zeros((50, 60_000), np.float32),
-                      batch_size=1, verbose=0)  # fmt: skip
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    seen = []
-    end = time.perf_counter() + 1.5
-    while time.perf_counter() < end:
-        seen.append(set(model.predict(x).ravel().tolist()))
-    going = False
-    thread.join()
-    assert {len(values) for values in seen} == {1}
-    steps = [values.pop() / step for values in seen]
-    assert steps == sorted(steps) and len(set(steps)) > 3
-
-
-def test_two_trainings_of_one_model_at_once_are_refused() -> None:
-    """The second begins within a step of the first, in another thread."""
-    refused: list[BaseException] = []
-
-    def loss(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[float, np.ndarray]:
-        if not refused:
-            thread = threading.Thread(target=train)
-            thread.start()
-            thread.join()
-        return 0.0, np.zeros_like(y_pred)
-
-    def train() -> None:
+    for threads in (1, 2, 3):
+        fnn.set_num_threads(threads)
         try:
-            model.train_on_batch(x, y)
-        except RuntimeError as error:
-            refused.append(error)
+            model = net(20, embeddings_regularizer="l2")
+            model.compile(optimizer(), "mse")
+            model.fit(x, y, epochs=2, batch_size=64, verbose=0)
+            found.append([*model.get_weights(), model.predict(x)])
+        finally:
+            fnn.set_num_threads(before)
+    for others in found[1:]:
+        for ours, theirs in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
-    x, y = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
-    model = fnn.Sequential([layers.Input((3,)), layers.Dense(2)])
-    model.compile("sgd", loss)
+
+def test_only_the_rows_of_the_batch_change_with_sgd_and_adagrad() -> None:
+    x, y = data()
+    for optimizer, moves in [
+        (optimizers.SGD(0.1), False),
+        (optimizers.Adagrad(0.1), False),
+        (optimizers.SGD(0.1, weight_decay=0.1), True),
+        (optimizers.SGD(0.1, momentum=0.9), True),
+        (optimizers.Adam(), True),
+    ]:
+        model = net()
+        model.compile(optimizer, "mse")
+        model.train_on_batch(x[:50], y[:50])
+        before = model.get_weights()[0]
+        model.train_on_batch(x[50:60], y[50:60])
+        changed = (model.get_weights()[0] != before).any(axis=1)
+        assert changed[np.unique(x[50:60])].all()
+        gone = np.setdiff1d(x[:50], x[50:60])
+        assert changed[gone].all() if moves else not changed[gone].any()
+        if optimizer.weight_decay is None:
+            assert not changed[np.setdiff1d(np.arange(TOKENS), x)].any()
+
+
+def test_a_setting_that_is_changed_moves_the_other_rows() -> None:
+    x, y = data()
+    model = net()
+    model.compile(optimizers.SGD(0.1), "mse")
     model.train_on_batch(x, y)
-    assert "another thread" in str(refused[0])
+    before = model.get_weights()[0][TOKENS - 1]
+    model.optimizer.weight_decay = 0.5
     model.train_on_batch(x, y)
-    assert model.optimizer.iterations == 2
+    np.testing.assert_allclose(model.get_weights()[0][TOKENS - 1], before * 0.95, rtol=1e-6)
 
 
-def test_a_function_within_a_step_may_predict(run: Callable[..., str]) -> None:
-    code = """
-import os, sys
-import numpy as np
-import fastnn as fnn
-from fastnn import layers
-
-def loss(y_true, y_pred):
-    assert np.array_equal(model.predict(x), y_pred)
-    return 0.0, np.ones_like(y_pred)
-
-x, y = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
-model = fnn.Sequential([layers.Input((3,)), layers.Dense(2)])
-model.compile("sgd", loss)
-model.train_on_batch(x, y)
-child = os.fork()
-if child == 0:
-    model.train_on_batch(x, y)
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), model.optimizer.iterations)
-"""
-    assert run(code) == "7 1\n"
+def test_training_goes_on_from_a_file(tmp_path: Path) -> None:
+    x, y = data()
+    model = net()
+    model.compile(optimizers.Adam(0.01), "mse")
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = fnn.load_model(tmp_path / "m.safetensors")
+    for one in (model, again):
+        one.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
-# Fork
+def test_integers_of_any_type_are_the_same() -> None:
+    x, _ = data()
+    model = net()
+    wanted = model.predict(x)
+    for other in (x.astype(np.uint8), x.astype(np.float32), x.astype(np.int32).tolist()):
+        np.testing.assert_array_equal(model.predict(other), wanted)
+        np.testing.assert_array_equal(model.predict(np.asarray(other)[:3]), wanted[:3])
+    np.testing.assert_array_equal(
+        np.concatenate([model.predict(x[i : i + 1].astype(np.float32)) for i in range(5)]),
+        wanted[:5],
+    )
 
 
-def test_a_child_gets_whole_weights_and_no_lock(run: Callable[..., str]) -> None:
-    """Forked while other threads train and predict with the model, the child does both."""
-    code = """
-import os, threading, time
-import numpy as np
-import fastnn as fnn
-from test_embedding import slow_steps
-from fastnn.models import executables
-
-fnn.set_num_threads(2)
-model, x, y = slow_steps()
-going = True
-def train():
-    while going:
-        model.train_on_batch(x, y)
-def predict():
-    rows = 1
-    while going:
-        rows = rows % 40 + 1
-        model.predict(np.ones((rows, 1), np.float32))
-threads = [threading.Thread(target=work) for work in (train, predict, predict)]
-for thread in threads:
-    thread.start()
-time.sleep(0.2)
-statuses = []
-for _ in range(15):
-    child = os.fork()
-    if child == 0:
-        whole = len(set(model.predict(x).ravel().tolist())) == 1
-        model.train_on_batch(x, y)
-        os._exit(7 if whole else 1)
-    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-
-def hold():
-    with executables._lock:
-        held.set()
-        time.sleep(0.3)
-held = threading.Event()
-threads.append(threading.Thread(target=hold))
-threads[-1].start()
-held.wait()
-child = os.fork()
-if child == 0:
-    model.predict(np.ones((50, 1), np.float32))
-    os._exit(7)
-statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-going = False
-for thread in threads:
-    thread.join()
-print(set(statuses))
-"""
-    assert run(f"import warnings; warnings.simplefilter('ignore')\n{code}") == "{7}\n"
+def test_one_input_may_be_read_as_integers_and_as_numbers() -> None:
+    inputs = layers.Input((2,))
+    table = layers.Embedding(10, 3)
+    outputs = [table(layers.Reshape((2, 1))(inputs)), layers.Rescaling(0.5)(inputs)]
+    model = fnn.Model(inputs, outputs)
+    x = np.array([[1, 2], [9, 0]])
+    vectors, scaled = model.predict(x)
+    np.testing.assert_array_equal(vectors, table.get_weights()[0][x][:, :, None])
+    np.testing.assert_array_equal(scaled, x * 0.5)
 
 
-def test_a_forked_process_predicts_at_the_speed_of_its_parent(run: Callable[..., str]) -> None:
-    """Its team is made once, not for each call: the same threads stay."""
-    code = """
-import os
-import numpy as np
-from net import trained
-model = trained(0)
-x = np.ones((256, 64), np.float32)
-model.predict(x)
-def threads():
-    return sorted(os.listdir("/proc/self/task"))
-child = os.fork()
-if child == 0:
-    model.predict(x)
-    before = threads()
-    for _ in range(10):
-        model.predict(x)
-    os._exit(7 if len(before) == 2 and threads() == before else len(before))
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("no list of threads")
-    assert run(code, FASTNN_NUM_THREADS="2") == "7\n"
+def test_statistics_change_no_bit_and_see_the_gradient() -> None:
+    x, y = data()
+    seen: list[Any] = []
+
+    class Look(fnn.callbacks.Callback):
+        statistics_every = 1
+
+        def on_statistics(self, statistics: list[Any]) -> None:
+            seen.extend(statistics)
+
+    found = []
+    for callbacks in ([], [Look()]):
+        model = net()
+        model.compile(optimizers.SGD(0.1), "mse")
+        model.fit(x, y, batch_size=50, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
+        found.append(model.get_weights())
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(seen) == 6
+    model = net()
+    model.compile(optimizers.SGD(1.0), "mse")
+    before = model.get_weights()[0].astype(np.float64)
+    model.train_on_batch(x[:50], y[:50])
+    norm = np.linalg.norm(before - model.get_weights()[0])
+    name = next(name for name in seen[0].layers if name.startswith("embedding"))
+    layer = seen[0].layers[name]
+    assert layer.gradient_norm == pytest.approx(norm, rel=1e-4)
 
 
-# Other libraries with an OpenMP of their own
-
-BOTH = {
-    "sklearn": """
-from sklearn.ensemble import HistGradientBoostingClassifier
-def other():
-    trees = HistGradientBoostingClassifier(max_iter=2).fit(x, y)
-    assert trees.score(x, y) > 0.8
-""",
-    "torch": """
-import torch
-def other():
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
-    optimizer = torch.optim.Adam(net.parameters(), 0.01)
-    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
-    for _ in range(30):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net(inputs), labels).backward()
-        optimizer.step()
-    with torch.no_grad():
-        assert (net(inputs).argmax(1) == labels).float().mean() > 0.8
-""",
-}
+def test_gradient_norms_and_health() -> None:
+    x, y = data()
+    model = net()
+    model.compile(optimizers.Adam(0.01), "mse")
+    norms = fnn.gradient_norms(model, x, y)
+    assert all(np.isfinite(list(norms.values()))) and len(norms) == 3
+    report = fnn.health.diagnose(model, x, y)
+    assert "embedding" in str(report)
 
 
-@pytest.mark.parametrize("first", ["fastnn", "other"])
-@pytest.mark.parametrize("library", BOTH)
-def test_beside_another_openmp(library: str, first: str, run: Callable[..., str]) -> None:
-    """torch is in no extra of ours: install it to run its part."""
-    needs(library)
-    imports = ["from net import answers, x, y\n", BOTH[library]]
-    if first == "other":
-        imports.reverse()
-    code = """
-import os, threading
-wanted = answers(0)
-other()
-assert answers(0) == wanted
-threads = [threading.Thread(target=work) for work in (other, lambda: answers(1))]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-child = os.fork()
-if child == 0:
-    os._exit(7 if answers(0) == wanted else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-other()
-print(answers(0) == wanted)
-"""
-    assert run("".join(imports) + code, FASTNN_NUM_THREADS="2", OMP_NUM_THREADS="2") == "True\n"
+@pytest.mark.parametrize("callback", [False, True])
+def test_an_infinite_gradient_stops_before_the_table_has_changed(callback: bool) -> None:
+    x, y = data()
+    model = net()
+    model.compile(optimizers.Adagrad(0.1), "mse")
+    before = model.get_weights()
+    if callback:
+        model.layers[-1].kernel.assign(np.full((5, 1), 1e30))
+        before = model.get_weights()
+    with pytest.raises(fnn.NonFiniteGradientError if callback else ValueError):
+        model.fit(x, y * 1e30 if callback else y * np.nan, epochs=1, verbose=0)
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
-# Sub-interpreters
+def test_what_is_out_of_range_is_named_before_anything_is_done() -> None:
+    x, y = data()
+    model = net()
+    name = model.layers[0].name
+    model.compile(optimizers.SGD(0.1), "mse")
+    before = model.get_weights()
+    for bad in (TOKENS, -1, 2**40):
+        wrong = x.copy()
+        wrong[251, 2] = bad
+        for run in (
+            lambda wrong=wrong: model.fit(wrong, y, verbose=0),
+            lambda wrong=wrong: model.predict(wrong),
+            lambda wrong=wrong: model.evaluate(wrong, y, verbose=0),
+            lambda wrong=wrong: model.fit(x, y, validation_data=(wrong, y), verbose=0),
+        ):
+            with pytest.raises(
+                ValueError,
+                match=rf"layer {name!r} \(Embedding\) takes integers within 0\.\.229, got {bad} "
+                "in row 251 of",
+            ):
+                run()
+    with pytest.raises(ValueError, match=r"got 0\.5 in row 0 of x"):
+        model.predict(np.full((1, LENGTH), 0.5, np.float32))
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_second_interpreter_gets_an_import_error(run: Callable[..., str]) -> None:
-    needs("_xxsubinterpreters")
-    code = """
-import _xxsubinterpreters as interpreters
-import fastnn
-second = interpreters.create()
-try:
-    interpreters.run_string(second, "import fastnn")
-except interpreters.RunFailedError as error:
-    print("ImportError" in str(error))
-interpreters.destroy(second)
-fastnn.Sequential
-"""
-    assert run(f"import warnings; warnings.simplefilter('ignore')\n{code}") == "True\n"
+def test_a_table_may_be_given() -> None:
+    table = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+    for weights in (table, [table], table.tolist()):
+        model = fnn.Sequential([layers.Input((2,)), layers.Embedding(4, 3, weights=weights)])
+        np.testing.assert_array_equal(model.predict([[3, 1]])[0], table[[3, 1]])
+    with pytest.raises(ValueError, match=r"has shape \(4, 3\), got a value of shape \(3, 4\)"):
+        layers.Embedding(4, 3, weights=[table.T])
+
+
+def test_nets_inside_of_nets() -> None:
+    lookup = layers.IntegerLookup(vocabulary=[7, 8, 9])
+    inner = fnn.Sequential([layers.Input((2,)), lookup, layers.Embedding(4, 3)])
+    outer = fnn.Sequential([layers.Input((2,)), inner, layers.Flatten(), layers.Dense(1)])
+    outer.compile("adam", "mse")
+    x = np.array([[7, 9], [8, 1]])
+    before = outer.predict(x)
+    outer.fit(x, np.ones((2, 1)), verbose=0)
+    assert (outer.predict(x) != before).all()
+    np.testing.assert_array_equal(
+        inner.predict(x), inner.layers[-1].get_weights()[0][[[1, 3], [2, 0]]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: layers.Embedding(0, 3), ValueError, "input_dim must be an integer >= 1, got 0"),
+        (lambda: layers.Embedding(2**31, 3), ValueError, "input_dim must be at most"),
+        (lambda: layers.Embedding(3, 2.5), TypeError, "output_dim must be an integer, got 2.5"),
+        (lambda: layers.Embedding(3, 2, mask_zero=True), ValueError, "mask_zero must be False"),
+    ],
+)
+def test_what_is_wrong_is_said(make: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=f"Embedding: {words}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "before", [lambda: layers.Dense(2, name="d"), lambda: layers.Rescaling(2.0, name="d")]
+)
+def test_an_embedding_reads_nothing_that_was_computed(before: Any) -> None:
+    model = fnn.Sequential([layers.Input((2,)), before(), layers.Embedding(9, 2, name="e")])
+    with pytest.raises(ValueError, match=r"'e' \(Embedding\) takes integers .* not what .*'d'"):
+        model.predict(np.ones((1, 2)))

@@ -37,7 +37,7 @@ FLOORS = [
         "images",
         "utils",
     },
-    {"variables", "statistics"},
+    {"variables", "statistics", "frames", "preprocessing"},
     {"constraints", "regularizers"},
     {"engine"},
     {"kernels"},

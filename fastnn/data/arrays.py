@@ -74,6 +74,36 @@ def as_rows(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
+def as_indices(
+    value: Any, name: str, shape: tuple[int, ...], layer: str, count: int
+) -> NDArray[np.int32]:
+    """Integers within 0 .. count - 1, of shape (N, *shape), as an int32 matrix.
+
+    Args:
+        layer: Whose table has so many rows, for messages.
+
+    Raises:
+        TypeError: Not real numbers.
+        ValueError: Another shape, no rows, a fraction, or a number out of range.
+    """
+    array = as_rows(value, name, shape)
+    rows = max(1, _PASS // max(1, array.shape[1]))
+    found = np.empty(array.shape, np.int32)
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        fits = (part >= 0) & (part < count)
+        if part.dtype.kind == "f":
+            fits &= part == np.floor(part)
+        if not fits.all():
+            row, column = np.argwhere(~fits)[0]
+            raise ValueError(
+                f"layer {layer!r} (Embedding) takes integers within 0..{count - 1}, got "
+                f"{part[row, column]} in row {start + row} of {name}"
+            )
+        found[start : start + rows] = part
+    return found
+
+
 def check_finite(
     array: NDArray[Any], name: str, row_of: Callable[[int], int] = lambda number: number
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastnn.data.sparse import is_sparse
+from fastnn.frames import is_of_table
 
 
 def is_batches(x: Any) -> bool:
@@ -16,6 +17,7 @@ def is_batches(x: Any) -> bool:
         and not hasattr(x, "__array__")
         and not hasattr(x, "__array_interface__")
         and not is_sparse(x)
+        and not is_of_table(x)
     )
 
 

@@ -44,8 +44,8 @@ from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
-    augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
-    norms, objective, pooling, python, regrouping, statistics, winograd,
+    augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, levels, matrix, merging,
+    noise, norms, objective, pooling, python, regrouping, statistics, winograd,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -101,8 +101,8 @@ cdef extern from "<pthread.h>" nogil:
 KERNELS = {
     name: kernel
     for module in (
-        augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, matrix, merging, noise, norms,
-        objective, pooling, python, regrouping, statistics, winograd,
+        augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, matrix, merging,
+        noise, norms, objective, pooling, python, regrouping, statistics, winograd,
     )
     for name, kernel in module.KERNELS.items()
 }

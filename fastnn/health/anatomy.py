@@ -15,7 +15,7 @@ from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.depthwise import Depthwise
 from fastnn.layers.global_pooling import GlobalPooling
 from fastnn.layers.noise import Noise
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 from fastnn.layers.pooling import Pooling
 from fastnn.layers.separable import Separable
 
@@ -135,7 +135,7 @@ def _unit(owner: Product, number: int, readers: dict[int, list[Step]], outputs: 
                 activation, where = layer.activation, layer
             else:
                 break
-        elif isinstance(layer, Normalization):
+        elif isinstance(layer, NormalizationLayer):
             normalized = True
         elif not isinstance(layer, _PASSING):
             break

@@ -8,7 +8,10 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastnn._checks import check_integer
+from fastnn.data.sparse import is_sparse
 from fastnn.health import rates
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
@@ -41,7 +44,7 @@ from fastnn.health.sound import Sound
 from fastnn.health.trial import Course
 from fastnn.health.words import sentence
 from fastnn.health.work import work_of
-from fastnn.models.feeding import feed, feed_inputs
+from fastnn.models.feeding import by_input, feed, feed_inputs
 from fastnn.verdicts import Thresholds
 
 if TYPE_CHECKING:
@@ -125,6 +128,7 @@ def diagnose(
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)
+        _check_numbers(probed, x)
         blueprint = Blueprint.of(probed)
         suspicions = _suspicions(blueprint, x, y)
         if class_weight is not None:
@@ -195,6 +199,16 @@ def _suspicions(blueprint: Blueprint, x: Any, y: Any) -> list[Suspicion]:
         found.append(Suspicion("loss_mismatch", mismatch.cause))
     causes = {"input_scale": inputs_off(blueprint, x), "target_scale": targets_off(blueprint, y)}
     return found + [Suspicion(verdict, cause) for verdict, cause in causes.items() if cause]
+
+
+def _check_numbers(model: Model, x: Any) -> None:
+    """TypeError if an input holds texts, of which no net that is known to be sound learns."""
+    for name, value in by_input(model, x).items():
+        if not is_sparse(value) and np.asarray(value).dtype.kind in "OSUT":
+            raise TypeError(
+                f"diagnose: {name} must hold numbers, got texts: diagnose a model of what comes "
+                "after StringLookup, with layer(texts) as its input"
+            )
 
 
 def _by_class(

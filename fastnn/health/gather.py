@@ -10,6 +10,7 @@ import numpy as np
 from fastnn._checks import check_integer
 from fastnn.data.batches import is_batches, is_list_of_batches, unpack_batch
 from fastnn.data.sparse import is_sparse
+from fastnn.frames import as_plain
 from fastnn.health.sample import n_rows_of
 from fastnn.images.dataset import ImageDataset
 from fastnn.models.arguments import BATCH_SIZE, held_arrays
@@ -41,7 +42,7 @@ def gathered(owner: str, x: Any, y: Any, sample_weight: Any, most: int) -> Data:
     if x is None:
         raise TypeError(f"{owner}: x is missing")
     if not (is_batches(x) or (y is None and is_list_of_batches(x))):
-        return x, y, sample_weight
+        return as_plain(x, "x"), as_plain(y, "y"), as_plain(sample_weight, "sample_weight")
     if y is not None or sample_weight is not None:
         raise ValueError(f"{owner}: x yields batches, so y and sample_weight must come with them")
     batches: list[Data] = []

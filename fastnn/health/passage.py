@@ -21,9 +21,9 @@ from fastnn.lowering.nodes import (
     InputNode,
     SoftmaxNode,
 )
-from fastnn.lowering.trace import trace
 from fastnn.lowering.values import Node, Trace, Value
 from fastnn.models.executables import threads_for
+from fastnn.models.frontier import trace_of
 from fastnn.models.gradients import Count, only_gradients
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Passage:
         return np.array(losses)
 
     def _trace(self) -> Trace:
-        return trace(self._model.inputs, self._model.outputs, self._model.nodes)
+        return trace_of(self._model)
 
     def _run(self, places: list[int]) -> list[NDArray[np.float32]]:
         model, rows = self._model, len(self._data)

@@ -18,7 +18,7 @@ from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.merging import Elementwise
 from fastnn.layers.noise import Noise
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 from fastnn.layers.spatial import Spatial
 
 Order = NDArray[np.intp]
@@ -73,7 +73,7 @@ class Lines:
             return None
         if isinstance(layer, _layers.Concatenate):
             return _one_after_the_other(node.inputs, orders)
-        keeps = isinstance(layer, ActivationLayer | Normalization | Noise | _layers.Rescaling)
+        keeps = isinstance(layer, ActivationLayer | NormalizationLayer | Noise | _layers.Rescaling)
         alike = isinstance(layer, Elementwise) and all(_same(orders[0], each) for each in orders)
         if keeps or alike or (flattens and first.shape == node.output.shape):
             return orders[0]

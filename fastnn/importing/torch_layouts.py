@@ -14,7 +14,7 @@ from fastnn.importing.target import Array, Part, Target, with_weights
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.depthwise import Depthwise
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 from fastnn.layers.separable import Separable
 from fastnn.variables import Variable
 
@@ -71,7 +71,7 @@ def _(layer: Separable, order: NDArray[np.intp] | None) -> list[Target]:
 
 
 @targets_of.register
-def _(layer: Normalization, order: NDArray[np.intp] | None) -> list[Target]:
+def _(layer: NormalizationLayer, order: NDArray[np.intp] | None) -> list[Target]:
     names = {"gamma": "weight", "beta": "bias"}
     names |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
     return [Target(layer.name, layer, [_features(v, names[v.name], order) for v in layer.weights])]

@@ -1,5 +1,6 @@
 """Ops that treat each row of the batch by itself: a member of the team takes a range of rows."""
 
+from libc.math cimport sqrtf
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -7,7 +8,7 @@ from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_sparse
 from fastnn.kernels.op cimport ROW_UNIT, Op, Step, blocks_of, share_rows
 from fastnn.kernels.operands cimport (
     ActivationBackward, ActivationForward, Affine, CopyColumns, Gather, GatherNonzeros, GatherValues, Scatter,
-    SoftmaxBackward, SoftmaxForward
+    SoftmaxBackward, SoftmaxForward, Standardize
 )
 
 
@@ -130,6 +131,38 @@ cdef void gather(const Op *op, const Step *step, int i, int n) noexcept nogil:
                                                   o.stride.y, y + r * FNN_BLOCK)
 
 
+cdef void standardize(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """y [+]= (x - mean) / deviation; to `invert`, x * deviation + mean. No mean: that of a gradient."""
+    cdef const Standardize *o = <const Standardize *> &op.operands
+    cdef const float *x = <const float *> o.t.x          # IN (rows, features)
+    cdef const float *mean = <const float *> o.t.mean    # IN (features,) or (1,), or NULL
+    cdef const float *variance = <const float *> o.t.variance  # IN (features,) or (1,)
+    cdef float *y = <float *> o.t.y                      # OUT (rows, features)
+    cdef float means[FNN_BLOCK]
+    cdef float deviations[FNN_BLOCK]
+    cdef float made
+    cdef int64_t r0, r1, r, j, c, at
+    share_rows(op, step, i, n, &r0, &r1)
+    for j in range(blocks_of(o.d.features)):
+        for c in range(FNN_BLOCK):
+            at = 0 if o.d.one_for_all else j * FNN_BLOCK + c
+            if j * FNN_BLOCK + c >= o.d.features:  # padding stays as it is
+                means[c], deviations[c] = 0.0, 1.0
+                continue
+            means[c] = 0.0 if mean == NULL else mean[at]
+            deviations[c] = sqrtf(variance[at])
+            if not deviations[c] > o.f.epsilon:
+                deviations[c] = o.f.epsilon
+        for r in range(r0, r1):
+            at = j * o.stride.x + r * FNN_BLOCK
+            for c in range(FNN_BLOCK):
+                if o.d.invert:
+                    made = x[at + c] * deviations[c] + means[c]
+                else:
+                    made = (x[at + c] - means[c]) / deviations[c]
+                y[at + c] = y[at + c] + made if o.d.accumulate else made
+
+
 cdef void gather_nonzeros(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """`gather` of rows that come as their nonzeros, which are scaled already."""
     cdef const GatherNonzeros *o = <const GatherNonzeros *> &op.operands
@@ -182,6 +215,7 @@ KERNELS = {
     "softmax_forward": <size_t> &softmax_forward,
     "softmax_backward": <size_t> &softmax_backward,
     "affine": <size_t> &affine,
+    "standardize": <size_t> &standardize,
     "copy_columns": <size_t> &copy_columns,
     "gather": <size_t> &gather,
     "gather_nonzeros": <size_t> &gather_nonzeros,

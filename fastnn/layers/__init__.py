@@ -14,9 +14,12 @@ from fastnn.layers.augmentation import (
     RandomZoom,
 )
 from fastnn.layers.base import Layer
+from fastnn.layers.category_encoding import CategoryEncoding
 from fastnn.layers.convolution import Conv1D, Conv2D
 from fastnn.layers.dense import Dense
 from fastnn.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
+from fastnn.layers.discretization import Discretization
+from fastnn.layers.embedding import Embedding
 from fastnn.layers.global_pooling import (
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -24,6 +27,7 @@ from fastnn.layers.global_pooling import (
     GlobalMaxPooling2D,
 )
 from fastnn.layers.input import Input, InputLayer
+from fastnn.layers.lookup import IntegerLookup, StringLookup
 from fastnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from fastnn.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
@@ -35,6 +39,7 @@ from fastnn.layers.preprocessing import Rescaling
 from fastnn.layers.reshaping import Flatten, Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.separable import SeparableConv1D, SeparableConv2D
+from fastnn.layers.standardization import Normalization
 from fastnn.layers.upsampling import UpSampling1D, UpSampling2D
 
 # Keras's other names
@@ -61,6 +66,7 @@ __all__ = [
     "AvgPool1D",
     "AvgPool2D",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -71,7 +77,9 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -85,6 +93,7 @@ __all__ = [
     "GroupNormalization",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -95,6 +104,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "NumPyLayer",
     "Permute",
     "RandomBrightness",
@@ -115,6 +125,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "StringLookup",
     "Subtract",
     "UpSampling1D",
     "UpSampling2D",
@@ -131,6 +142,7 @@ CLASSES: dict[str, type[Layer]] = {
         AveragePooling1D,
         AveragePooling2D,
         BatchNormalization,
+        CategoryEncoding,
         Concatenate,
         Conv1D,
         Conv2D,
@@ -139,8 +151,10 @@ CLASSES: dict[str, type[Layer]] = {
         Dense,
         DepthwiseConv1D,
         DepthwiseConv2D,
+        Discretization,
         Dropout,
         ELU,
+        Embedding,
         Flatten,
         GaussianNoise,
         GlobalAveragePooling1D,
@@ -149,6 +163,7 @@ CLASSES: dict[str, type[Layer]] = {
         GlobalMaxPooling2D,
         GroupNormalization,
         InputLayer,
+        IntegerLookup,
         LayerNormalization,
         LeakyReLU,
         MaxPooling1D,
@@ -156,6 +171,7 @@ CLASSES: dict[str, type[Layer]] = {
         Maximum,
         Minimum,
         Multiply,
+        Normalization,
         Permute,
         RandomBrightness,
         RandomContrast,
@@ -173,6 +189,7 @@ CLASSES: dict[str, type[Layer]] = {
         Softmax,
         SpatialDropout1D,
         SpatialDropout2D,
+        StringLookup,
         Subtract,
         UpSampling1D,
         UpSampling2D,

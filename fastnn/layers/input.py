@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn._checks import check_choice
 from fastnn.graph import Shape, SymbolicTensor, as_extents
 from fastnn.layers.base import Layer
+
+DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "string")
 
 
 class InputLayer(Layer):
@@ -39,15 +42,22 @@ class InputLayer(Layer):
         return {"name": self.name, "shape": list(self.shape[1:])}
 
 
-def Input(shape: tuple[int, ...], *, name: str | None = None) -> SymbolicTensor:
+def Input(
+    shape: tuple[int, ...], *, dtype: str | None = None, name: str | None = None
+) -> SymbolicTensor:
     """A symbolic tensor for data of this shape.
 
     Args:
         shape: The shape of one example, without the batch: ``Input((28, 28))``. Every extent is
             known and positive; Keras's None for an unknown extent isn't there.
+        dtype: None, or as Keras has it: "float32", "int32", "int64", "string" ... It changes
+            nothing: data are taken in the type that they have, and it is the layers which say what
+            they take.
         name: By default "input_layer", "input_layer_1", ...
 
     Raises:
         TypeError, ValueError: ``shape`` isn't a tuple of positive integers.
     """
+    if dtype is not None:
+        check_choice("Input", "dtype", dtype, DTYPES)
     return InputLayer(shape, name=name).output

@@ -16,7 +16,7 @@ from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 
 
-class Normalization(Layer):
+class NormalizationLayer(Layer):
     """Base: output shape = input shape, with an optional factor and summand for each feature.
 
     Attributes:
@@ -100,7 +100,7 @@ class Normalization(Layer):
         }
 
 
-class ChannelNormalization(Normalization):
+class ChannelNormalization(NormalizationLayer):
     """Base of those with a factor and a summand for each index of one axis.
 
     Attributes:
@@ -199,7 +199,7 @@ class BatchNormalization(ChannelNormalization):
         }
 
 
-class LayerNormalization(Normalization):
+class LayerNormalization(NormalizationLayer):
     """``gamma * (x - mean) / sqrt(variance + epsilon) + beta``, mean and variance those over
     ``axis``, for each example and each position of the axes before (Ba et al. 2016).
 

@@ -191,8 +191,20 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "windows": _TABLE, "of_windows": READ, "of_taps": READ, "y": BOTH},
         ("features", "taps", "windows_of_row", "accumulate"), shared=EXAMPLES,
     ),
+    "embedding_forward": OpSpec(
+        {"kernel": READ, "y": WRITE}, ("features", "kernel_block", "source")
+    ),
+    "sort_indices": OpSpec(
+        {name: WRITE.of("i4")
+         for name in ("lines", "indices", "starts", "more_lines", "more_indices")},
+        ("source", "positions", "inputs"), shared=TASKS,
+    ),
     "activation_forward": OpSpec({"z": READ, "y": WRITE}, ("features", "kind"), _PARAMS),
     "softmax_forward": OpSpec({"z": READ, "y": WRITE}, ("features",)),
+    "standardize": OpSpec(
+        {"x": READ, "mean": READ, "variance": READ, "y": BOTH},
+        ("features", "accumulate", "invert", "one_for_all"), ("epsilon",),
+    ),
     "affine": OpSpec({"x": READ, "y": BOTH}, ("features", "accumulate"), ("scale", "offset")),
     "copy_columns": OpSpec(
         {"x": READ, "y": BOTH}, ("count", "start", "to", "accumulate", "features_of_y")
@@ -301,6 +313,10 @@ OPS: dict[str, OpSpec] = {
     "dense_backward_weights_sparse": OpSpec(
         {**_NONZEROS, "dz": READ, **_WEIGHT, "dropped": READ},
         (*_GRADIENT, "capacity"), (*_HAND_OVER[1], "kept_scale"), shared=TASKS,
+    ),
+    "embedding_backward": OpSpec(
+        {"dz": READ, "lines": _TABLE, "indices": _TABLE, "starts": _TABLE, **_WEIGHT},
+        (*_GRADIENT, "touched"), _HAND_OVER[1], shared=TASKS,
     ),
     "conv_backward_input": OpSpec(
         {"dz": READ, "turned": READ, "windows": _TABLE, "dx": BOTH, "x_z": READ, "x": READ},

@@ -56,6 +56,11 @@ class Node:
         """Whether its inputs may lie as an array's numbers do: ``fastnn/lowering/pixels.py``."""
         return False
 
+    @property
+    def reads_source(self) -> bool:
+        """Whether it reads its input where the data set has it, and no other value."""
+        return False
+
 
 @dataclass
 class Trace:

@@ -20,12 +20,13 @@ from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.lower import can_take_nonzeros, lower
+from fastnn.lowering.nodes import EmbeddingNode
 from fastnn.lowering.objective import Objective
 from fastnn.lowering.penalties import is_penalized
 from fastnn.lowering.program import Program
 from fastnn.lowering.record import Record
-from fastnn.lowering.trace import trace
 from fastnn.lowering.values import Trace
+from fastnn.models.frontier import frontier, trace_of
 from fastnn.models.network import Network, extents
 from fastnn.models.program_key import (
     ProgramKey,
@@ -121,15 +122,36 @@ class _State:
 
     def __init__(self, network: Network, settings: Hashable, traced: Trace) -> None:
         self.settings = settings
+        steps, sources, _ = frontier(network)
         self.signature = Signature(
-            list(map(extents, network.inputs)),
+            list(map(extents, sources)),
             list(map(extents, network.outputs)),
             multiply_adds(traced),
             is_penalized(traced),
         )
         fuse(traced)
-        scales = ((i, can_take_nonzeros(traced, i)) for i in range(len(network.inputs)))
+        scales = ((i, can_take_nonzeros(traced, i)) for i in range(len(sources)))
         self.scales = {i: scale for i, scale in scales if scale is not None}
+        self.indices = index_bounds(traced)
+        self.as_they_come = not steps and not self.indices
+
+
+class IndexBound(NamedTuple):
+    """An input holds integers from 0 to ``stop`` - 1, since the layer of this name says so."""
+
+    layer: str
+    stop: int
+
+
+def index_bounds(traced: Trace) -> dict[int, IndexBound]:
+    """The inputs that are read as integers; the narrowest bound of each."""
+    found: dict[int, IndexBound] = {}
+    for node in traced.nodes:
+        if isinstance(node, EmbeddingNode):
+            bound = IndexBound(node.name, node.embeddings.shape[0])
+            if node.source not in found or bound.stop < found[node.source].stop:
+                found[node.source] = bound
+    return found
 
 
 class _Look(NamedTuple):
@@ -182,6 +204,16 @@ class Executables:
     def scales_of_sparse_inputs(self) -> dict[int, float]:
         """Inputs that may come as nonzeros, and what each is multiplied by."""
         return self._current().scales
+
+    def index_inputs(self) -> dict[int, IndexBound]:
+        """Inputs that are read as integers."""
+        return self._current().indices
+
+    @property
+    def take_data_as_it_comes(self) -> bool:
+        """Whether arrays may go to the engine unchanged: no layer comes before it, and none takes
+        integers."""
+        return self._current().as_they_come
 
     def pool(
         self,
@@ -289,8 +321,7 @@ class Executables:
 
     def _trace(self) -> Trace:
         """A fresh trace of the network, which lowering will change."""
-        network = self._network
-        return trace(network.inputs, network.outputs, network.nodes)
+        return trace_of(self._network)
 
 
 def threads_for(work: int) -> int:

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.data.arrays import as_rows, check_same_length
+from fastnn.data.arrays import as_indices, as_rows, check_same_length
 from fastnn.data.dataset import Dataset
 from fastnn.data.sparse import SparseMatrix, as_sparse_matrix, is_sparse
 from fastnn.data.targets import are_labels, as_labels, as_targets, as_weights, class_weights
 from fastnn.engine.sources import SparseRows
+from fastnn.frames import as_plain, columns_of, is_frame
 from fastnn.graph import SymbolicTensor
+from fastnn.layers.preprocessing import PreprocessingLayer
 from fastnn.lowering.objective import Objective
+from fastnn.models.frontier import frontier
 from fastnn.models.learner import Learner
 from fastnn.models.network import Network, extents
 
@@ -70,6 +73,9 @@ def feed(
         classes = model.outputs[0].shape[-1] or 1
         dataset.weights.append(class_weights(class_weight, dataset.targets[0], classes))
         return dataset
+    sample_weight = (
+        sample_weight if is_frame(sample_weight) else as_plain(sample_weight, "sample_weight")
+    )
     if isinstance(sample_weight, np.ndarray):  # for all outputs
         sample_weight = dict.fromkeys(names, sample_weight)
     weights = by_output(model, sample_weight, "sample_weight")
@@ -83,40 +89,93 @@ def feed(
 def as_array(
     model: Network, number: int, rows: NDArray[Any] | SparseMatrix | SparseRows
 ) -> NDArray[Any]:
-    """Rows of an input as they came, in the shape that the model takes."""
+    """Rows of what the engine reads, as they came to it, in the shape that the model takes."""
     # Of an array's nonzeros only what the program reads is kept.
     assert not isinstance(rows, SparseRows)
     array = rows.toarray() if isinstance(rows, SparseMatrix) else rows
-    return array.reshape(len(rows), *extents(model.inputs[number]))
+    return array.reshape(len(rows), *extents(frontier(model).sources[number]))
 
 
 def _inputs(model: Learner, x: Any) -> dict[str, NDArray[Any] | SparseMatrix]:
-    """The model's inputs by a name for messages."""
+    """What the engine reads, by a name for messages."""
     if not model.built:
-        shape = tuple(x.shape) if is_sparse(x) else np.shape(x)
+        shape = tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
         if len(shape) < 2:
             raise ValueError(f"x must have shape (N, ...), got {shape}")
         model.build((None, *shape[1:]))
+    given = by_input(model, x)
+    if model._executables.take_data_as_it_comes:
+        return {
+            name: _input(model, number, tensor, given[name], name)
+            for number, (name, tensor) in enumerate(zip(given, model.inputs, strict=True))
+        }
+    return _prepared(model, given)
+
+
+def _prepared(model: Learner, given: dict[str, Any]) -> dict[str, NDArray[Any] | SparseMatrix]:
+    """What the engine reads, where layers come before it or some of it are integers."""
+    steps, sources, _ = frontier(model)
+    read = {tensor for node in steps for tensor in node.inputs}
+    names = dict(zip(model.inputs, given, strict=True))
+    values = dict(zip(model.inputs, given.values(), strict=True))
+    for tensor in [tensor for tensor in model.inputs if tensor in read]:
+        values[tensor] = _as_given(values[tensor], names[tensor], extents(tensor))
+    for node in steps:
+        layer, (tensor,) = node.layer, node.inputs
+        assert isinstance(layer, PreprocessingLayer)
+        values[node.output] = layer.transform(values[tensor])
+        names[node.output] = f"what layer {layer.name!r} makes of {names[tensor]}"
     return {
-        name: _input(model, number, value, name)
-        for number, (name, value) in enumerate(by_input(model, x).items())
+        names[tensor]: _input(model, number, tensor, values[tensor], names[tensor])
+        for number, tensor in enumerate(sources)
     }
+
+
+def _as_given(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Rows (N, *shape) of anything, texts say; a last axis of extent 1 may be missing.
+
+    Raises:
+        ValueError: Another shape, or no rows.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got rows of different lengths") from error
+    if shape[-1:] == (1,) and array.ndim == len(shape):
+        array = array[..., None]
+    if array.ndim == 0 or array.shape[1:] != shape:
+        wanted = ", ".join(["N", *map(str, shape)])
+        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
+    if not len(array):
+        raise ValueError(f"{name} is empty: got shape {array.shape}")
+    return array
 
 
 def by_input(model: Learner, x: Any) -> dict[str, Any]:
     """``x`` for each input of the built model, by a name for messages.
 
     Raises:
-        ValueError: It is not a list or dict of as many.
+        ValueError: It is not a list or dict of as many, or a table without these columns; or a
+            table has a gap.
+        TypeError: A table's column holds dates or the like.
     """
     names = [tensor.name for tensor in model.inputs]
+    if is_frame(x) and len(names) > 1:
+        x = columns_of(x)
     if isinstance(x, Mapping) and set(x) != set(names):
         raise ValueError(f"x must have the keys {names}, got {sorted(map(str, x))}")
-    return _each(x, "x", "input", names)
+    given = _each(x, "x", "input", names)
+    return {name: as_plain(value, name) for name, value in given.items()}
 
 
-def _input(model: Learner, number: int, value: Any, name: str) -> NDArray[Any] | SparseMatrix:
-    shape = extents(model.inputs[number])
+def _input(
+    model: Learner, number: int, tensor: SymbolicTensor, value: Any, name: str
+) -> NDArray[Any] | SparseMatrix:
+    """What the engine reads as source ``number``, checked against the tensor."""
+    shape = extents(tensor)
+    bound = model._executables.index_inputs().get(number)
+    if bound is not None:
+        return as_indices(value, name, shape, *bound)
     if not is_sparse(value):
         return as_rows(value, name, shape)
     scale = model._executables.scales_of_sparse_inputs().get(number)
@@ -154,7 +213,10 @@ def by_output(model: Learner, value: Any, argument: str) -> dict[str, Any]:
         value = {name: value.get(name) for name in names}
     elif value is None:
         value = dict.fromkeys(names)
-    return _each(value, argument, "output", names)
+    elif is_frame(value) and len(names) > 1:
+        return by_output(model, columns_of(value), argument)
+    given = _each(value, argument, "output", names)
+    return {name: as_plain(each, name) for name, each in given.items()}
 
 
 def _each(values: Any, argument: str, what: str, names: list[str]) -> dict[str, Any]:

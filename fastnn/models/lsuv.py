@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.data.arrays import as_rows
+from fastnn.data.arrays import as_indices, as_rows
 from fastnn.data.dataset import Dataset
 from fastnn.initializers import LSUV
 from fastnn.layers import Dense, Input, Residual
 from fastnn.layers.base import Layer
 from fastnn.models.executables import Executables
 from fastnn.models.feeding import as_array
+from fastnn.models.frontier import frontier
 from fastnn.models.learner import Learner
 from fastnn.models.network import Graph
 from fastnn.models.predicting import predict_rows
@@ -35,13 +36,14 @@ def calibrate(model: Learner, data: Dataset) -> None:
     }
     if not waiting:
         return
+    _, sources, nodes = frontier(model)
     values = {
         tensor: as_array(model, number, rows)
         for number, (tensor, rows) in enumerate(
-            zip(model.inputs, data.part(slice(ROWS)).inputs, strict=True)
+            zip(sources, data.part(slice(ROWS)).inputs, strict=True)
         )
     }
-    for node in model.nodes:
+    for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
         _calibrate(node.layer, arguments[0], waiting)
         if not waiting:
@@ -98,5 +100,14 @@ def _output(layer: Layer, arguments: Sequence[NDArray[Any]]) -> NDArray[np.float
     # Named, so that automatic names don't depend on what was trained before.
     inputs = [Input(x.shape[1:], name=f"lsuv {number}") for number, x in enumerate(arguments)]
     output = layer(inputs if layer.takes_list else inputs[0])
-    rows = Dataset([as_rows(x, layer.name, x.shape[1:]) for x in arguments])
-    return predict_rows(Executables(Graph(inputs, [output])), rows)[0]
+    executables = Executables(Graph(inputs, [output]))
+    indices = executables.index_inputs()
+    rows = Dataset(
+        [
+            as_indices(x, layer.name, x.shape[1:], *indices[number])
+            if number in indices
+            else as_rows(x, layer.name, x.shape[1:])
+            for number, x in enumerate(arguments)
+        ]
+    )
+    return predict_rows(executables, rows)[0]

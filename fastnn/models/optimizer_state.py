@@ -56,6 +56,7 @@ class OptimizerState:
                 averages, optimizer.ema_momentum, optimizer.ema_overwrite_frequency or 0
             ),
             halts=optimizer.nonfinite != "propagate",
+            decays=bool(optimizer.weight_decay),
             muon=optimizer if isinstance(optimizer, Muon) else None,
         )  # fmt: skip
 

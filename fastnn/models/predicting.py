@@ -107,7 +107,7 @@ def _few(model: Learner, shape: tuple[int, ...]) -> Few | None:
         return None
     executables = model._executables
     signature = executables.signature
-    if [shape[1:]] != signature.inputs:
+    if [shape[1:]] != signature.inputs or not executables.take_data_as_it_comes:
         return None
     n_rows = shape[0]
     return Few(

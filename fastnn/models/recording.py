@@ -13,6 +13,7 @@ from fastnn.data.dataset import Dataset
 from fastnn.errors import NonFiniteGradientError
 from fastnn.models import container, saving
 from fastnn.models.feeding import as_array, feed
+from fastnn.models.frontier import frontier
 from fastnn.models.learner import Learner
 
 # No layer's name is empty, so that these are never an optimizer's.
@@ -54,13 +55,21 @@ def save_replay(
     Raises:
         TypeError: ``error`` is of another type.
         ValueError: ``filepath`` has another suffix; there is not just one of ``error`` and ``x``;
-            ``error`` is not from ``fit``, or the model has trained since; or the data does not fit.
+            ``error`` is not from ``fit``, or the model has trained since; or the data does not fit,
+            or is prepared by a layer before the engine has it (StringLookup, say).
         OSError: The file can't be written.
     """
     model._check_compiled()
     path = check_suffix("save_replay: filepath", filepath)
     if (error is None) == (x is None):
         raise ValueError("save_replay takes the error that fit raised, or a batch x and y")
+    steps = frontier(model).steps
+    if steps:
+        raise ValueError(
+            f"save_replay: layer {steps[0].layer.name!r} works on the data before a step sees it, "
+            "and the file has the batch as the step sees it: give a model of what comes after such "
+            "layers"
+        )
     if error is not None:
         batch, samples = _of_error(model, error), np.array(error.samples, np.int64)
     else:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn._warnings import warn
 from fastnn.callbacks import Callback
@@ -31,6 +31,7 @@ from fastnn.sklearn import epochs, lbfgs, network
 from fastnn.sklearn.convergence import Convergence
 from fastnn.sklearn.parameters import check_parameters, hidden_layers
 from fastnn.sklearn.solver import learning_rate, make_optimizer
+from fastnn.sklearn.validation import validate_data
 
 Array = NDArray[Any]
 

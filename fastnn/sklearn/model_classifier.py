@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from fastnn.models import Model
 from fastnn.sklearn.model_estimator import ModelEstimator
+from fastnn.sklearn.validation import validate_data
 from fastnn.utils import to_categorical
 
 Array = NDArray[Any]

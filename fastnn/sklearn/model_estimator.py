@@ -7,11 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.callbacks import History
 from fastnn.models import Model
 from fastnn.sklearn.seeding import seeded
+from fastnn.sklearn.validation import validate_data
 
 Array = NDArray[Any]
 

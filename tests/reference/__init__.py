@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reference import (
     cases_clipping,
+    cases_embeddings,
     cases_fit,
     cases_layers,
     cases_losses,
@@ -23,7 +24,7 @@ __all__ = ["Reference", "Run", "execute", "select"]
 
 _MODULES = (
     cases_layers, cases_losses, cases_optimizers, cases_fit, cases_norms, cases_clipping,
-    cases_pictures,
+    cases_pictures, cases_embeddings,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnn import layers
 from fastnn.export.rules.base import LayerUse, export_layer
 from fastnn.export.values import Value
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 
 
 @export_layer.register
@@ -77,9 +77,9 @@ def _(layer: layers.GroupNormalization, use: LayerUse) -> Value:
     return x.named(y)
 
 
-def _factor(layer: Normalization, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _factor(layer: NormalizationLayer, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.ones(shape, np.float32) if layer.gamma is None else layer.gamma.numpy()
 
 
-def _summand(layer: Normalization, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _summand(layer: NormalizationLayer, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.zeros(shape, np.float32) if layer.beta is None else layer.beta.numpy()

@@ -12,10 +12,10 @@ from fastnn.health.anatomy import readers_of, steps_of
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change
 from fastnn.health.words import number
-from fastnn.layers import BatchNormalization, Flatten, Rescaling, Reshape
+from fastnn.layers import BatchNormalization, Flatten, Normalization, Rescaling, Reshape
 from fastnn.layers.augmentation import Augmentation
 from fastnn.layers.base import Layer
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 
 LOWEST, HIGHEST = 0.1, 5.0
 """The root mean square of inputs between which nothing needs to be scaled."""
@@ -112,7 +112,7 @@ def _leading(blueprint: Blueprint) -> list[Layer] | None:
     number = 0
     while len(readers[number]) == 1 and number not in outputs:
         step = readers[number][0]
-        if isinstance(step.layer, Normalization):
+        if isinstance(step.layer, (Normalization, NormalizationLayer)):
             return None
         once = used.count(step.layer) == 1
         if not once or not isinstance(step.layer, (Rescaling, Flatten, Reshape, Augmentation)):

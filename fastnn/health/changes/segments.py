@@ -18,7 +18,7 @@ from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.convolution import FullConvolution
 from fastnn.layers.noise import Noise
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def segments_of(blueprint: Blueprint, kind: type[Dense | FullConvolution]) -> li
         if layer not in units or not layer.trainable or not isinstance(layer, kind):
             continue
         stop = start + 1
-        while isinstance(chain[stop], (ActivationLayer, Normalization, Noise)):
+        while isinstance(chain[stop], (ActivationLayer, NormalizationLayer, Noise)):
             stop += 1
         segments.append(Segment(units[layer], start, stop, shapes[start]))
     return segments

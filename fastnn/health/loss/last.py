@@ -19,7 +19,7 @@ from fastnn.layers import Activation, Dense, Residual
 from fastnn.layers.activation import ActivationLayer
 from fastnn.layers.base import Layer
 from fastnn.layers.noise import Noise
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
 from fastnn.losses import Loss
 
 _BOUNDED = {
@@ -199,7 +199,7 @@ def _ending(blueprint: Blueprint, number: int) -> _Ending | None:
             return _Ending(layer.activation, layer if alone else None, None)
         if isinstance(layer, ActivationLayer) and layer.activation.kind != "linear":
             return _Ending(layer.activation, layer if alone else None, call.inputs[0])
-        if isinstance(layer, (Normalization, Residual)):
+        if isinstance(layer, (NormalizationLayer, Residual)):
             return _Ending(activations.linear, None, None)
         if not isinstance(layer, (Noise, ActivationLayer)):
             return None

@@ -28,6 +28,11 @@ class WeightProduct(ABC):
         """Whether it is the matrix product x' dz and nothing else."""
         return False
 
+    @property
+    def factor(self) -> Value | None:
+        """What dz is multiplied by; None if it is only added up."""
+        return self.x
+
     def weights(self) -> dict[str, Variable]:
         """Role -> the weight whose gradient it makes."""
         found = {"kernel": self.kernel}

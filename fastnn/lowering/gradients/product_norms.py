@@ -50,8 +50,8 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     """Whether nothing but the norm of this gradient must be known before its update, and it is
     found without the gradient."""
     return (
-        pay(builder, product.x, _units(product))
-        and product.is_of_factors
+        product.is_of_factors
+        and pay(builder, product.x, _units(product))
         and all(variable.regularizer is None for variable in product.weights().values())
     )
 

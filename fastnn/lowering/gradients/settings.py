@@ -15,6 +15,9 @@ from fastnn.lowering.gradients.need import Need
 from fastnn.optimizers.muon import Muon
 from fastnn.variables import Variable
 
+_RESTING = ("sgd", "adagrad")
+"""Kernels that keep nothing which changes without a gradient."""
+
 
 @dataclass
 class Updates:
@@ -27,6 +30,7 @@ class Updates:
         halts: A step stops before its updates if a gradient is not finite.
         apply: Update the weights; else only store the gradients.
         muon: The optimizer, if it has weights of the kernel "muon".
+        decays: Each step takes some of every weight.
     """
 
     kernels: Mapping[Variable, str]
@@ -36,6 +40,16 @@ class Updates:
     halts: bool = False
     apply: bool = True
     muon: Muon | None = None
+    decays: bool = False
+
+    def rests(self, variable: Variable) -> bool:
+        """Whether a step leaves the weight and its slots as they are where the gradient is 0."""
+        return (
+            self.kernels.get(variable) in _RESTING
+            and not self.decays
+            and variable.regularizer is None
+            and variable.constraint is None
+        )
 
     def need(self, variables: Iterable[Variable]) -> Need:
         """What must be known of the variables' gradients before the first update."""

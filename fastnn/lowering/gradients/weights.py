@@ -62,7 +62,7 @@ class WeightGradients:
     def add(self, product: WeightProduct) -> None:
         """The gradients of a layer's weights, at a time when the team has waited for dz."""
         self.products.append(product)
-        self.prove(product.x, product.dz, product.kernel.matrix_shape[1])
+        self.prove(product.factor, product.dz, product.kernel.matrix_shape[1])
 
     def made_once(self, product: WeightProduct) -> bool:
         """Whether nobody else contributes to the product's gradients: they are whole as soon as it

@@ -12,7 +12,13 @@ from fastnn.lowering.nodes.augmentation import (
 from fastnn.lowering.nodes.convolution import ConvolutionNode
 from fastnn.lowering.nodes.dense import DenseNode
 from fastnn.lowering.nodes.depthwise import DepthwiseNode, RepeatNode
-from fastnn.lowering.nodes.elementwise import ActivationNode, AffineNode, SoftmaxNode
+from fastnn.lowering.nodes.elementwise import (
+    ActivationNode,
+    AffineNode,
+    SoftmaxNode,
+    StandardizeNode,
+)
+from fastnn.lowering.nodes.embedding import EmbeddingNode
 from fastnn.lowering.nodes.inputs import InputNode
 from fastnn.lowering.nodes.merging import (
     ConcatenateNode,
@@ -51,6 +57,7 @@ __all__ = [
     "DropChannelsNode",
     "DropConnectNode",
     "DropoutNode",
+    "EmbeddingNode",
     "ExpectationNode",
     "ExtremumNode",
     "FlipNode",
@@ -68,6 +75,7 @@ __all__ = [
     "RegroupNode",
     "RepeatNode",
     "SoftmaxNode",
+    "StandardizeNode",
     "SumNode",
     "TintNode",
     "WarpNode",

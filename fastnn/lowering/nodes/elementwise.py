@@ -8,6 +8,8 @@ from fastnn.activations import Activation
 from fastnn.kernels.codes import ACTIVATIONS
 from fastnn.lowering.builder import Builder, Gradient
 from fastnn.lowering.nodes.base import LoweredNode
+from fastnn.lowering.program import Buffer
+from fastnn.variables import Variable
 
 
 @dataclass(eq=False)
@@ -66,6 +68,38 @@ class AffineNode(LoweredNode):
     def backward(self, builder: Builder, dy: Gradient) -> None:
         dx, accumulate = builder.contribution(self.inputs[0])
         builder.affine(dy.buffer, dx, self.output.features, scale=self.scale, accumulate=accumulate)
+
+
+@dataclass(eq=False)
+class StandardizeNode(LoweredNode):
+    """(x - mean) / sqrt(variance), or back: x sqrt(variance) + mean
+
+    one_for_all: All features have the first mean and variance.
+    epsilon: The smallest root of a variance.
+    """
+
+    mean: Variable
+    variance: Variable
+    invert: bool
+    one_for_all: bool
+    epsilon: float
+
+    def forward(self, builder: Builder) -> None:
+        x, y = builder.values[self.inputs[0]], builder.activation(self.output)
+        self._emit(builder, x, y, mean=builder.weight(self.mean))
+
+    def backward(self, builder: Builder, dy: Gradient) -> None:
+        dx, accumulate = builder.contribution(self.inputs[0])
+        self._emit(builder, dy.buffer, dx, accumulate=accumulate)
+
+    def _emit(
+        self, builder: Builder, x: Buffer, y: Buffer, **operands: Buffer | float | None
+    ) -> None:
+        builder.emit(
+            "standardize", x=x, y=y, variance=builder.weight(self.variance), invert=self.invert,
+            one_for_all=self.one_for_all, epsilon=self.epsilon, features=self.output.features,
+            **operands,
+        )  # fmt: skip
 
 
 def activation_params(activation: Activation) -> dict[str, float]:

@@ -28,6 +28,8 @@ class InputNode(LoweredNode):
 
     def forward(self, builder: Builder) -> None:
         value = self.output
+        if value.readers and not value.is_output and all(r.reads_source for r in value.readers):
+            return
         if self.moves or (self.source not in builder.sparse and is_read_as_pixels(value)):
             self._gather_pixels(builder)
         elif self.source not in builder.sparse:

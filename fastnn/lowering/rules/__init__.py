@@ -7,6 +7,7 @@ from fastnn.lowering.rules import (  # noqa: F401
     convolution,
     dense,
     elementwise,
+    embedding,
     merging,
     noise,
     normalization,

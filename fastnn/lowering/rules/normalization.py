@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnn import layers
 from fastnn.activations import Activation
-from fastnn.layers.normalization import Normalization
+from fastnn.layers.normalization import NormalizationLayer
+from fastnn.layers.standardization import EPSILON
 from fastnn.lowering.extents import from_axis
 from fastnn.lowering.nodes import (
     BatchNormalizationNode,
     GroupNormalizationNode,
     LayerNormalizationNode,
+    StandardizeNode,
 )
 from fastnn.lowering.rules.base import LayerUse, lower_layer
 from fastnn.lowering.values import Value
@@ -46,7 +50,22 @@ def _(layer: layers.GroupNormalization, use: LayerUse) -> Value:
     )
 
 
-def _affine_settings(layer: Normalization) -> dict[str, Any]:
+@lower_layer.register
+def _(layer: layers.Normalization, use: LayerUse) -> Value:
+    kept = [axis - 1 for axis in layer.kept_axes((None, *use.shape))]
+    order = [*(axis for axis in range(len(use.shape)) if axis not in kept), *kept]
+    x, made = use.permuted(use.inputs[0], use.shape, order)
+    if kept:
+        x = use.with_extent(x, from_axis(made, len(made) - len(kept)))
+    mean, variance = layer.variables
+    y = use.add(
+        StandardizeNode, [x], x.extent, mean=mean, variance=variance, invert=layer.invert,
+        one_for_all=not kept, epsilon=EPSILON,
+    )  # fmt: skip
+    return use.permuted(y, made, np.argsort(order).tolist())[0]
+
+
+def _affine_settings(layer: NormalizationLayer) -> dict[str, Any]:
     return {
         "gamma": layer.gamma, "beta": layer.beta, "epsilon": layer.epsilon,
         "activation": Activation("linear"),

@@ -1,0 +1,2 @@
+KERNELS: dict[str, int]
+PANEL: int
