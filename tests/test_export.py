@@ -52,6 +52,16 @@ CASES: dict[str, tuple[tuple[int, ...], Callable[[], list[Layer]]]] = {
         )
         for kind in ("linear", "relu", "leaky_relu", "tanh", "elu", "softmax")
     },
+    **{
+        f"{'inverse ' * invert}standardization of {axis}": (
+            PICTURE,
+            lambda axis=axis, invert=invert: [
+                layers.Normalization(axis, mean=0.5, variance=4.0, invert=invert)
+            ],
+        )
+        for axis in (-1, None, (1, 3))
+        for invert in (False, True)
+    },
     "dropconnect, activation apart": (
         FEATURES,
         lambda: [layers.Dense(6, dropconnect=0.5), layers.Dropout(0.1), layers.Reshape((2, 3)),
@@ -272,6 +282,30 @@ def test_every_layer(case: str, turned: bool, tmp_path: Path) -> None:
     check(set_seeded_weights(fnn.Sequential([*first, *make()])), tmp_path)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.parametrize("shape", [(), (6,), (3, 2)], ids=len)
+def test_embedding(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    x = layers.Input(shape)
+    model = set_seeded_weights(
+        fnn.Model(x, layers.Dense(3)(layers.Flatten()(layers.Embedding(50, 4)(x))))
+    )
+    rows = np.random.default_rng(0).integers(0, 50, (5, *shape)).astype(dtype)
+    check(model, tmp_path, [rows], input_dtype=dtype)
+
+
+def test_integers_that_float32_lacks_are_refused(tmp_path: Path) -> None:
+    model = fnn.Sequential([layers.Input((1,)), layers.Embedding(2**24 + 1, 1)])
+    with pytest.raises(ValueError, match="integers up to 16777217 are not exact"):
+        model.export(tmp_path / "net.onnx")
+
+
+def test_preprocessing_of_texts_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    lookup = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot", name="words")
+    model = fnn.Sequential([layers.Input((1,), dtype="string"), lookup, layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"'words' \(StringLookup\) can't be exported.* behind it"):
+        model.export(tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("turned", ["none", "first", "second", "both"])
 @pytest.mark.parametrize("case", MERGING)
 @pytest.mark.parametrize("shape", [(6, 4, 3), (5, 3), (24,)], ids=len)
@@ -302,11 +336,16 @@ def _out_of_order(tensor: Any, convolution: Any) -> Any:
 
 def test_every_class_has_a_rule_and_a_case() -> None:
     """InputLayer is where data comes in. A new layer needs a rule, and a case above."""
-    wanted = {cls for cls in layers.CLASSES.values() if cls is not layers.InputLayer}
+    wanted = {
+        cls
+        for cls in layers.CLASSES.values()
+        if cls is not layers.InputLayer and not getattr(cls, "on_host", False)
+    }
     default = export_layer.dispatch(Layer)
     assert not [cls.__name__ for cls in wanted if export_layer.dispatch(cls) is default]
     shown = {type(layer) for _, make in CASES.values() for layer in make()}
     shown |= {type(make()) for make in MERGING.values()}
+    shown.add(layers.Embedding)  # reads an input alone: test_embedding
     assert wanted == shown
 
 

@@ -13,6 +13,7 @@ from fastnn.export.rules import (  # noqa: F401
     pooling,
     regrouping,
     resizing,
+    tables,
 )
 from fastnn.export.rules.base import LayerUse, export_layer
 
