@@ -381,7 +381,7 @@ def test_a_step_that_is_refused_is_not_passed_over(tmp_path: Path) -> None:
     for _ in range(2):
         fnn.utils.set_random_seed(5)
         model = classifier()
-        backup = Patient(tmp_path, save_freq=1)
+        backup = Patient(tmp_path, save_freq="0.000001s")
         with pytest.raises(fnn.NonFiniteGradientError) as caught:
             model.fit(x, y, batch_size=16, callbacks=[backup], verbose=0)
         assert 37 in caught.value.samples
@@ -418,6 +418,40 @@ def test_a_generator_that_ends_too_early_is_refused(tmp_path: Path) -> None:
         used = iter(list(resuming.Batches(X, Y, 12))[:short])
         with pytest.raises(ValueError, match=r"x ended after .* give a source that begins anew"):
             fit_batches(used, Patient(tmp_path, 1), steps_per_epoch=4)
+
+
+# Patience
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_patience_goes_on(cut: int, tmp_path: Path) -> None:
+    scores = [1.0, 0.5, 0.6, 0.55, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9]
+    watch = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(score=scores[epoch])
+    )
+
+    def hooks() -> list[callbacks.Callback]:
+        return [
+            watch,
+            callbacks.ReduceLROnPlateau("score", 0.5, patience=2, mode="min", cooldown=1),
+            callbacks.EarlyStopping("score", patience=5, mode="min", restore_best_weights=True),
+        ]
+
+    straight = hooks()
+    fnn.utils.set_random_seed(5)
+    whole = classifier()
+    wanted = train(whole, *straight, epochs=11)
+    assert wanted.epoch == list(range(10)) and len({*wanted.history["learning_rate"]}) > 2
+    fnn.utils.set_random_seed(5)
+    with pytest.raises(CutOff):
+        end = cut_off("on_train_batch_end", cut, 3)
+        train(classifier(), *hooks(), Patient(tmp_path), end, epochs=11)
+    resumed, second = hooks(), classifier(seed=3)
+    history = train(second, *resumed, Patient(tmp_path), epochs=11)
+    assert history.history == wanted.history
+    assert_same_bits(second.get_weights(), whole.get_weights())
+    for after, before in zip(resumed[1:], straight[1:], strict=True):
+        np.testing.assert_equal(after.state_dict(), before.state_dict())
 
 
 # GradientHealth
