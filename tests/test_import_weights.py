@@ -52,11 +52,13 @@ def check_predictions(model: Any, x: NDArray[Any], wanted: list[NDArray[Any]]) -
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("earlier", [0, 1, 2])
 @pytest.mark.parametrize(("file", "make", "inputs"), RECORDED, ids=[each[0] for each in RECORDED])
 def test_predictions_are_those_of_the_source(
-    file: str, make: Callable[[Any], Any], inputs: Callable[[], Any]
+    file: str, make: Callable[[Any], Any], inputs: Callable[[], Any], earlier: int
 ) -> None:
-    make(fnn)  # automatic names begin anywhere
+    for _ in range(earlier):  # automatic names begin anywhere
+        make(fnn)
     model = make(fnn)
     report = fnn.import_weights(model, FILES / file)
     assert list(report) == [weight.path for weight in model.weights]
@@ -266,6 +268,13 @@ def test_files_without_an_order(tmp_path: Path) -> None:
     save_file({k: v.astype(np.float32) for k, v in state(p=1, q=2).items()}, path)
     with pytest.raises(ValueError, match="can't be told apart"):
         fnn.import_weights(dense("a", "b"), path)
+    alike = {"q.weight": np.ones((5, 5), np.float32), "q.bias": np.ones(5, np.float32)}
+    save_file(load_file(path) | alike, path)
+    with pytest.raises(ValueError, match=r"left over: p.*q"):
+        fnn.import_weights(dense("a", "b"), path)
+    save_file({k: v.astype(np.float32) for k, v in (state(p=1) | alike).items()}, path)
+    with pytest.raises(ValueError, match=r"left over: p.*q"):
+        fnn.import_weights(dense("a", "b"), path)
     numbered = state(**{f"net.{2 * i}": i for i in range(12)})
     save_file({k: v.astype(np.float32) for k, v in numbered.items()}, path)
     model = dense(*[None] * 12)
@@ -442,6 +451,22 @@ def _huge(file: Any) -> None:
     file.create_dataset("layers/dense_1/vars/0", (2**20, 2**20, 2**10), "f4", chunks=(1, 1, 1))
 
 
+def _endless(file: Any) -> None:
+    file["layers/dense/within"] = file["layers"]
+
+
+def _endless_twice(file: Any) -> None:
+    file["layers/dense/within"] = file["layers/dense/again"] = file["layers"]
+
+
+def _many(file: Any) -> None:
+    for i in range(50):
+        file.create_group(f"other/{i}")
+    for i in range(50):
+        for j in range(50):
+            file[f"other/{i}/{j}"] = file[f"other/{j}"]
+
+
 def _nothing(file: Any) -> None:
     del file["layers"]
 
@@ -452,6 +477,8 @@ def _nothing(file: Any) -> None:
         (_link, "is a link"), (_soft_link, "is a link"), (_external, "in another file"),
         (_virtual, "in another file"), (_texts, "must hold real numbers"),
         (_huge, r"left over: layers/dense_1/vars/0"), (_nothing, "holds no weights"),
+        (_endless, "more than 100 groups"), (_endless_twice, "more than 100 groups"),
+        (_many, "more than 100"),
     ],
 )  # fmt: skip
 def test_hostile_hdf5(fill: Callable[[Any], None], message: str, tmp_path: Path) -> None:

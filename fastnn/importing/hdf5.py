@@ -22,6 +22,8 @@ _INSIDE = "model.weights.h5"
 _NOT_WEIGHTS = re.compile(r"^optimizer(/|$)|(^|/)seed_generator(_\d+)?/vars$|^_?metrics?(/|$)")
 _MOST_OBJECTS = 100_000
 """Groups and datasets; more are no weights of a net."""
+_DEEPEST = 100
+"""Groups within groups: a file can have a group within itself."""
 
 
 @contextmanager
@@ -80,6 +82,8 @@ def _groups(root: Any) -> Iterator[tuple[str, Any]]:
     seen = 0
     while waiting:
         place, group = waiting.pop()
+        if place.count("/") > _DEEPEST:
+            raise ValueError(f"it has more than {_DEEPEST} groups within each other")
         yield place, group
         for name in group:
             seen += 1
