@@ -59,6 +59,9 @@ def as_plain(value: Any, name: str) -> Any:
         return value
     if not value.shape[1]:
         raise ValueError(f"{name} must have columns, got a table of shape {tuple(value.shape)}")
+    plain = _without_a_copy(value)
+    if plain is not None:
+        return plain
     made = {
         title: _array(column, f"{name}, column {title!r}")
         for title, column in columns_of(value).items()
@@ -71,6 +74,16 @@ def as_plain(value: Any, name: str) -> Any:
             "(layers.StringLookup)"
         )
     return np.column_stack(list(made.values()))
+
+
+def _without_a_copy(value: Any) -> NDArray[Any] | None:
+    """The numbers of a pandas table, where all columns are NumPy's and none has a gap."""
+    if not hasattr(value, "iloc") or not all(isinstance(kind, np.dtype) for kind in value.dtypes):
+        return None
+    array = np.asarray(value.to_numpy())
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and np.isnan(array).any()):
+        return None
+    return array
 
 
 def check_complete(value: Any, name: str) -> None:

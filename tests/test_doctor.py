@@ -23,7 +23,7 @@ from fastnn.cli.problem import Problem
 from fastnn.cli.training import Trained
 from fastnn.health import Report, Trial
 from fastnn.health.report import Progress
-from fastnn.layers import BatchNormalization, Dense, Input, Residual
+from fastnn.layers import Dense, Input, Normalization, Residual
 
 FASTNN = [sys.executable, "-c", "import sys; from fastnn.cli import main; sys.exit(main())"]
 SICK = ["--layers", "12x16", "--activation", "sigmoid"]
@@ -470,7 +470,7 @@ def test_a_model_takes_the_tables_own_units(first: str) -> None:
     result = scaling.with_features(model, scaled)
     # float32 numbers near 1e5 with a deviation of 1e4 have six digits after the mean is off
     np.testing.assert_allclose(result.predict(table), wanted, rtol=0, atol=2e-5)
-    grown = [layer.name for layer in result.layers if isinstance(layer, BatchNormalization)]
+    grown = [layer.name for layer in result.layers if isinstance(layer, Normalization)]
     assert grown == ([] if first == "dense" else ["input_normalization"])
     assert result.count_params() == size + (0 if first == "dense" else 6)
     if first != "dense":

@@ -139,9 +139,18 @@ def test_lazy_frames_are_to_be_collected() -> None:
         model.predict(pl.DataFrame({"a": [1.0]}).lazy())
 
 
+def test_numbers_of_pandas_are_not_copied() -> None:
+    numbers = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    table = pd.DataFrame(numbers)
+    assert np.shares_memory(as_plain(table, "x"), table.to_numpy())
+    numbers[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"column '1' has a missing value in row 3"):
+        as_plain(pd.DataFrame(numbers), "x")
+
+
 def test_two_columns_of_one_name() -> None:
     with pytest.raises(ValueError, match=r"one column of each name, got several of \['a'\]"):
-        as_plain(pd.DataFrame([[1, 2]], columns=["a", "a"]), "x")
+        as_plain(pd.DataFrame([[1, "u"]], columns=["a", "a"]), "x")
 
 
 # --- models -------------------------------------------------------------------------------------

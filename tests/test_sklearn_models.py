@@ -195,3 +195,18 @@ def test_what_is_no_compiled_model_is_refused() -> None:
             SKLearnClassifier(model).fit(X, Y)
     with pytest.raises(TypeError, match="SKLearnRegressor: model must be a model, or a function"):
         SKLearnRegressor("dense").fit(X_REG, Y_REG)
+
+
+def test_a_transformed_target() -> None:
+    from sklearn.compose import TransformedTargetRegressor
+
+    from fastnn.sklearn import MLPRegressor
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    y = np.exp(x.sum(axis=1))
+    net = MLPRegressor(
+        hidden_layer_sizes=(32,), random_state=0, max_iter=300, learning_rate_init=0.01
+    )
+    wrapped = TransformedTargetRegressor(net, func=np.log, inverse_func=np.exp).fit(x, y)
+    assert np.corrcoef(np.log(wrapped.predict(x)), np.log(y))[0, 1] > 0.99
