@@ -13,6 +13,8 @@ Design
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
+- A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way. The
+  result is the same, and a warning says so.
 - A child of fork() has none of the threads that OpenMP believes it has. There, the region is opened
   from a new thread, for which OpenMP makes a new team.
 """
@@ -31,8 +33,10 @@ from fastnn.kernels.op cimport (
     NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source, Step, Verdict, parts, smaller, take,
 )
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
+from fastnn._warnings import warn
 from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
+from fastnn.engine.threads import stack_bytes
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, gradients, group_norms, levels, matrix, merging, noise,
     norms, objective, pooling, python, regrouping, statistics, winograd,
@@ -48,9 +52,13 @@ cdef extern from "float_mode.h" nogil:
     uint64_t fnn_flush_denormals()
     void fnn_set_float_mode(uint64_t mode)
 
+cdef extern from "team.h" nogil:
+    int fnn_team_of(int wanted, size_t stack)
+
 cdef extern from "omp.h" nogil:
     int omp_get_thread_num()
     int omp_get_num_threads()
+    int omp_in_parallel()
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -86,6 +94,7 @@ cdef struct Run:
     const Op *ops
     int n_ops
     int n_threads
+    int missing            # OUT: threads that could not be made
     Step step              # what all steps share
     float *scratch         # (n_threads, SCRATCH)
     const int64_t *order   # (last,)
@@ -106,9 +115,11 @@ cdef struct Run:
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
-    double *times          # (steps, n_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
+    double *times          # (steps, times_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
+    int times_threads
 
 cdef int forked = 0
+cdef size_t stack = stack_bytes()
 
 
 cdef void mark_forked() noexcept nogil:
@@ -187,7 +198,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         verdict.state = PROCEED
         verdict.scale = 1.0
         if run.times != NULL:
-            times = run.times + (number * run.n_threads + i) * (run.n_ops + 1) * STAMPS
+            times = run.times + (number * run.times_threads + i) * (run.n_ops + 1) * STAMPS
         o = 0
         while o < run.n_ops:
             this = o
@@ -231,6 +242,13 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
 
 
 cdef void region(Run *run) noexcept nogil:
+    cdef int wanted = run.n_threads
+    if not omp_in_parallel():  # or it is within a step of another run, where OpenMP makes no team
+        run.n_threads = fnn_team_of(wanted, stack)
+        run.missing = wanted - run.n_threads
+    if run.n_threads == 1:
+        member(run, 0, 1)
+        return
     with nogil, parallel(num_threads=run.n_threads):
         member(run, omp_get_thread_num(), omp_get_num_threads())
 
@@ -240,20 +258,18 @@ cdef void *region_in_thread(void *run) noexcept nogil:
     return NULL
 
 
-cdef int start(Run *run) noexcept nogil:
-    """Returns an error number of pthread_create, or 0."""
+cdef void start(Run *run) noexcept nogil:
     cdef pthread_t thread
-    cdef int error
     if run.n_threads == 1:
         member(run, 0, 1)
-        return 0
-    if not forked:
+    elif not forked:
         region(run)
-        return 0
-    error = pthread_create(&thread, NULL, region_in_thread, run)
-    if error == 0:
+    elif pthread_create(&thread, NULL, region_in_thread, run) == 0:
         pthread_join(thread, NULL)
-    return error
+    else:
+        run.missing = run.n_threads - 1
+        run.n_threads = 1
+        member(run, 0, 1)
 
 
 cdef void *address(array) except? NULL:
@@ -287,14 +303,18 @@ cdef class Executable:
         self.program = program
         self.capacity = program.capacity
         self.n_ops = len(program.ops)
-        self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
+        try:
+            self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
+        except MemoryError as error:
+            raise MemoryError(f"batches of {self.capacity} rows need {program.arena_bytes / 2**20:.0f} MiB, which "
+                              "there are not: smaller batches need less") from error
         # keeps every array alive whose address an op holds
         self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
         # likewise the functions
         self.calls = []
         self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
         if self.ops == NULL:
-            raise MemoryError()
+            raise MemoryError(f"there is no memory for a program of {self.n_ops} ops")
         base = self.arena.ctypes.data
         for o, row in enumerate(program.ops):
             if len(row.tensors) > MAX_TENSORS or len(row.integers) > MAX_INTEGERS or len(row.numbers) > MAX_NUMBERS:
@@ -334,7 +354,7 @@ cdef class Executable:
         self.queues_for = 0
         self.queues = <Queue *> calloc(2 * max(self.n_ops, 1) * n_threads, sizeof(Queue))
         if self.queues == NULL:
-            raise MemoryError()
+            raise MemoryError(f"there is no memory for a team of {n_threads} threads")
         self.queues_for = n_threads
         return 0
 
@@ -354,7 +374,7 @@ cdef class Executable:
         every, records: statistics of each step whose number is a multiple of `every` go to the next row of
         `records` (steps, width of the program's record), its number first; a row of a step that did not
         come to its end is left as it is.
-        times: (steps, n_threads, ops + 1, 4): for each member of the team and op, when it came to the op, began
+        times: (steps, n_threads, ops + 1, 4): for each member of the team (of which there may be fewer) and op, when it came to the op, began
         it after a wait, and ended it, in seconds on the monotonic clock, and the seconds that it took. The last
         "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
         leaves its entries as they are.
@@ -364,7 +384,7 @@ cdef class Executable:
         cdef Run run
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
-        cdef int i, error
+        cdef int i
         cdef int64_t steps
         if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
             raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
@@ -412,23 +432,24 @@ cdef class Executable:
             found = (times.shape[0], times.shape[1], times.shape[2], times.shape[3])
             if found[0] < steps or found[1:] != wanted[1:]:
                 raise ValueError(f"times must have shape {wanted}, got {found}")
-            run.times = &times[0, 0, 0, 0]
+            run.times, run.times_threads = &times[0, 0, 0, 0], n_threads
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
         with nogil:
             run.deadline = now() + seconds
-            error = start(&run)
+            start(&run)
         self.unproven = run.verdict.state == UNPROVEN
         self.nonfinite = run.verdict.state == NONFINITE
         self.skipped_rows = run.skipped_rows
-        if error:
-            raise OSError(error, "no thread could be started")
         if counter is not None:
             # Here, since a signal's handler may raise as soon as Python's bytecode goes on.
             counter.iterations += (run.done - first + batch_size - 1) // batch_size
         if failures:
             raise failures.pop()
+        if run.missing:
+            warn(f"{run.n_threads + run.missing} threads were wanted, but the system made only {run.n_threads}: for "
+                 "want of memory, or by a limit of threads. Results are the same, but take longer", RuntimeWarning)
         return run.done
 
     cdef Source source(self, int i, source) except *:
