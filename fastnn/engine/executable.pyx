@@ -12,6 +12,9 @@ Design
   rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
+- A step may take seconds. Where no weight has changed yet, member 0 then looks for signals every tenth of a
+  second, between ops and between the tasks of a band. If a handler raises, all leave the rest of the step, as
+  after a function of the user's; a step that changes weights comes to its end.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
 - A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way. The
   result is the same, and a warning says so.
@@ -60,6 +63,9 @@ cdef extern from "omp.h" nogil:
     int omp_get_num_threads()
     int omp_in_parallel()
 
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
     int pthread_create(pthread_t *thread, const void *attributes, void *(*start)(void *) noexcept nogil,
@@ -80,6 +86,8 @@ KERNELS = {
 cdef enum:
     MAX_SOURCES = 32
     MAX_OUTPUTS = 16
+    # Bytes that a step touches which may take long. Below, no look at a clock is worth its time.
+    LONG_STEP = 4194304
 
 # Of an op: when a member came to it, began it after the wait, and ended it; seconds that it took, which is less
 # where other ops of a band came in between.
@@ -108,7 +116,10 @@ cdef struct Run:
     Verdict verdict        # OUT: of the batch at `done`, if it was halted
     bint skip              # a batch of which a gradient is not finite is left out
     int64_t skipped_rows   # OUT
-    int failed             # a function raised an exception; only member 0 looks within a step
+    int failed             # a function or a handler raised an exception; only member 0 looks within a step
+    const char *leavable   # (n_ops,): whether a step may be left there, or NULL: no step takes long
+    double look_at         # when member 0 looks for signals
+    int left               # the rest of the step is left out; set where a wait lies before all that lasts
     int64_t every          # steps of which one is looked at; 0: none is
     double *records        # (steps looked at, record_width); the first column is the step's number
     int64_t record_width
@@ -117,6 +128,8 @@ cdef struct Run:
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
     double *times          # (steps, times_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
     int times_threads
+
+cdef double LOOK = 0.1   # seconds from one look for signals within a step to the next
 
 cdef int forked = 0
 cdef size_t stack = stack_bytes()
@@ -141,9 +154,30 @@ cdef inline void stamp(double *times, int o, int which) noexcept nogil:
         times[o * STAMPS + which] = now()
 
 
-cdef inline void run_band(const Op *ops, Step *step, int i, int n, double *times) noexcept nogil:
+cdef void call_handlers(Run *run) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<list> run.step.failures).append(error)
+        run.failed = run.left = 1
+
+
+cdef inline void look_for_signals(Run *run, const Step *step, int o, int i) noexcept nogil:
+    """Have handlers called, if it is time, and leave the step if one raises an exception."""
+    cdef uint64_t mode
+    if i != 0 or run.leavable == NULL or not run.leavable[o] or step.record != NULL or now() < run.look_at:
+        return
+    mode = fnn_flush_denormals()
+    fnn_set_float_mode(step.float_mode)
+    call_handlers(run)
+    fnn_set_float_mode(mode)
+    run.look_at = now() + LOOK
+
+
+cdef inline void run_band(Run *run, int first, Step *step, int i, int n, double *times) noexcept nogil:
     """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks.
     times: of the first op, or NULL."""
+    cdef const Op *ops = run.ops + first
     cdef int64_t tasks = parts(step.rows, ops.band_rows), task
     cdef int o, turn = 0
     cdef double before = 0.0
@@ -153,6 +187,9 @@ cdef inline void run_band(const Op *ops, Step *step, int i, int n, double *times
     if tasks < TASKS * n:
         tasks = smaller(step.rows, TASKS * n)
     while True:
+        look_for_signals(run, step, first, i)
+        if run.left:
+            break
         task = take(step, tasks, i, n, &turn)
         if task < 0:
             break
@@ -212,9 +249,12 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
                 fnn_wait(&run.barrier, n)
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
                 continue
+            look_for_signals(run, &step, this, i)
+            if run.left:
+                continue
             stamp(times, this, BEGAN)
             if op.band:
-                run_band(op, &step, i, n, NULL if times == NULL else times + this * STAMPS)
+                run_band(run, this, &step, i, n, NULL if times == NULL else times + this * STAMPS)
             else:
                 op.run(op, &step, i, n)
             stamp(times, this, ENDED)
@@ -291,6 +331,7 @@ cdef class Executable:
     cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
+    cdef char *leavable    # see Run
     cdef Queue *queues
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
@@ -315,6 +356,13 @@ cdef class Executable:
         self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
         if self.ops == NULL:
             raise MemoryError(f"there is no memory for a program of {self.n_ops} ops")
+        touched = {id(tensor): tensor.nbytes for tensor in (self.arena, *self.tensors) if tensor is not None}
+        if len(program.leavable) == self.n_ops and sum(touched.values()) > LONG_STEP:
+            self.leavable = <char *> calloc(self.n_ops, 1)
+            if self.leavable == NULL:
+                raise MemoryError(f"there is no memory for a program of {self.n_ops} ops")
+            for o in range(self.n_ops):
+                self.leavable[o] = program.leavable[o]
         base = self.arena.ctypes.data
         for o, row in enumerate(program.ops):
             if len(row.tensors) > MAX_TENSORS or len(row.integers) > MAX_INTEGERS or len(row.numbers) > MAX_NUMBERS:
@@ -345,6 +393,7 @@ cdef class Executable:
 
     def __dealloc__(self):
         free(self.ops)
+        free(self.leavable)
         free(self.queues)
 
     cdef int make_room(self, int n_threads) except -1:
@@ -433,11 +482,13 @@ cdef class Executable:
             if found[0] < steps or found[1:] != wanted[1:]:
                 raise ValueError(f"times must have shape {wanted}, got {found}")
             run.times, run.times_threads = &times[0, 0, 0, 0], n_threads
+        run.leavable = self.leavable
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
         with nogil:
             run.deadline = now() + seconds
+            run.look_at = now() + LOOK
             start(&run)
         self.unproven = run.verdict.state == UNPROVEN
         self.nonfinite = run.verdict.state == NONFINITE
