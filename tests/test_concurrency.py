@@ -292,3 +292,122 @@ assert steps > 0
 stepped.fit(x, y, batch_size=256, epochs=steps, shuffle=False, verbose=0)
 assert_same_bits(model.get_weights(), stepped.get_weights())
 """)
+
+
+LONG_STEP = """
+import faulthandler
+faulthandler.dump_traceback_later(200, exit=True)
+from fastnn import layers
+fnn.utils.set_random_seed(0)
+inputs = layers.Input((32, 32, 64))
+hidden = layers.BatchNormalization()(inputs)
+for _ in range(6):
+    hidden = layers.Conv2D(64, 7, padding="same", activation="relu")(hidden)
+outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(hidden))
+model = fnn.Model(inputs, outputs)
+twin = fnn.Model.from_config(model.get_config())
+twin.set_weights(model.get_weights())
+for each in (model, twin):
+    each.compile("adam", "sparse_categorical_crossentropy")
+random = np.random.default_rng(0)
+pictures, labels = random.normal(size=(96, 32, 32, 64)).astype(np.float32), np.arange(96) % 3
+few = pictures[:2], labels[:2]
+for each in (model, twin):
+    each.train_on_batch(*few)
+before = model.get_weights()
+handled = []
+def note(number, frame):
+    handled.append(time.perf_counter())
+sent = []
+def send(number, seconds=0.7):
+    def work():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), number)
+    threading.Timer(seconds, work).start()
+WORK
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["train_on_batch(pictures, labels)", "fit(pictures, labels, batch_size=96, verbose=0)",
+     "evaluate(pictures, labels, verbose=0)", "predict(pictures)"],
+)  # fmt: skip
+def test_ctrl_c_leaves_a_long_step(work: str) -> None:
+    """It takes seconds, but no weight has changed in its first half: it is as if it never was."""
+    run(
+        LONG_STEP.replace(
+            "WORK",
+            f"""
+send(signal.SIGINT)
+begin = time.perf_counter()
+try:
+    model.{work}
+except KeyboardInterrupt:
+    delay = time.perf_counter() - sent[0]
+else:
+    sys.exit(f"it took {{time.perf_counter() - begin}} s, and no signal came")
+assert delay < 1.0, delay
+assert int(model.optimizer.iterations) == 1
+assert_same_bits(model.get_weights(), before)
+for each in (model, twin):
+    for _ in range(3):
+        each.train_on_batch(*few)
+assert_same_bits(model.get_weights(), twin.get_weights())
+assert_same_bits([model.predict(few[0])], [twin.predict(few[0])])
+""",
+        ),
+        timeout=240,
+    )
+
+
+def test_a_handler_is_called_within_a_long_step() -> None:
+    """One that raises nothing: the step goes on, to the same bits."""
+    run(
+        LONG_STEP.replace(
+            "WORK",
+            """
+signal.signal(signal.SIGUSR1, note)
+send(signal.SIGUSR1)
+model.train_on_batch(pictures[:64], labels[:64])
+end = time.perf_counter()
+assert handled[0] - sent[0] < 1.0 and end - handled[0] > 0.2, (sent, handled, end)
+twin.train_on_batch(pictures[:64], labels[:64])
+assert_same_bits(model.get_weights(), twin.get_weights())
+""",
+        ),
+        timeout=240,
+    )
+
+
+def test_ctrl_c_at_any_moment_of_a_step() -> None:
+    """The step is done, to the last bit, or it never was."""
+    run(
+        LONG_STEP.replace(
+            "WORK",
+            """
+batch = pictures[:12], labels[:12]
+begin = time.perf_counter()
+twin.train_on_batch(*batch)
+length = time.perf_counter() - begin
+states = [before, twin.get_weights()]
+seen = []
+for share in (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9):
+    each = fnn.Model.from_config(model.get_config())
+    each.compile("adam", "sparse_categorical_crossentropy")
+    each.set_weights(before)
+    each._restore_training_state(model._training_state())
+    send(signal.SIGINT, share * length)
+    try:
+        each.train_on_batch(*batch)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        pass
+    done = int(each.optimizer.iterations) - 1
+    assert_same_bits(each.get_weights(), states[done])
+    seen.append(done)
+assert 0 in seen and 1 in seen, seen
+""",
+        ),
+        timeout=240,
+    )

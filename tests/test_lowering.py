@@ -748,3 +748,44 @@ def test_rescaling_between_layers_and_activations_by_themselves() -> None:
     h = layers.Rescaling(0.5, -0.25)(layers.Dense(6, activation="tanh")(x))
     h = layers.Activation("softplus")(layers.Add()([h, layers.Dense(6)(x)]))
     check_gradients(fnn.Model(x, layers.Softmax()(layers.Dense(3)(h))))
+
+
+# Leaving a step
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.Adam(),
+        optimizers.Adam(global_clipnorm=1.0, use_ema=True, weight_decay=0.01),
+        optimizers.SGD(0.1, clipnorm=1.0),
+        optimizers.SGD(0.1, adaptive_clip=0.1, nonfinite="skip"),
+        optimizers.Muon(),
+    ],
+)
+def test_where_a_step_can_be_left(optimizer: Any) -> None:
+    """Most of it, and nothing that lasts has changed up to the wait where the team meets."""
+    model = fnn.Sequential([
+        layers.Input((9,)), layers.Dense(8, kernel_regularizer="l2"), layers.BatchNormalization(),
+        layers.Activation("relu"), layers.Dense(7), layers.LayerNormalization(),
+        layers.Dense(4, activation="softmax"),
+    ])  # fmt: skip
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for updates in (model._updates(), None):
+        with model._executables.lend(32, model._objectives(), updates, {}) as executable:
+            program = executable.program
+        places = {v.path for v in model.weights}
+        ops = program.ops
+
+        def lasts(op: Op, places: set[str] = places) -> bool:
+            names = [buffer.name for buffer, writes in op.accesses() if writes]
+            kept = [n for n in names if n in places or n.rpartition("/")[0] in places]
+            return bool(kept) or op.name.startswith("sum_rows") or op.name == "sum_penalties"
+
+        assert len(program.leavable) == len(ops)
+        assert not program.leavable[-1]
+        forward = [i for i, op in enumerate(ops) if op.name in ("dense_forward", "loss")]
+        assert all(program.leavable[i] for i in forward)
+        for i in (i for i, leavable in enumerate(program.leavable) if leavable):
+            meets = next(j for j in range(i + 1, len(ops) + 1) if j == len(ops) or ops[j].wait)
+            assert not any(map(lasts, ops[:meets])), (i, meets)

@@ -12,12 +12,18 @@ Design
   rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
 - A function of the user's may fail. The guard before the updates tells all members, which then leave out
   the rest of the step; the run ends with that step and raises the exception.
+- A step may take seconds. Where no weight has changed yet, member 0 then looks for signals every tenth of a
+  second, between ops and between the tasks of a band. If a handler raises, all leave the rest of the step, as
+  after a function of the user's; a step that changes weights comes to its end.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
 - Of runs with the same `Turns`, that is of one model, those that only read its weights wait for the end of one
-  that trains (turns.h), which comes when its member 0 sees that somebody waits, after the step at hand. A run within a step of another one, which a function of the user's has asked for, waits
-  for nobody: the weights are those before the step, and it would wait for its own end. Who forks waits like one
-  who reads: the child gets weights between two steps.
+  that trains (turns.h), which comes when its member 0 sees that somebody waits, after the step at hand. A run
+  within a step of another one, which a function of the user's has asked for, waits for nobody: the weights are
+  those before the step, and it would wait for its own end. Who forks waits like one who reads: the child gets
+  weights between two steps.
 - Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
+- A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way. The
+  result is the same, and a warning says so.
 - A child of fork() has none of the threads that OpenMP keeps for the one that forked. So they are given back
   before; where that fails, that thread opens its regions from a new one, for which OpenMP makes a new team.
 """
@@ -40,9 +46,10 @@ from fastnn.kernels.op cimport (
     NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source, Step, Verdict, parts, smaller, take,
 )
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
+from fastnn._warnings import warn
 from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.engine.threads import usable_cores
+from fastnn.engine.threads import stack_bytes, usable_cores
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, levels, matrix, merging,
     noise, norms, objective, pooling, python, regrouping, statistics, winograd,
@@ -83,12 +90,20 @@ cdef extern from *:
     int fnn_team_lost
     int fnn_within_a_step
 
+cdef extern from "team.h" nogil:
+    int fnn_team   # of this thread
+    int fnn_team_of(int wanted, size_t stack)
+
 cdef extern from "omp.h" nogil:
     int omp_get_thread_num()
     int omp_get_num_threads()
+    int omp_in_parallel()
     int omp_get_initial_device()
     int omp_pause_resource(int kind, int device)
     int omp_pause_hard
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t
@@ -110,6 +125,8 @@ KERNELS = {
 cdef enum:
     MAX_SOURCES = 32
     MAX_OUTPUTS = 16
+    # Bytes that a step touches which may take long. Below, no look at a clock is worth its time.
+    LONG_STEP = 4194304
 
 # Of an op: when a member came to it, began it after the wait, and ended it; seconds that it took, which is less
 # where other ops of a band came in between.
@@ -124,6 +141,7 @@ cdef struct Run:
     const Op *ops
     int n_ops
     int n_threads
+    int missing            # OUT: threads that could not be made
     Step step              # what all steps share
     float *scratch         # (n_threads, SCRATCH)
     const int64_t *order   # (last,)
@@ -138,21 +156,30 @@ cdef struct Run:
     Verdict verdict        # OUT: of the batch at `done`, if it was halted
     bint skip              # a batch of which a gradient is not finite is left out
     int64_t skipped_rows   # OUT
-    int failed             # a function raised an exception; only member 0 looks within a step
+    int failed             # a function or a handler raised an exception; only member 0 looks within a step
+    const char *leavable   # (n_ops,): whether a step may be left there, or NULL: no step takes long
+    double look_at         # when member 0 looks for signals
+    int left               # the rest of the step is left out; set where a wait lies before all that lasts
     int64_t every          # steps of which one is looked at; 0: none is
     double *records        # (steps looked at, record_width); the first column is the step's number
     int64_t record_width
     int stop[2]
     fnn_barrier barrier
     Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
-    double *times          # (steps, n_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
+    double *times          # (steps, times_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
+    int times_threads
+
+cdef double LOOK = 0.1   # seconds from one look for signals within a step to the next
 
 cdef int forks = 0   # that led to this process
+cdef size_t stack = stack_bytes()
 
 
 cdef void give_team_back() noexcept nogil:
-    global fnn_team_kept
+    global fnn_team_kept, fnn_team
     fnn_team_kept = omp_pause_resource(omp_pause_hard, omp_get_initial_device()) != 0
+    if not fnn_team_kept:
+        fnn_team = 1
 
 
 cdef void begin_child() noexcept nogil:
@@ -176,9 +203,30 @@ cdef inline void stamp(double *times, int o, int which) noexcept nogil:
         times[o * STAMPS + which] = now()
 
 
-cdef inline void run_band(const Op *ops, Step *step, int i, int n, double *times) noexcept nogil:
+cdef void call_handlers(Run *run) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<list> run.step.failures).append(error)
+        run.failed = run.left = 1
+
+
+cdef inline void look_for_signals(Run *run, const Step *step, int o, int i) noexcept nogil:
+    """Have handlers called, if it is time, and leave the step if one raises an exception."""
+    cdef uint64_t mode
+    if i != 0 or run.leavable == NULL or not run.leavable[o] or step.record != NULL or now() < run.look_at:
+        return
+    mode = fnn_flush_denormals()
+    fnn_set_float_mode(step.float_mode)
+    call_handlers(run)
+    fnn_set_float_mode(mode)
+    run.look_at = now() + LOOK
+
+
+cdef inline void run_band(Run *run, int first, Step *step, int i, int n, double *times) noexcept nogil:
     """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks.
     times: of the first op, or NULL."""
+    cdef const Op *ops = run.ops + first
     cdef int64_t tasks = parts(step.rows, ops.band_rows), task
     cdef int o, turn = 0
     cdef double before = 0.0
@@ -188,6 +236,9 @@ cdef inline void run_band(const Op *ops, Step *step, int i, int n, double *times
     if tasks < TASKS * n:
         tasks = smaller(step.rows, TASKS * n)
     while True:
+        look_for_signals(run, step, first, i)
+        if run.left:
+            break
         task = take(step, tasks, i, n, &turn)
         if task < 0:
             break
@@ -235,7 +286,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         verdict.state = PROCEED
         verdict.scale = 1.0
         if run.times != NULL:
-            times = run.times + (number * run.n_threads + i) * (run.n_ops + 1) * STAMPS
+            times = run.times + (number * run.times_threads + i) * (run.n_ops + 1) * STAMPS
         o = 0
         while o < run.n_ops:
             this = o
@@ -249,9 +300,12 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
                 fnn_wait(&run.barrier, n)
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
                 continue
+            look_for_signals(run, &step, this, i)
+            if run.left:
+                continue
             stamp(times, this, BEGAN)
             if op.band:
-                run_band(op, &step, i, n, NULL if times == NULL else times + this * STAMPS)
+                run_band(run, this, &step, i, n, NULL if times == NULL else times + this * STAMPS)
             else:
                 op.run(op, &step, i, n)
             stamp(times, this, ENDED)
@@ -281,6 +335,13 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
 
 
 cdef void region(Run *run) noexcept nogil:
+    cdef int wanted = run.n_threads
+    if not omp_in_parallel():  # or it is within a step of another run, where OpenMP makes no team
+        run.n_threads = fnn_team_of(wanted, stack)
+        run.missing = wanted - run.n_threads
+    if run.n_threads == 1:
+        member(run, 0, 1)
+        return
     with nogil, parallel(num_threads=run.n_threads):
         member(run, omp_get_thread_num(), omp_get_num_threads())
 
@@ -290,20 +351,18 @@ cdef void *region_in_thread(void *run) noexcept nogil:
     return NULL
 
 
-cdef int start(Run *run) noexcept nogil:
-    """Returns an error number of pthread_create, or 0."""
+cdef void start(Run *run) noexcept nogil:
     cdef pthread_t thread
-    cdef int error
     if run.n_threads == 1:
         member(run, 0, 1)
-        return 0
-    if not fnn_team_lost:
+    elif not fnn_team_lost:
         region(run)
-        return 0
-    error = pthread_create(&thread, NULL, region_in_thread, run)
-    if error == 0:
+    elif pthread_create(&thread, NULL, region_in_thread, run) == 0:
         pthread_join(thread, NULL)
-    return error
+    else:
+        run.missing = run.n_threads - 1
+        run.n_threads = 1
+        member(run, 0, 1)
 
 
 cdef void *address(array) except? NULL:
@@ -371,6 +430,7 @@ cdef class Executable:
     cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
+    cdef char *leavable    # see Run
     cdef Queue *queues
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
@@ -385,14 +445,25 @@ cdef class Executable:
         self.turns = turns
         self.capacity = program.capacity
         self.n_ops = len(program.ops)
-        self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
+        try:
+            self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
+        except MemoryError as error:
+            raise MemoryError(f"batches of {self.capacity} rows need {program.arena_bytes / 2**20:.0f} MiB, which "
+                              "there are not: smaller batches need less") from error
         # keeps every array alive whose address an op holds
         self.tensors = [buffer.array for row in program.ops for buffer in row.tensors if buffer is not None]
         # likewise the functions
         self.calls = []
         self.ops = <Op *> calloc(max(len(program.ops), 1), sizeof(Op))
         if self.ops == NULL:
-            raise MemoryError()
+            raise MemoryError(f"there is no memory for a program of {self.n_ops} ops")
+        touched = {id(tensor): tensor.nbytes for tensor in (self.arena, *self.tensors) if tensor is not None}
+        if len(program.leavable) == self.n_ops and sum(touched.values()) > LONG_STEP:
+            self.leavable = <char *> calloc(self.n_ops, 1)
+            if self.leavable == NULL:
+                raise MemoryError(f"there is no memory for a program of {self.n_ops} ops")
+            for o in range(self.n_ops):
+                self.leavable[o] = program.leavable[o]
         base = self.arena.ctypes.data
         for o, row in enumerate(program.ops):
             if len(row.tensors) > MAX_TENSORS or len(row.integers) > MAX_INTEGERS or len(row.numbers) > MAX_NUMBERS:
@@ -423,6 +494,7 @@ cdef class Executable:
 
     def __dealloc__(self):
         free(self.ops)
+        free(self.leavable)
         free(self.queues)
 
     cdef int make_room(self, int n_threads) except -1:
@@ -432,7 +504,7 @@ cdef class Executable:
         self.queues_for = 0
         self.queues = <Queue *> calloc(2 * max(self.n_ops, 1) * n_threads, sizeof(Queue))
         if self.queues == NULL:
-            raise MemoryError()
+            raise MemoryError(f"there is no memory for a team of {n_threads} threads")
         self.queues_for = n_threads
         return 0
 
@@ -452,8 +524,8 @@ cdef class Executable:
         every, records: statistics of each step whose number is a multiple of `every` go to the next row of
         `records` (steps, width of the program's record), its number first; a row of a step that did not
         come to its end is left as it is.
-        times: (steps, n_threads, ops + 1, 4): for each member of the team and op, when it came to the op, began
-        it after a wait, and ended it, in seconds on the monotonic clock, and the seconds that it took. The last
+        times: (steps, n_threads, ops + 1, 4): for each member of the team (of which there may be fewer) and op,
+        when it came to the op, began it after a wait, and ended it, in seconds on the monotonic clock, and the seconds that it took. The last
         "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
         leaves its entries as they are.
 
@@ -463,7 +535,7 @@ cdef class Executable:
         cdef Run run
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
-        cdef int i, error = 0, cores = usable_cores()
+        cdef int i, granted = n_threads, cores = usable_cores()
         cdef fnn_turns *turns = NULL
         cdef bint trains = scalars is not None, mine = True
         cdef int64_t steps
@@ -513,7 +585,8 @@ cdef class Executable:
             found = (times.shape[0], times.shape[1], times.shape[2], times.shape[3])
             if found[0] < steps or found[1:] != wanted[1:]:
                 raise ValueError(f"times must have shape {wanted}, got {found}")
-            run.times = &times[0, 0, 0, 0]
+            run.times, run.times_threads = &times[0, 0, 0, 0], n_threads
+        run.leavable = self.leavable
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
@@ -529,11 +602,12 @@ cdef class Executable:
                     fnn_begin_reading(turns)
             if mine:
                 run.deadline = now() + seconds
+                run.look_at = now() + LOOK
                 if run.times == NULL:  # which has room for exactly so many
-                    run.n_threads = fnn_take_cores(n_threads, cores)
-                error = start(&run)
+                    run.n_threads = granted = fnn_take_cores(n_threads, cores)
+                start(&run)
                 if run.times == NULL:
-                    fnn_give_cores(run.n_threads)
+                    fnn_give_cores(granted)
                 if turns != NULL:
                     if trains:
                         fnn_end_training(turns)
@@ -545,13 +619,14 @@ cdef class Executable:
         self.nonfinite = run.verdict.state == NONFINITE
         self.skipped_rows = run.skipped_rows
         self.members = run.n_threads
-        if error:
-            raise OSError(error, "no thread could be started")
         if counter is not None:
             # Here, since a signal's handler may raise as soon as Python's bytecode goes on.
             counter.iterations += (run.done - first + batch_size - 1) // batch_size
         if failures:
             raise failures.pop()
+        if run.missing:
+            warn(f"{run.n_threads + run.missing} threads were wanted, but the system made only {run.n_threads}: for "
+                 "want of memory, or by a limit of threads. Results are the same, but take longer", RuntimeWarning)
         return run.done
 
     cdef Source source(self, int i, source) except *:

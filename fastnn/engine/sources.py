@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.threads import get_num_threads
+from fastnn.engine.threads import get_num_threads, in_threads
 from fastnn.kernels import nonzeros
 from fastnn.kernels.codes import DTYPES, GRANULE
 
@@ -56,22 +57,18 @@ MAX_COLUMNS = np.iinfo(np.uint16).max
 
 def sparse_rows(array: NDArray[Any], scale: float) -> SparseRows:
     """The nonzeros of ``scale * array``, (N, columns) with at most MAX_COLUMNS columns."""
-    from concurrent.futures import ThreadPoolExecutor
-
     n_rows, columns = array.shape
     counts = np.zeros(n_rows, np.int64)
-    bounds = np.linspace(0, n_rows, get_num_threads() + 1, dtype=np.int64)
-    with ThreadPoolExecutor(len(bounds) - 1) as pool:
-        list(pool.map(lambda a, b: nonzeros.count(array, a, b, counts), bounds[:-1], bounds[1:]))
-        start = np.zeros(n_rows, np.int64)
-        np.cumsum(counts[:-1], out=start[1:])
-        total = int(counts.sum())
-        granule = np.zeros((n_rows, -(-columns // GRANULE) + 1), np.uint16)
-        column = np.empty(total, np.uint16)
-        value = np.empty(total, np.float32)
-
-        def collect(a: int, b: int) -> None:
-            nonzeros.collect(array, scale, a, b, start, granule, column, value)
-
-        list(pool.map(collect, bounds[:-1], bounds[1:]))
+    bounds = np.linspace(0, n_rows, get_num_threads() + 1, dtype=np.int64).tolist()
+    parts = list(pairwise(bounds))
+    in_threads(lambda a, b: nonzeros.count(array, a, b, counts), parts)
+    start = np.zeros(n_rows, np.int64)
+    np.cumsum(counts[:-1], out=start[1:])
+    total = int(counts.sum())
+    granule = np.zeros((n_rows, -(-columns // GRANULE) + 1), np.uint16)
+    column = np.empty(total, np.uint16)
+    value = np.empty(total, np.float32)
+    in_threads(
+        lambda a, b: nonzeros.collect(array, scale, a, b, start, granule, column, value), parts
+    )
     return SparseRows(start, granule, column, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections.abc import Callable, Sequence
 
 from fastnn.engine import openmp
 
@@ -63,6 +64,32 @@ def usable_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _cgroup_quota(), _MAX_THREADS)))
+
+
+_UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def stack_bytes() -> int:
+    """Of a thread that OpenMP makes, as ``OMP_STACKSIZE`` says ("16M", or a number of KiB); 0 for
+    the system's default."""
+    for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"):
+        text = os.environ.get(name, "").strip().upper()
+        number, unit = (text[:-1].strip(), text[-1]) if text[-1:] in _UNITS else (text, "K")
+        if number.isdigit():
+            return int(number) * _UNITS[unit]
+    return 0
+
+
+def in_threads(work: Callable[..., None], parts: Sequence[tuple[int, int]]) -> None:
+    """Call ``work(first, last)`` for each part, which may be twice, in threads if there are any."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        with ThreadPoolExecutor(max(1, len(parts))) as pool:
+            list(pool.map(lambda part: work(*part), parts))
+    except RuntimeError:  # Python's word for no memory, or by a limit, no thread
+        for part in parts:
+            work(*part)
 
 
 def get_num_threads() -> int:

@@ -181,6 +181,9 @@ class _Build:
                 self._reasons[i] = str(fault)
                 if isinstance(fault, UnreadableFile):
                     self._unread.add(i)
+            except MemoryError as fault:  # Pillow's own says nothing
+                name = self._prefix + self._names[i]
+                raise MemoryError(f"{name}: there is too little memory to decode it") from fault
         _write(file, rows, start * self._row_bytes)
         passed, used = time.perf_counter() - begun, time.thread_time() - used
         if max(used / _SMALL, passed / _SLOW) > stop - start:

@@ -24,7 +24,7 @@ from fastnn.lowering.nodes.base import lowered
 from fastnn.lowering.objective import Objective, arrange_outputs, take_logits
 from fastnn.lowering.observation import Observation
 from fastnn.lowering.penalties import PENALTY, penalize
-from fastnn.lowering.program import Program
+from fastnn.lowering.program import Program, places_to_leave
 from fastnn.lowering.scores import score
 from fastnn.lowering.values import Node, Trace
 from fastnn.lowering.verify import verify
@@ -103,6 +103,7 @@ def lower(
     form_bands(program)
     place_waits(program)
     place(program)
+    program.leavable = places_to_leave(program.ops)
     verify(program)
     return program
 

@@ -45,12 +45,12 @@ def penalize(builder: Builder) -> None:
         blocks, rows = variable.storage.shape[:2]
         builder.emit(
             "penalty", w=builder.weight(variable), blocks=blocks, rows=rows,
-            penalties=Buffers.of_array("penalties", penalties[at : at + blocks]),
+            penalties=Buffers.of_array("penalties", penalties[at : at + blocks], passing=True),
             l1=regularizer.l1, l2=regularizer.l2,
         )  # fmt: skip
         at += blocks
     if regularized:
-        builder.penalties = Buffers.of_array("penalties", penalties)
+        builder.penalties = Buffers.of_array("penalties", penalties, passing=True)
         if PENALTY not in builder.sums:
             builder.sums.append(PENALTY)
 

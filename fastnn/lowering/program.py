@@ -24,6 +24,7 @@ class Buffer:
     dtype: Of its elements, as in ``ops.Tensor``.
     positions, stride: Where the batch lies in blocks of 16 features: lines of each row, floats
         from block to block. The stride is 0 for all other memory.
+    passing: Of an array: no step needs what another one has written.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Buffer:
     offset: int = -1
     positions: int = 1
     stride: int = 0
+    passing: bool = False
 
     def span(self) -> tuple[bool, int, int]:
         """(in the arena, first byte, byte after the last)."""
@@ -161,6 +163,7 @@ class Program:
     norms: of each stored gradient, squared, as the last step left them.
     gradients: those that are stored, packed, by the path of the weight; in the order of norms.
     record: the columns of what it writes down of a step whose statistics are taken.
+    leavable: for each op, whether a step may be left there, see ``places_to_leave``.
     """
 
     ops: list[Op]
@@ -170,6 +173,7 @@ class Program:
     norms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     gradients: dict[str, NDArray[Any]] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
+    leavable: list[bool] = field(default_factory=list)
 
     def __str__(self) -> str:
         head = f"program for {self.capacity} rows, arena of {self.arena_bytes / 2**20:.2f} MiB"
@@ -218,9 +222,31 @@ class Buffers:
         return Buffer(name, -(-n_bytes // ALIGNMENT) * ALIGNMENT, dtype=dtype)
 
     @staticmethod
-    def of_array(name: str, array: NDArray[Any]) -> Buffer:
-        return Buffer(name, array.nbytes, array, _code(array.dtype))
+    def of_array(name: str, array: NDArray[Any], *, passing: bool = False) -> Buffer:
+        return Buffer(name, array.nbytes, array, _code(array.dtype), passing=passing)
 
 
 def _code(dtype: np.dtype[Any]) -> str:
     return f"{dtype.kind}{dtype.itemsize}"
+
+
+def places_to_leave(ops: Sequence[Op]) -> list[bool]:
+    """For each op, whether the team may leave the step there and meet at the next wait, and nothing
+    has changed but what the step itself needs: no weight, nothing that the optimizer keeps, no sum.
+
+    Of steps whose statistics are taken it does not hold.
+    """
+    lasting = len(ops)
+    for number, op in enumerate(ops):
+        if op.spec.closing or any(
+            writes and buffer.array is not None and not buffer.passing
+            for buffer, writes in op.accesses()
+        ):
+            lasting = number
+            break
+    found, wait = [], len(ops)
+    for number in range(len(ops) - 1, -1, -1):
+        found.append(wait <= lasting)
+        if ops[number].wait and not ops[number].observing:
+            wait = number
+    return found[::-1]

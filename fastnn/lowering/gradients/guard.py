@@ -35,8 +35,9 @@ def guard(
         sum_squares(builder, squares)
         product_norms.add_up(builder, unstored, errors)
         builder.emit(
-            "guard", norms=Buffers.of_array("norms", gradients.norms), count=len(gradients.norms),
-            errors=Buffers.of_array("errors", errors) if unstored else None,
+            "guard", norms=Buffers.of_array("norms", gradients.norms, passing=True),
+            count=len(gradients.norms),
+            errors=Buffers.of_array("errors", errors, passing=True) if unstored else None,
             halts=updates.halts, unstored=2 * len(unstored),
             global_clipnorm=updates.clipping.global_norm,
         )  # fmt: skip

@@ -104,7 +104,7 @@ def add_up(
             "product_norm_sums", x_means=norm.x_means, dz_means=norm.dz_means, parts=norm.parts,
             kernel_norm=gradients.norm(kernel),
             bias_norm=gradients.norm(kernel + 1) if product.bias is not None else None,
-            error=Buffers.of_array("error", errors[number : number + 1]),
+            error=Buffers.of_array("error", errors[number : number + 1], passing=True),
             inputs=product.x.features, units=product.kernel.shape[1], number=kernel,
         )  # fmt: skip
 

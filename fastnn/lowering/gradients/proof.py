@@ -66,7 +66,7 @@ class Proof:
         if self._taken > len(self._magnitudes):  # a kernel would write beyond the end
             raise InvalidProgram(f"more maxima than the {len(self._magnitudes)} there is room for")
         self._of[of] = Maxima(first, parts, stride, positions, BLOCK if by_blocks else positions)
-        return Buffers.of_array("magnitudes", self._magnitudes[first : self._taken])
+        return Buffers.of_array("magnitudes", self._magnitudes[first : self._taken], passing=True)
 
     def entry(self, of: object) -> Maxima | None:
         """The maxima of a tensor, if they are taken."""

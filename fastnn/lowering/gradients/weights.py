@@ -79,7 +79,9 @@ class WeightGradients:
         if not self._flat:
             nodes = self._emitter.trace.nodes
             self._flat = flat(v for node in nodes for v in node.variables() if v.trainable)
-        self.stored[variable] = Buffers.of_array(f"d_{variable.path}", self._flat[variable])
+        self.stored[variable] = Buffers.of_array(
+            f"d_{variable.path}", self._flat[variable], passing=True
+        )
         return self.stored[variable], False
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -88,7 +90,7 @@ class WeightGradients:
 
     def norm(self, number: int) -> Buffer:
         """Where that gradient's squared norm goes."""
-        return Buffers.of_array(f"norm_{number}", self.norms[number : number + 1])
+        return Buffers.of_array(f"norm_{number}", self.norms[number : number + 1], passing=True)
 
     def prove_sums(self, variables: Iterable[Variable], dy: Buffer, features: int) -> None:
         """Have it proved that the gradients of these weights are finite: sums over rows of dy, or
