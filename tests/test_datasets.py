@@ -371,6 +371,12 @@ def test_csv_faults(tmp_path: Path, lines: list[str], fault: str) -> None:
     assert "data.csv" in str(raised.value)
 
 
+def test_a_line_of_one_blank_in_quotes(tmp_path: Path) -> None:
+    """A row to pandas, none to Python's csv."""
+    with pytest.raises(ValueError, match=r"data.csv: row 3 has no line of its own"):
+        load_csv(tmp_path, ["1\t2", "3\t4", '" "'])
+
+
 def test_one_row_leaves_none_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data.csv: test_split=0.2 of 1 examples"):
         datasets.load(write(tmp_path / "data.csv", "1,2,3"))

@@ -226,6 +226,13 @@ def test_two_folders_of_one_name(tmp_path: Path, cache: Path) -> None:
 # What is damaged is not believed
 
 
+def _other_shape(text: str) -> str:
+    """Of as many numbers in all."""
+    manifest = json.loads(text)
+    count, height, width, channels = manifest["shape"]
+    return json.dumps({**manifest, "shape": [count, channels, width, height]})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -241,6 +248,7 @@ def test_two_folders_of_one_name(tmp_path: Path, cache: Path) -> None:
         lambda manifest, pixels: manifest.write_text(
             manifest.read_text().replace(pixels.name, f"../{pixels.parent.name}/{pixels.name}")
         ),
+        lambda manifest, pixels: manifest.write_text(_other_shape(manifest.read_text())),
         lambda manifest, pixels: manifest.unlink(),
     ],
 )

@@ -94,6 +94,7 @@ class Cache:
 
     def __init__(self, root: str | os.PathLike[str] | None, folder: str, form: Form) -> None:
         folder = os.path.realpath(folder)
+        self._picture = (*(form.size or ()), form.channels)
         self._about = {"folder": folder, "form": form.settings(), "version": VERSION}
         key = digest_of(json.dumps(self._about, sort_keys=True).encode())
         readable = re.sub(r"[^\w.-]", "_", os.path.basename(folder), flags=re.ASCII)[:40]
@@ -203,7 +204,7 @@ class Cache:
                 {str(p[0]): ((int(p[1]), int(p[2]), int(p[3])), str(p[4])) for p in content[kind]}
                 for kind in ("pictures", "faults")
             )
-            if min(shape) < 0 or shape[0] != len(good):
+            if shape != (len(good), *self._picture):
                 return None
         except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return None

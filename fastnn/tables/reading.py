@@ -115,7 +115,9 @@ class Table:
         for number, item in enumerate(found):
             if number == row + self.dialect.header:
                 return item
-        raise IndexError(row)
+        raise ValueError(
+            f"{self.path}: row {row + 1} has no line of its own: one holds a blank in quotes only"
+        )
 
 
 def read(

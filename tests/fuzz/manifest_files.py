@@ -54,8 +54,9 @@ def load(name: str, content: bytes, directory: Path) -> None:
         content = content.replace(mark.encode(), value.encode())
     _manifest(directory).write_bytes(content)
     again = _read(directory)
-    if not np.array_equal(first, again):
-        raise AssertionError(f"pictures of shape {first.shape} came back otherwise, {again.shape}")
+    # Who writes it may say that a row is of another picture, but no more than that.
+    if first.shape != again.shape:
+        raise AssertionError(f"pictures of shape {first.shape} came back as {again.shape}")
 
 
 def _draw(directory: Path) -> None:
