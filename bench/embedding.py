@@ -10,7 +10,9 @@
   99th percentile over fastnn's.
 - ``neighbour``: a Python thread counts, while another trains on one thread: its speed beside that
   which it has alone, in turn. The same beside a process that trains, which shares no GIL with it,
-  shows what the machine itself takes away.
+  shows what the machine itself takes away. Linux also knows how long the thread had no work that
+  it could have done, nor waited for a core: that is the share of the time that it waited for the
+  GIL, on a busy machine, too.
 
 Each library is in a process of its own, idle between its turns.
 """
@@ -18,6 +20,7 @@ Each library is in a process of its own, idle between its turns.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import statistics
 import sys
@@ -28,7 +31,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -163,15 +166,32 @@ def served(rows: Sequence[dict[str, Any]]) -> str:
 # neighbour
 
 
-def count_for(seconds: float) -> float:
-    """Rounds a second of a loop in Python."""
+class Count(NamedTuple):
+    """Rounds a second of a loop in Python, and the share of the time that it waited for the GIL."""
+
+    speed: float
+    waited: float
+
+
+def count_for(seconds: float) -> Count:
+    """Count so long."""
     clock = time.perf_counter
-    rounds, begun = 0, clock()
+    rounds, used, begun = 0, _on_cores(), clock()
     end = begun + seconds
     while clock() < end:
         for _ in range(1000):
             rounds += 1
-    return rounds / (clock() - begun)
+    took = clock() - begun
+    return Count(rounds / took, 1 - (_on_cores() - used) / took)
+
+
+def _on_cores() -> float:
+    """Seconds that this thread has run, or waited for a core; NaN where nobody knows."""
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    if not path.exists():
+        return math.nan
+    ran, queued, _ = path.read_text().split()
+    return (int(ran) + int(queued)) / 1e9
 
 
 def train_until(stop: Callable[[], bool], batch_size: int) -> None:
@@ -189,62 +209,68 @@ def train_until(stop: Callable[[], bool], batch_size: int) -> None:
         model.fit(x[:20_000], y[:20_000], batch_size=batch_size, verbose=0)
 
 
-def beside_a_thread(batch_size: int, seconds: float) -> float:
+def beside_a_thread(batch_size: int, seconds: float) -> Count:
     """Speed of a Python thread while another trains."""
     ended = threading.Event()
     trainer = threading.Thread(target=train_until, args=(ended.is_set, batch_size))
     trainer.start()
     time.sleep(1)  # until the data are read and the program is made
-    speed = count_for(seconds)
+    found = count_for(seconds)
     ended.set()
     trainer.join()
-    return speed
+    return found
 
 
 def _train_in_process(batch_size: int) -> None:
     train_until(lambda: False, batch_size)
 
 
-def beside_a_process(batch_size: int, seconds: float) -> float:
+def beside_a_process(batch_size: int, seconds: float) -> Count:
     """Speed of a Python thread while another process trains."""
     process = multiprocessing.get_context("spawn").Process(
         target=_train_in_process, args=(batch_size,)
     )
     process.start()
     time.sleep(2)
-    speed = count_for(seconds)
+    found = count_for(seconds)
     process.kill()
     process.join()
-    return speed
+    return found
 
 
 def neighbours(turns: int, seconds: float) -> list[dict[str, Any]]:
     """A row for each size of batch: shares of the speed that the thread has alone."""
     rows = []
     for batch_size in (8, 32, 128):
-        shares: dict[str, list[float]] = {"thread": [], "process": []}
+        row: dict[str, list[float]] = {"thread": [], "process": [], "waited": []}
         for _ in range(turns):
             time.sleep(SETTLE)
-            alone = count_for(seconds)
-            shares["thread"].append(beside_a_thread(batch_size, seconds) / alone)
+            alone = count_for(seconds).speed
+            beside = beside_a_thread(batch_size, seconds)
+            row["thread"].append(beside.speed / alone)
+            row["waited"].append(beside.waited)
             time.sleep(SETTLE)
-            alone = count_for(seconds)
-            shares["process"].append(beside_a_process(batch_size, seconds) / alone)
-        rows.append({"batch_size": batch_size, "shares": shares})
+            alone = count_for(seconds).speed
+            row["process"].append(beside_a_process(batch_size, seconds).speed / alone)
+        rows.append({"batch_size": batch_size, "shares": row})
     return rows
 
 
 def kept(rows: Sequence[dict[str, Any]]) -> str:
     """The table of ``neighbours``."""
-    head = ["batch", "beside a thread that trains", "beside a process that trains"]
+    kinds = ("thread", "process", "waited")
+    head = [
+        "batch", "speed beside a thread that trains", "beside a process that trains",
+        "waited for the GIL",
+    ]  # fmt: skip
     lines = []
     for row in rows:
-        spreads = [timing.Spread.of(row["shares"][kind]) for kind in ("thread", "process")]
+        spreads = [timing.Spread.of(row["shares"][kind]) for kind in kinds]
         lines.append(
             [
                 str(row["batch_size"]),
                 *(
-                    f"{100 * s.median:.0f} % ({100 * s.min:.0f}..{100 * s.max:.0f})"
+                    f"{100 * s.median:.1f} % ({100 * s.min:.1f}..{100 * s.max:.1f})"
                     for s in spreads
                 ),
             ]

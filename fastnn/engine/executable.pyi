@@ -9,6 +9,9 @@ KERNELS: dict[str, int]
 
 class Turns: ...
 
+def before_fork() -> None: ...
+def after_fork() -> None: ...
+
 class Executable:
     program: Any
     capacity: int

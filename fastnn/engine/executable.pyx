@@ -35,7 +35,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-import os
 import weakref
 from threading import get_ident
 
@@ -396,7 +395,8 @@ _turns = weakref.WeakSet()
 _held = {}   # thread that forks -> the turns that it has
 
 
-def _before_fork():
+def before_fork():
+    """Wait until no model is within a step of a training, and let none begin."""
     cdef Turns each
     cdef fnn_turns *turns
     cdef list held = [] if fnn_within_a_step else list(_turns)
@@ -407,14 +407,12 @@ def _before_fork():
     _held[get_ident()] = held
 
 
-def _after_fork():
+def after_fork():
+    """Let them go on. In the child nobody has a turn: there is nothing to end."""
     cdef Turns each
     for each in <list> _held.pop(get_ident(), []):
-        fnn_end_reading(each.here())
-
-
-# A child begins with turns that nobody has: `here`.
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_held.clear)
+        if each.turns.forks == forks:
+            fnn_end_reading(&each.turns)
 
 
 cdef class Executable:

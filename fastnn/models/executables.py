@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.executable import Executable, Turns
+from fastnn.engine.executable import Executable, Turns, after_fork, before_fork
 from fastnn.engine.threads import get_num_threads
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
@@ -66,6 +66,8 @@ that it does not have."""
 os.register_at_fork(
     before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
 )
+# Registered last, called first: a step that others wait for may need the lock to come to its end.
+os.register_at_fork(before=before_fork, after_in_parent=after_fork, after_in_child=after_fork)
 
 
 class Pool:
