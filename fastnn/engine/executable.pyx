@@ -382,7 +382,7 @@ cdef class Turns:
 
     def __cinit__(self):
         fnn_init_turns(&self.turns, forks)
-        _turns.add(self)
+        _turns[id(self)] = self
 
     cdef fnn_turns *here(self) noexcept:
         """In this process."""
@@ -391,7 +391,7 @@ cdef class Turns:
         return &self.turns
 
 
-_turns = weakref.WeakSet()
+_turns = weakref.WeakValueDictionary()   # its `valuerefs` are a list at once, whatever other threads add
 _held = {}   # thread that forks -> the turns that it has
 
 
@@ -399,7 +399,9 @@ def before_fork():
     """Wait until no model is within a step of a training, and let none begin."""
     cdef Turns each
     cdef fnn_turns *turns
-    cdef list held = [] if fnn_within_a_step else list(_turns)
+    cdef list held = []
+    if not fnn_within_a_step:
+        held = [found for found in [ref() for ref in _turns.valuerefs()] if found is not None]
     for each in held:
         turns = each.here()
         with nogil:
