@@ -144,12 +144,14 @@ cdef void embedding_backward(const Op *op, const Step *step, int i, int n) noexc
     cdef int64_t task, j, k, k0, index, m
     cdef Receiver table = to_kernel(&o.t.kernel, &o.d.hand_over, &o.f.hand_over)
     cdef float *tile = step.scratch
+    # Decay takes some of every row.
+    cdef bint touched = o.d.touched and step.scalars[1] == 0
     cdef int turn = 0
     while True:
-        task = take(step, blocks * (groups if o.d.touched else panels), i, n, &turn)
+        task = take(step, blocks * (groups if touched else panels), i, n, &turn)
         if task < 0:
             break
-        if o.d.touched:
+        if touched:
             j, k0 = task // groups, task % groups * TOUCHED_ROWS
             for k in range(k0, smaller(k0 + TOUCHED_ROWS, distinct)):
                 sum_lines(dz + j * o.stride.dz, lines, starts[1 + k], starts[2 + k], tile)

@@ -27,7 +27,7 @@ from fastnn.layers.global_pooling import (
     GlobalMaxPooling2D,
 )
 from fastnn.layers.input import Input, InputLayer
-from fastnn.layers.lookup import IntegerLookup, StringLookup
+from fastnn.layers.integer_lookup import IntegerLookup
 from fastnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from fastnn.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
@@ -40,6 +40,7 @@ from fastnn.layers.reshaping import Flatten, Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.separable import SeparableConv1D, SeparableConv2D
 from fastnn.layers.standardization import Normalization
+from fastnn.layers.string_lookup import StringLookup
 from fastnn.layers.upsampling import UpSampling1D, UpSampling2D
 
 # Keras's other names

@@ -1,4 +1,4 @@
-"""Strings, or any integers, as the numbers of a vocabulary."""
+"""Tokens as their places in a vocabulary."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from fastnn.layers.adapting import batches_of
 from fastnn.layers.category_encoding import check_not_sparse, shape_of_encoding
 from fastnn.layers.preprocessing import PreprocessingLayer
 from fastnn.preprocessing.encoding import MODES, encode
-from fastnn.preprocessing.farmhash import fingerprint64
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Token = str | int
 
-_TF_IDF = (
+NO_TF_IDF = (
     "output_mode 'tf_idf' is not there: weigh the columns of 'count' yourself, "
     "or use scikit-learn's TfidfVectorizer"
 )
@@ -56,7 +55,7 @@ class IndexLookup(PreprocessingLayer):
     ) -> None:
         owner = type(self).__name__
         if output_mode == "tf_idf":
-            raise ValueError(f"{owner}: {_TF_IDF}")
+            raise ValueError(f"{owner}: {NO_TF_IDF}")
         self.output_mode = check_choice(owner, "output_mode", output_mode, ("int", *MODES))
         self.invert = check_flag(owner, "invert", invert)
         if invert and output_mode != "int":
@@ -285,164 +284,3 @@ class IndexLookup(PreprocessingLayer):
             layer.set_vocabulary(tokens)
             layer._was_given = given
         return layer
-
-
-class StringLookup(IndexLookup):
-    """Strings as integers, by a vocabulary.
-
-    ::
-
-        lookup = layers.StringLookup()
-        lookup.adapt(["red", "green", "red"])
-        lookup(["green", "red", "blue"])  # array([2, 1, 0])
-        lookup.get_vocabulary()  # ["[UNK]", "red", "green"]
-
-    In this order: the mask token, if there is one and ``output_mode`` is "int", which is 0;
-    ``num_oov_indices`` for what is not in the vocabulary; the vocabulary.
-
-    Args:
-        max_tokens: The most that ``adapt`` learns, special tokens included.
-        num_oov_indices: For unknown strings, in buckets by FarmHash as in Keras. With 0, an
-            unknown string is a ValueError.
-        mask_token: Stands for no value.
-        oov_token: Stands for unknown strings, in ``get_vocabulary`` and with ``invert``.
-        vocabulary: Instead of ``adapt``: strings, or the path of a text file, one in each line.
-        idf_weights: None; "tf_idf" is not there.
-        invert: Integers to strings; only for arrays, such as what a model predicts.
-        output_mode: "int", or how :class:`CategoryEncoding` shows the integers: "one_hot",
-            "multi_hot" or "count". A mask counts for nothing there.
-        pad_to_max_tokens: max_tokens columns, even if the vocabulary has less.
-        sparse: False.
-        encoding: Of bytes.
-    """
-
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        mask_token: str | None = None,
-        oov_token: str = "[UNK]",
-        vocabulary: Sequence[str] | ArrayLike | str | None = None,
-        idf_weights: None = None,
-        invert: bool = False,
-        output_mode: str = "int",
-        pad_to_max_tokens: bool = False,
-        sparse: bool = False,
-        encoding: str = "utf-8",
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-    ) -> None:
-        if idf_weights is not None:
-            raise ValueError(f"StringLookup: {_TF_IDF}")
-        self.encoding = encoding
-        super().__init__(
-            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, invert, output_mode,
-            pad_to_max_tokens, sparse, name, trainable,
-        )  # fmt: skip
-
-    def _as_token(self, value: Any) -> str:
-        if isinstance(value, bytes):
-            return value.decode(self.encoding)
-        if not isinstance(value, str):
-            raise TypeError(f"StringLookup: tokens must be strings, got {value!r:.80}")
-        return str(value)
-
-    def _tokens_of(self, x: NDArray[Any]) -> list[Token]:
-        if x.dtype.kind not in "OUST":
-            raise TypeError(
-                f"layer {self.name!r} takes strings, got an array of dtype {x.dtype}: "
-                "layers.IntegerLookup takes integers"
-            )
-        tokens = x.ravel().tolist()
-        if x.dtype.kind == "U":
-            return list(tokens)
-        for number, token in enumerate(tokens):
-            if type(token) is not str:
-                if isinstance(token, (str, bytes)):
-                    tokens[number] = self._as_token(token)
-                else:
-                    row = number * len(x) // len(tokens) if x.ndim else 0
-                    missing = token is None or token != token or str(token) in ("<NA>", "NaT")
-                    raise (ValueError if missing else TypeError)(
-                        f"layer {self.name!r} takes strings, got {token!r} in row {row}"
-                        + (": put a token of its own in the place of missing values" * missing)
-                    )
-        return list(tokens)
-
-    def _bucket(self, token: Token) -> int:
-        return fingerprint64(str(token).encode("utf-8")) % self.num_oov_indices
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "encoding": self.encoding}
-
-
-class IntegerLookup(IndexLookup):
-    """Any integers as those from 0 on, by a vocabulary.
-
-    In this order: the mask token, if there is one and ``output_mode`` is "int", which is 0;
-    ``num_oov_indices`` for what is not in the vocabulary; the vocabulary.
-
-    Args:
-        max_tokens: The most that ``adapt`` learns, special tokens included.
-        num_oov_indices: For unknown integers, by their remainder. With 0, an unknown integer is a
-            ValueError.
-        mask_token: Stands for no value.
-        oov_token: Stands for unknown integers, in ``get_vocabulary`` and with ``invert``.
-        vocabulary: Instead of ``adapt``: integers, or the path of a text file, one in each line.
-        vocabulary_dtype: "int64".
-        idf_weights: None; "tf_idf" is not there.
-        invert: Indices to integers; only for arrays, such as what a model predicts.
-        output_mode: "int", or how :class:`CategoryEncoding` shows the integers: "one_hot",
-            "multi_hot" or "count". A mask counts for nothing there.
-        sparse: False.
-        pad_to_max_tokens: max_tokens columns, even if the vocabulary has less.
-    """
-
-    def __init__(
-        self,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        mask_token: int | None = None,
-        oov_token: int = -1,
-        vocabulary: Sequence[int] | ArrayLike | str | None = None,
-        vocabulary_dtype: str = "int64",
-        idf_weights: None = None,
-        invert: bool = False,
-        output_mode: str = "int",
-        sparse: bool = False,
-        pad_to_max_tokens: bool = False,
-        *,
-        name: str | None = None,
-        trainable: bool = True,
-    ) -> None:
-        if idf_weights is not None:
-            raise ValueError(f"IntegerLookup: {_TF_IDF}")
-        check_choice("IntegerLookup", "vocabulary_dtype", vocabulary_dtype, ("int64",))
-        super().__init__(
-            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, invert, output_mode,
-            pad_to_max_tokens, sparse, name, trainable,
-        )  # fmt: skip
-
-    def _as_token(self, value: Any) -> int:
-        return check_integer("IntegerLookup", "every token", value)
-
-    def _parsed(self, line: str) -> Any:
-        try:
-            return int(line)
-        except ValueError:
-            return line
-
-    def _tokens_of(self, x: NDArray[Any]) -> list[Token]:
-        owner = f"layer {self.name!r}"
-        if x.dtype.kind not in "biuf":
-            raise TypeError(f"{owner} takes integers, got an array of dtype {x.dtype}")
-        if x.dtype.kind == "f":
-            wrong = ~np.isfinite(x) | (x != np.floor(x))
-            if wrong.any():
-                row = np.argwhere(wrong)[0][0] if x.ndim else 0
-                raise ValueError(f"{owner} takes integers, got {x[wrong][0]} in row {row}")
-        return [*x.astype(np.int64).ravel().tolist()]
-
-    def _bucket(self, token: Token) -> int:
-        return int(token) % self.num_oov_indices

@@ -56,7 +56,6 @@ class OptimizerState:
                 averages, optimizer.ema_momentum, optimizer.ema_overwrite_frequency or 0
             ),
             halts=optimizer.nonfinite != "propagate",
-            decays=bool(optimizer.weight_decay),
             muon=optimizer if isinstance(optimizer, Muon) else None,
         )  # fmt: skip
 

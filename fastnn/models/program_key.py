@@ -116,8 +116,7 @@ def update_settings(updates: Updates) -> Hashable:
     """All that lowering reads of an optimizer."""
     muon, averages = updates.muon, updates.averages
     return (
-        updates.apply, updates.halts, updates.decays, updates.clipping,
-        averages.momentum, averages.overwrite_every,
+        updates.apply, updates.halts, updates.clipping, averages.momentum, averages.overwrite_every,
         tuple(updates.kernels.items()),
         # By address: a program that is kept keeps its arrays, so that no others come to lie there.
         tuple([id(slot) for slots in updates.slots.values() for slot in slots]),

@@ -30,7 +30,6 @@ class Updates:
         halts: A step stops before its updates if a gradient is not finite.
         apply: Update the weights; else only store the gradients.
         muon: The optimizer, if it has weights of the kernel "muon".
-        decays: Each step takes some of every weight.
     """
 
     kernels: Mapping[Variable, str]
@@ -40,13 +39,12 @@ class Updates:
     halts: bool = False
     apply: bool = True
     muon: Muon | None = None
-    decays: bool = False
 
     def rests(self, variable: Variable) -> bool:
-        """Whether a step leaves the weight and its slots as they are where the gradient is 0."""
+        """Whether a step leaves the weight and its slots as they are where the gradient is 0, but
+        for what decays."""
         return (
             self.kernels.get(variable) in _RESTING
-            and not self.decays
             and variable.regularizer is None
             and variable.constraint is None
         )
