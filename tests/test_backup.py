@@ -364,6 +364,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
         ({"save_freq": False}, TypeError, "save_freq"),
         ({"double_checkpoint": 1}, TypeError, "double_checkpoint"),
         ({"delete_checkpoint": None}, TypeError, "delete_checkpoint"),
+        ({"settings": {"data": object()}}, TypeError, "settings must be JSON values"),
     ],
 )
 def test_refused_arguments(settings: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -378,3 +379,11 @@ def test_an_unbuilt_model(tmp_path: Path) -> None:
         model.fit(iter([(X, Y)]), callbacks=[callbacks.BackupAndRestore(tmp_path)], verbose=0)
     # With arrays it is built before callbacks are called.
     model.fit(X, Y, callbacks=[callbacks.BackupAndRestore(tmp_path)], verbose=0)
+
+
+def test_scikit_learns_order_of_rows_is_not_in_a_backup(tmp_path: Path) -> None:
+    from fastnn.sklearn import MLPClassifier
+
+    estimator = MLPClassifier((4,), max_iter=2, callbacks=[callbacks.BackupAndRestore(tmp_path)])
+    with pytest.raises(ValueError, match="must not have a BackupAndRestore"):
+        estimator.fit(X, Y)

@@ -80,6 +80,8 @@ class BackupAndRestore(Callback):
         settings: Mapping[str, Any] | None = None,
         verbose: int = 0,
     ) -> None:
+        import json
+
         owner = type(self).__name__
         self.backup_dir = os.fspath(backup_dir)
         if not self.backup_dir:
@@ -89,6 +91,10 @@ class BackupAndRestore(Callback):
         self.double_checkpoint = check_flag(owner, "double_checkpoint", double_checkpoint)
         self.delete_checkpoint = check_flag(owner, "delete_checkpoint", delete_checkpoint)
         self.settings = dict(settings or {})
+        try:
+            json.dumps(self.settings, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{owner}: settings must be JSON values: {error}") from error
         self.verbose = verbose
         self._path = os.path.join(self.backup_dir, FILE)
         self._previous_path = os.path.join(self.backup_dir, PREVIOUS)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnn._checks import check_integer
 from fastnn.callbacks import Callback
 from fastnn.cli import network, source, status, termination
 from fastnn.cli.problem import Problem
@@ -181,6 +182,14 @@ class Position(Callback):
         """Another one."""
         self._steps_before = self.model.optimizer.iterations
         self._epoch = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the epoch began."""
+        return {"steps_before": self._steps_before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self._steps_before = check_integer("a backup", "steps_before", state["steps_before"])
 
     def __str__(self) -> str:
         if self._epoch is None:

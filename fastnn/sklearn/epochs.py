@@ -45,6 +45,11 @@ class Epochs(Fit):
         random: np.random.RandomState,
     ) -> None:
         super().__init__(model, plan, data, callbacks, verbose=0)
+        if self._backup is not None:
+            raise ValueError(
+                "callbacks must not have a BackupAndRestore: the order of rows is drawn as "
+                "scikit-learn draws it, which a backup does not keep; fit a model of fastnn"
+            )
         self._random = random
         self._last: NDArray[np.int64] | None = None
 
