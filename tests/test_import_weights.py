@@ -502,6 +502,10 @@ def _many(file: Any) -> None:
             file[f"other/{i}/{j}"] = file[f"other/{j}"]
 
 
+def _no_text(file: Any) -> None:
+    file["layers/dense/vars"].create_group(b"\xff\xfe")
+
+
 def _nothing(file: Any) -> None:
     del file["layers"]
 
@@ -513,7 +517,7 @@ def _nothing(file: Any) -> None:
         (_virtual, "in another file"), (_texts, "must hold real numbers"),
         (_huge, r"left over: layers/dense_1/vars/0"), (_nothing, "holds no weights as Keras 3"),
         (_endless, "more than 100 groups"), (_endless_twice, "more than 100 groups"),
-        (_many, "more than 100"),
+        (_many, "more than 100"), (_no_text, "is no text"),
     ],
 )  # fmt: skip
 def test_hostile_hdf5(fill: Callable[[Any], None], message: str, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def _source(path: str, root: Any) -> Source:
             "or save it with save_weights('FILE.weights.h5')"
         )
     modules = []
-    for place, group in _groups(root):
+    for place, group in _groups(path, root):
         if place.rpartition("/")[2] != "vars" or _NOT_WEIGHTS.search(place):
             continue
         names = sorted(group.keys(), key=lambda name: (len(name), name))
@@ -77,7 +77,7 @@ def _source(path: str, root: Any) -> Source:
     return Source(path, modules, ordered=False, counted=True)
 
 
-def _groups(root: Any) -> Iterator[tuple[str, Any]]:
+def _groups(path: str, root: Any) -> Iterator[tuple[str, Any]]:
     """All groups by their paths; ValueError for one that is no part of the file."""
     import h5py
 
@@ -86,16 +86,20 @@ def _groups(root: Any) -> Iterator[tuple[str, Any]]:
     while waiting:
         place, group = waiting.pop()
         if place.count("/") > _DEEPEST:
-            raise ValueError(f"it has more than {_DEEPEST} groups within each other")
-        yield place, group
+            raise ValueError(f"{path}: it has more than {_DEEPEST} groups within each other")
         for name in group:
+            if not isinstance(name, str):
+                raise ValueError(f"{path}: the name {name!r} in it is no text")
             seen += 1
             if seen > _MOST_OBJECTS:
-                raise ValueError(f"it has more than {_MOST_OBJECTS:,} groups and datasets")
+                raise ValueError(f"{path}: it has more than {_MOST_OBJECTS:,} groups and datasets")
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
-                raise ValueError(f"{place}/{name} in it is a link, which Keras doesn't write")
+                raise ValueError(
+                    f"{path}: {place}/{name} in it is a link, which Keras doesn't write"
+                )
             if group.get(name, getclass=True) is h5py.Group:
                 waiting.append((f"{place}/{name}".lstrip("/"), group[name]))
+        yield place, group
 
 
 def _member(path: str, group: Any, name: str) -> Any:
