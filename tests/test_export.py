@@ -417,10 +417,20 @@ def test_several_inputs_and_outputs_and_shared_layers(tmp_path: Path) -> None:
     assert sum(tensor.name.startswith("shared/kernel") for tensor in tensors) == 1
 
 
+def test_a_layer_that_reads_lines_in_two_orders(tmp_path: Path) -> None:
+    x, line = layers.Input((4, 4, 2)), layers.Input((12,))
+    shared = layers.Dense(3)
+    outputs = [shared(layers.Flatten()(layers.Conv2D(3, 3)(x))), shared(line)]
+    check(set_seeded_weights(fnn.Model([x, line], outputs)), tmp_path)
+
+
 def test_dropconnect_that_is_an_output_or_read_twice(tmp_path: Path) -> None:
     x = layers.Input((6,))
     seen, twice = layers.Dense(4, dropconnect=0.5)(x), layers.Dense(4, dropconnect=0.5)(x)
     outputs = [seen, layers.ReLU()(seen), layers.ReLU()(twice), layers.Softmax()(twice)]
+    for between in (layers.Dropout(0.5), layers.Activation("linear"), layers.Reshape((2, 2))):
+        later = between(layers.Dense(4, dropconnect=0.5)(x))
+        outputs += [layers.ReLU()(later), layers.Softmax()(later)]
     check(set_seeded_weights(fnn.Model(x, outputs)), tmp_path)
 
 

@@ -25,7 +25,6 @@ FILES = Path(__file__).parent / "reference" / "imports"
 
 RECORDED = [
     ("keras_mlp.weights.h5", import_nets.keras_mlp, import_nets.rows),
-    ("keras_mlp.h5", import_nets.keras_mlp, import_nets.rows),
     ("keras_convnet.weights.h5", import_nets.keras_convnet, import_nets.pictures),
     ("keras_convnet.keras", import_nets.keras_convnet, import_nets.pictures),
     ("torch_convnet.safetensors", import_nets.convnet_of_torch, import_nets.pictures),
@@ -423,6 +422,42 @@ def test_files_of_keras_with_more_than_weights(tmp_path: Path) -> None:
     assert list(report.values()) == ["layers/dense/vars/0", "layers/dense/vars/1"]
 
 
+def test_models_within_models_in_files_of_keras(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    places = ["layers/dense", "layers/sequential/layers/dense", "layers/functional/layers/dense",
+              "layers/functional/layers/dense_1", "layers/dense_1"]  # fmt: skip
+    with h5py.File(path, "w") as file:
+        for number, place in enumerate(places):
+            file[f"{place}/vars/0"], file[f"{place}/vars/1"] = np.full((3, 3), number), np.ones(3)
+    x = layers.Input((3,))
+    model = fnn.Sequential([
+        x, layers.Dense(3), fnn.Sequential([layers.Input((3,)), layers.Dense(3, name="inner")]),
+        fnn.Model(x, layers.Dense(3)(layers.Dense(3)(x))), layers.Dense(3),
+    ])  # fmt: skip
+    fnn.import_weights(model, path)
+    assert first_of_each(model) == [0, 1, 2, 3, 4]
+
+
+def test_layers_of_one_path_in_a_model_of_keras() -> None:
+    """Two models within it have a layer each of that name."""
+    paths = ["dense/kernel", "dense/bias"] * 2
+    values = [np.full((3, 3), 1.0), np.ones(3), np.full((3, 3), 2.0), np.ones(3)]
+    source = SimpleNamespace(
+        name="outer", layers=[], get_weights=lambda: values,
+        weights=[SimpleNamespace(path=path) for path in paths],
+    )  # fmt: skip
+    model = dense("a", "b")
+    fnn.import_weights(model, source)
+    assert first_of_each(model) == [1, 2]
+
+
+def test_the_older_files_of_keras(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["model_weights/dense/dense/kernel:0"] = np.ones((3, 3))
+    with pytest.raises(ValueError, match=r"as Keras 3 writes them: load it in Keras"):
+        fnn.import_weights(dense(None), tmp_path / "m.h5")
+
+
 def _link(file: Any) -> None:
     file["layers/dense_1"] = h5py.ExternalLink("/etc/passwd", "/")
 
@@ -467,6 +502,10 @@ def _many(file: Any) -> None:
             file[f"other/{i}/{j}"] = file[f"other/{j}"]
 
 
+def _no_text(file: Any) -> None:
+    file["layers/dense/vars"].create_group(b"\xff\xfe")
+
+
 def _nothing(file: Any) -> None:
     del file["layers"]
 
@@ -476,9 +515,9 @@ def _nothing(file: Any) -> None:
     [
         (_link, "is a link"), (_soft_link, "is a link"), (_external, "in another file"),
         (_virtual, "in another file"), (_texts, "must hold real numbers"),
-        (_huge, r"left over: layers/dense_1/vars/0"), (_nothing, "holds no weights"),
+        (_huge, r"left over: layers/dense_1/vars/0"), (_nothing, "holds no weights as Keras 3"),
         (_endless, "more than 100 groups"), (_endless_twice, "more than 100 groups"),
-        (_many, "more than 100"),
+        (_many, "more than 100"), (_no_text, "is no text"),
     ],
 )  # fmt: skip
 def test_hostile_hdf5(fill: Callable[[Any], None], message: str, tmp_path: Path) -> None:

@@ -57,8 +57,7 @@ def graph_of(network: Network, casts: bool = False) -> Graph:
     readers.update(network.outputs)
     for node in network.nodes:
         inputs = [values[tensor] for tensor in node.inputs]
-        # An output of the model counts once more: then it is not only for the layer that reads it.
-        once = readers[node.output] == 1 and node.output not in network.outputs
+        once = readers[node.output] == 1
         use = LayerUse(graph, node.layer, inputs, extents(node.output), once)
         values[node.output] = export_layer(node.layer, use)
     outputs = [graph.plain(values[tensor], tensor.name).name for tensor in network.outputs]

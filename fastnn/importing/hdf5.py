@@ -1,7 +1,9 @@
-"""Weights in the files that Keras writes: ``.weights.h5``, ``.keras``, and the older ``.h5``.
+"""Weights in the files that Keras 3 writes: ``.weights.h5``, and ``.keras``, which has one inside.
 
 A file is untrusted: only datasets that lie in it are read, of a shape that fits, and nothing is
-unpickled. A link to another file, or a dataset whose bytes are elsewhere, is refused.
+unpickled. A link to another file, or a dataset whose bytes are elsewhere, is refused. Texts in
+attributes, the names of layers among them, are left alone: in a damaged file HDF5 may look for one
+for ever. So the ``.h5`` of Keras 2, in which the order of the layers is such a text, isn't read.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def opened(path: str) -> Iterator[Source]:
                 file = stack.enter_context(zipfile.ZipFile(file))
                 file = stack.enter_context(file.open(_INSIDE))
             root = stack.enter_context(h5py.File(file, "r"))
-            source = _legacy(path, root) if _layer_names(root) else _current(path, root)
+            source = _source(path, root)
         except KeyError as error:
             raise ValueError(f"{path} holds no {_INSIDE}, as a file of Keras does") from error
         except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -57,24 +59,25 @@ def opened(path: str) -> Iterator[Source]:
         yield source
 
 
-def _current(path: str, root: Any) -> Source:
-    """Keras 3: ``layers/dense_1/vars/0``; the attribute ``name`` of ``vars`` is the layer's."""
+def _source(path: str, root: Any) -> Source:
+    """Every ``layers/dense_1/vars/0``."""
+    if "layers" not in root and "_layer_checkpoint_dependencies" not in root:
+        raise ValueError(
+            f"{path} holds no weights as Keras 3 writes them: load it in Keras, and pass the model "
+            "or save it with save_weights('FILE.weights.h5')"
+        )
     modules = []
-    for place, group in _groups(root):
+    for place, group in _groups(path, root):
         if place.rpartition("/")[2] != "vars" or _NOT_WEIGHTS.search(place):
             continue
         names = sorted(group.keys(), key=lambda name: (len(name), name))
         tensors = {name: _tensor(path, f"{place}/{name}", group, name) for name in names}
         if tensors:
-            title = group.attrs.get("name")
-            titles = (title,) if isinstance(title, str) else ()
-            modules.append(Module(place.removesuffix("/vars"), tensors, titles))
-    if not modules:
-        raise ValueError(f"{path} holds no weights, as a file of Keras does")
+            modules.append(Module(place.removesuffix("/vars"), tensors))
     return Source(path, modules, ordered=False, counted=True)
 
 
-def _groups(root: Any) -> Iterator[tuple[str, Any]]:
+def _groups(path: str, root: Any) -> Iterator[tuple[str, Any]]:
     """All groups by their paths; ValueError for one that is no part of the file."""
     import h5py
 
@@ -83,49 +86,20 @@ def _groups(root: Any) -> Iterator[tuple[str, Any]]:
     while waiting:
         place, group = waiting.pop()
         if place.count("/") > _DEEPEST:
-            raise ValueError(f"it has more than {_DEEPEST} groups within each other")
-        yield place, group
+            raise ValueError(f"{path}: it has more than {_DEEPEST} groups within each other")
         for name in group:
+            if not isinstance(name, str):
+                raise ValueError(f"{path}: the name {name!r} in it is no text")
             seen += 1
             if seen > _MOST_OBJECTS:
-                raise ValueError(f"it has more than {_MOST_OBJECTS:,} groups and datasets")
+                raise ValueError(f"{path}: it has more than {_MOST_OBJECTS:,} groups and datasets")
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
-                raise ValueError(f"{place}/{name} in it is a link, which Keras doesn't write")
+                raise ValueError(
+                    f"{path}: {place}/{name} in it is a link, which Keras doesn't write"
+                )
             if group.get(name, getclass=True) is h5py.Group:
                 waiting.append((f"{place}/{name}".lstrip("/"), group[name]))
-
-
-def _legacy(path: str, root: Any) -> Source:
-    """Keras 2, and ``.h5`` of Keras 3: names in attributes, in the order of the layers."""
-    top = root if "layer_names" in root.attrs else root["model_weights"]
-    modules = []
-    for layer in _layer_names(root):
-        group = _member(path, top, layer)
-        tensors = {}
-        for name in _texts(group.attrs.get("weight_names", ())):
-            role = name.rpartition("/")[2].partition(":")[0]
-            *parents, last = name.split("/")
-            inner = group
-            for parent in parents:
-                inner = _member(path, inner, parent)
-            tensors[role] = _tensor(path, f"{layer}/{name}", inner, last)
-        if tensors:
-            modules.append(Module(layer, tensors))
-    return Source(path, modules)
-
-
-def _layer_names(root: Any) -> list[str]:
-    top = root
-    if "layer_names" not in root.attrs and "model_weights" in root:
-        top = root["model_weights"]
-    return _texts(top.attrs.get("layer_names", ()))
-
-
-def _texts(values: Any) -> list[str]:
-    return [
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        for value in values
-    ]
+        yield place, group
 
 
 def _member(path: str, group: Any, name: str) -> Any:

@@ -28,7 +28,8 @@ def from_model(model: Any) -> Source:
 
 def _path(variable: Any) -> str:
     """Of a variable of Keras 3, or of Keras 2, which has its path for a name."""
-    return str(getattr(variable, "path", variable.name.partition(":")[0]))
+    found = getattr(variable, "path", None) or variable.name.partition(":")[0]
+    return str(found)
 
 
 def _with_epsilon(module: Module, epsilons: dict[str, float]) -> Module:

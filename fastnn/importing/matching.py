@@ -30,9 +30,6 @@ def match(targets: Sequence[Target], source: Source, names: Mapping[str, str]) -
     left = [each for each in source.modules if all(each is not other for other in fixed.values())]
     named = _by_name(free, left, source)
     plans = [[named.get(target.name) for target in free]]
-    if source.counted:
-        by_count = {module.name: module for module in left}
-        plans.append([by_count.get(target.counted) for target in free])
     if source.ordered and len(left) == len(free):
         plans.append(list(left))
     plans.append(_by_shape(free, left))
@@ -112,7 +109,7 @@ def _fixed(
                 f"names: the model has no layer {name!r} with weights; it has "
                 f"{', '.join(sorted(known))}"
             )
-        modules = [module for module in source.modules if wanted in (module.name, *module.titles)]
+        modules = [module for module in source.modules if wanted == module.name]
         if len(modules) != 1:
             raise ValueError(
                 f"names: {source.title} has {len(modules) or 'no'} {wanted!r}; it has "
@@ -125,13 +122,16 @@ def _fixed(
 def _by_name(
     targets: Sequence[Target], modules: Sequence[Module], source: Source
 ) -> dict[str, Module]:
-    """Modules by the names of targets: the whole path, or the end of it, if only one ends so."""
+    """Modules by the names of targets: the whole path, or the end of it, if only one ends so. By
+    class and number, where that is what they are called."""
+    if source.counted:
+        numbered = {module.name: module for module in modules}
+        return {t.name: numbered[t.counted] for t in targets if t.counted in numbered}
     found: dict[str, list[Module]] = {}
     for module in modules:
-        paths = [*module.titles, *([] if source.counted else [module.name])]
-        for ending in {end for path in paths for end in _endings(path)}:
+        for ending in _endings(module.name):
             found.setdefault(ending, []).append(module)
-    whole = {module.name: module for module in modules if not source.counted}
+    whole = {module.name: module for module in modules}
     return {
         target.name: whole.get(target.name) or found[target.name][0]
         for target in targets

@@ -44,13 +44,11 @@ class Module:
     Attributes:
         name: Its path in the source, "features.0" or "sequential/dense".
         tensors: By what they are to it: "kernel", "weight"; in files of Keras "0", "1", ...
-        titles: Other names that it goes by.
         epsilon: What it adds to a variance, if it does and the source says so.
     """
 
     name: str
     tensors: dict[str, Tensor]
-    titles: tuple[str, ...] = ()
     epsilon: float | None = None
 
 
@@ -63,7 +61,8 @@ class Source:
         modules: Those that have tensors.
         is_torch: Whether names and layouts are PyTorch's; else Keras's, which are fastnn's.
         ordered: Whether the modules come in the order of the layers.
-        counted: Whether a module's name is its class and a number, as in files of Keras.
+        counted: Whether a module's name is its class and a number, as in files of Keras, whatever
+            the layer is called.
     """
 
     title: str

@@ -16,7 +16,7 @@ from fastnn.importing.target import keras_targets
 from fastnn.importing.torch_layouts import torch_targets
 from fastnn.models import Model
 
-_OF_KERAS = (".h5", ".hdf5", ".keras")
+_OF_KERAS = (".h5", ".keras")
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
@@ -40,8 +40,8 @@ def import_weights(
     Args:
         model: Built. Its optimizer's state stays as it is.
         source: A model of Keras (3 or 2), or of fastnn; an ``nn.Module`` of PyTorch, its
-            ``state_dict()``, or a dict of arrays with such names; or a file: ``.weights.h5``,
-            ``.h5`` or ``.keras`` of Keras (needs h5py, ``pip install 'fastnn[keras]'``), or
+            ``state_dict()``, or a dict of arrays with such names; or a file: ``.weights.h5``
+            or ``.keras`` of Keras 3 (needs h5py, ``pip install 'fastnn[keras]'``), or
             ``.safetensors`` with fastnn's, Keras's or PyTorch's names. Files that are pickled, such
             as ``.pt``, are refused.
         strict: Whether every weight must be in the source and everything in the source must be

@@ -68,7 +68,7 @@ def main() -> None:
         "keras_convnet", keras_convnet, pictures(), 1, [".weights.h5", ".keras"]
     )
     predictions = {
-        "keras_mlp": write_keras("keras_mlp", keras_mlp, rows(), 2, [".weights.h5", ".h5"]),
+        "keras_mlp": write_keras("keras_mlp", keras_mlp, rows(), 2, [".weights.h5"]),
         "keras_convnet_0": first,
         "keras_convnet_1": second,
         "torch_convnet": write_torch("torch_convnet", torch_convnet(torch.nn), pictures(), 3),

@@ -24,8 +24,7 @@ def _(layer: layers.Dense, use: LayerUse) -> Value:
     ratio = layer.dropconnect / (1 - layer.dropconnect)
     squares = x.named(use.add("Mul", x.name, x.name))
     variance = _product(use, squares, "variance_kernel", ratio * kernel**2, None)
-    if layer.activation.kind != "linear" or use.read_once:
-        mean = replace(mean, deviation=use.add("Sqrt", variance.name))
+    mean = replace(mean, deviation=use.add("Sqrt", variance.name))
     return activated(use, mean, layer.activation)
 
 

@@ -49,7 +49,7 @@ def _(layer: layers.Concatenate, use: LayerUse) -> Value:
 
 @export_layer.register
 def _(layer: layers.Residual, use: LayerUse) -> Value:
-    x = replace(use.inputs[0], deviation=None)
+    x = use.inputs[0]
     y = export_chain(layer.layers, use)
     if layer.projection is not None:
         x = export_chain([layer.projection], use)
