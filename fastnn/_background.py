@@ -23,8 +23,13 @@ class Background:
     def submit(self, job: Callable[[], None]) -> None:
         """Have ``job`` done, in the place of one that has not begun yet."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="fastnn-background")
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="fastnn-background")
+            try:
+                thread.start()
+            except RuntimeError as error:  # Python's word for no memory, or by a limit, no thread
+                self._error = error
+                return
+            self._thread = thread
         with self._changed:
             self._next = job
             self._changed.notify_all()

@@ -81,7 +81,7 @@ _WORDS = ("name", "activation", "units")
 _COUNTS = ("gradient_size", "nonfinite")
 _FIGURES = (
     "gradient_norm", "gradient_max", "weight_norm", "update_ratio", "mean", "deviation", "zeros",
-    "dead", "saturated",
+    "dead", "saturated", "saturated_units",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from fastnn.cli.problem import Problem
 from fastnn.cli.training import Trained
 from fastnn.health import Report, Trial
 from fastnn.health.report import Progress
-from fastnn.layers import Dense, Input, Normalization, Residual
+from fastnn.layers import BatchNormalization, Dense, Input, Residual
 
 FASTNN = [sys.executable, "-c", "import sys; from fastnn.cli import main; sys.exit(main())"]
 SICK = ["--layers", "12x16", "--activation", "sigmoid"]
@@ -454,7 +454,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("first", ["dense", "penalized", "residual"])
 def test_a_model_takes_the_tables_own_units(first: str) -> None:
     random = np.random.default_rng(0)
-    table = (random.normal(size=(50, 3)) * [1e-4, 1, 1e4] + [0, 5, 1e5]).astype(np.float32)
+    table = (random.normal(size=(50, 3)) * [1e-9, 1, 1e4] + [0, 5, 1e5]).astype(np.float32)
     fastnn.utils.set_random_seed(0)
     layer = {
         "dense": Dense(3, "tanh"),
@@ -470,7 +470,7 @@ def test_a_model_takes_the_tables_own_units(first: str) -> None:
     result = scaling.with_features(model, scaled)
     # float32 numbers near 1e5 with a deviation of 1e4 have six digits after the mean is off
     np.testing.assert_allclose(result.predict(table), wanted, rtol=0, atol=2e-5)
-    grown = [layer.name for layer in result.layers if isinstance(layer, Normalization)]
+    grown = [layer.name for layer in result.layers if isinstance(layer, BatchNormalization)]
     assert grown == ([] if first == "dense" else ["input_normalization"])
     assert result.count_params() == size + (0 if first == "dense" else 6)
     if first != "dense":

@@ -115,6 +115,49 @@ def test_a_module_whose_epsilon_is_another() -> None:
     check_predictions(model, import_nets.signals(), expected("torch_signals"))
 
 
+def test_an_embedding_of_pytorch_and_of_keras(tmp_path: Path) -> None:
+    table = np.arange(40, dtype=np.float32).reshape(10, 4)
+    kernel = np.ones((1, 4), np.float32)
+
+    def model() -> fnn.Sequential:
+        stack = [layers.Embedding(10, 4, name="words"), layers.Dense(1, use_bias=False, name="out")]
+        return fnn.Sequential([layers.Input(()), *stack])
+
+    sources: dict[str, Any] = {
+        "torch": {"words.weight": table, "out.weight": kernel},
+        "keras": {"words/embeddings": table, "out/kernel": kernel.T},
+    }
+    for source in sources.values():
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in source.items()},
+            tmp_path / "m.safetensors",
+        )
+        made = model()
+        fnn.import_weights(made, tmp_path / "m.safetensors")
+        np.testing.assert_array_equal(made.predict(np.array([3])), [[table[3].sum()]])
+
+
+def test_the_count_of_keras_normalization_is_passed_over(tmp_path: Path) -> None:
+    """Its third weight, which nothing reads."""
+    file = tmp_path / "m.safetensors"
+    save_file(
+        {
+            "n/mean": np.ones(2, np.float32), "n/variance": np.full(2, 4, np.float32),
+            "n/count": np.zeros((), np.float32), "d/kernel": np.ones((2, 1), np.float32),
+        },
+        file,
+    )  # fmt: skip
+    model = fnn.Sequential(
+        [
+            layers.Input((2,)),
+            layers.Normalization(name="n"),
+            layers.Dense(1, use_bias=False, name="d"),
+        ]
+    )
+    fnn.import_weights(model, file)
+    np.testing.assert_array_equal(model.predict(np.array([[3.0, 5.0]])), [[3.0]])
+
+
 def test_models_of_fastnn_and_their_files(tmp_path: Path) -> None:
     first = set_seeded_weights(import_nets.keras_convnet(fnn))
     first.save(tmp_path / "m.safetensors")

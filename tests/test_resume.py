@@ -275,8 +275,83 @@ def test_save_now_from_a_signal_handler(tmp_path: Path) -> None:
 
 def test_save_now_outside_of_a_training_does_nothing(tmp_path: Path) -> None:
     backup = callbacks.BackupAndRestore(tmp_path / "b")
-    backup.save_now(then=Stop())
+    assert not backup.save_now(then=Stop())
     begin(backup)
+    assert not backup.save_now(then=Stop())
+
+
+def test_what_is_to_be_raised_is_raised_after_the_last_border_too(tmp_path: Path) -> None:
+    backup = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+    late = callbacks.LambdaCallback(on_train_end=lambda logs: backup.save_now(then=Stop()))
+    with pytest.raises(Stop):
+        begin(backup, late)
+
+
+def test_another_call_does_not_take_back_what_is_to_be_raised(tmp_path: Path) -> None:
+    backup = callbacks.BackupAndRestore(tmp_path)
+
+    def ask(batch: int, logs: Any) -> None:
+        backup.save_now(then=Stop())
+        backup.save_now()
+
+    with pytest.raises(Stop):
+        begin(backup, callbacks.LambdaCallback(on_train_batch_end=ask))
+
+
+def test_ctrl_c_while_a_slow_disk_is_waited_for_gives_the_directory_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Any) -> None:
+        raise KeyboardInterrupt
+
+    backup = callbacks.BackupAndRestore(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("fastnn._background.Background.close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(backup)
+    assert not backup.save_now()
+    begin(callbacks.BackupAndRestore(tmp_path))
+
+
+def no_thread(*arguments: Any) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def no_memory(*arguments: Any) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "reason"),
+    [
+        ("threading.Thread.start", no_thread, "can't start new thread"),
+        ("fastnn.models.backups.capture", no_memory, "MemoryError"),
+    ],
+)
+def test_a_backup_that_there_is_no_room_for_is_no_end(
+    name: str, fault: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(name, fault)
+    with pytest.warns(RuntimeWarning, match=f"could not be written: {reason}; training goes on"):
+        model, _ = begin(callbacks.BackupAndRestore(tmp_path))
+    whole, _ = alone()
+    assert_same_bits(model.get_weights(), whole.get_weights())
+
+
+def test_health_of_layers_without_names_is_not_mistaken(tmp_path: Path) -> None:
+    """A model that is made again in the same process has layers of other automatic names."""
+
+    def run(*hooks: callbacks.Callback) -> None:
+        model = fnn.Sequential([fnn.layers.Input((X.shape[1],)), fnn.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        health = callbacks.GradientHealth(every=2, on_problem="ignore")
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[health, *hooks])
+
+    backup = callbacks.BackupAndRestore(tmp_path, save_freq=2)
+    with pytest.raises(CutOff):
+        run(backup, cut_off("on_epoch_end", 1, 1))
+    with pytest.raises(ValueError, match="the model has no layer 'dense.*: give layers names"):
+        run(callbacks.BackupAndRestore(tmp_path, save_freq=2))
 
 
 # What is kept, and what must fit

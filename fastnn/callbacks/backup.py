@@ -123,7 +123,7 @@ class BackupAndRestore(Callback):
         """
         if self._lock is None:
             return False
-        self._then, self._asked = then, True
+        self._then, self._asked = then or self._then, True
         return True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -192,22 +192,35 @@ class BackupAndRestore(Callback):
         self._note_place()
         self._writer.submit(lambda: self._write(content))
         if self._asked:
-            self._asked = False
             self._writer.wait()
             self._warn_of_failure()
-            if self._then is not None:
-                raise self._then
+            self.settle()
+
+    def give_up(self, error: Exception) -> None:
+        """There is nothing to be written this time: the next one is tried."""
+        self._note_place()
+        self._warn(error)
+        self.settle()
+
+    def settle(self) -> None:
+        """Raise what ``save_now`` was given and nobody has raised."""
+        self._asked = False
+        then, self._then = self._then, None
+        if then is not None:
+            raise then
 
     def close(self) -> None:
         """``fit`` is over, or was ended by an exception: what is to be written is."""
         if self._process != os.getpid():
             return
         self.found = None
-        if self._writer is not None:
-            self._writer.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:  # Ctrl-C may come while a slow disk is waited for
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
         with suppress(OSError):  # it isn't empty
             os.rmdir(self.backup_dir)
         self._warn_of_failure()
@@ -226,11 +239,14 @@ class BackupAndRestore(Callback):
     def _warn_of_failure(self) -> None:
         error = self._writer.take_error() if self._writer is not None else None
         if error is not None:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            warn(
-                f"BackupAndRestore: {self._path} could not be written: {reason}; training goes on, "
-                "and what was saved before is still there"
-            )
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        warn(
+            f"BackupAndRestore: {self._path} could not be written: {reason}; training goes on, "
+            "and what was saved before is still there"
+        )
 
     def _read(self) -> tuple[str, Any] | None:
         """The last backup that can be read, and its file."""

@@ -117,7 +117,7 @@ class GradientHealth(Callback):
         try:
             os.makedirs(os.path.dirname(self.replay) or os.curdir, exist_ok=True)
             self.model._save_replay(self.replay, error)
-        except OSError as fault:
+        except (OSError, ValueError) as fault:
             # The error that stops the training says more than this one.
             print_message(f"GradientHealth: the batch of step {error.step} is lost: {fault}")
             return
@@ -149,6 +149,13 @@ class GradientHealth(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.statistics = from_state(state)
+        known = {variable.path.rpartition("/")[0] for variable in self.model.weights}
+        for layer in self.statistics[-1].layers.values() if self.statistics else ():
+            if layer.gradient_size and layer.name not in known:
+                raise ValueError(
+                    f"the model has no layer {layer.name!r}: give layers names, for automatic ones "
+                    "change when a process makes a model again"
+                )
         count = len(self.statistics)
         self._epoch = self.statistics[count - state["epoch"] :]
         self._window = self.statistics[count - state["window"] :]

@@ -64,11 +64,11 @@ def with_features(model: Model, scaling: Scaling) -> Model:
     """A model that gives for raw inputs what ``model``, which may be changed, gives for
     standardized ones.
 
-    A first layer that can't take the arithmetic over, a Residual say, gets a Normalization before
-    it. Neither does one that is penalized for large weights.
+    A first layer that can't take the arithmetic over, a Residual say, gets a BatchNormalization
+    before it that no training changes. Neither does one that is penalized for large weights.
     """
     from fastnn.health.blueprint import Blueprint
-    from fastnn.layers import Dense, Normalization
+    from fastnn.layers import BatchNormalization, Dense
 
     first = model.layers[0]
     if isinstance(first, Dense) and first.kernel_regularizer is None:
@@ -76,8 +76,11 @@ def with_features(model: Model, scaling: Scaling) -> Model:
         return model
     blueprint = Blueprint.of(model)
     name = blueprint.free_name("input_normalization")
-    mean, variance = scaling.mean, scaling.deviation**2
-    return blueprint.preceded(Normalization(-1, mean, variance, name=name)).make()
+    scaled = blueprint.preceded(
+        BatchNormalization(center=False, scale=False, epsilon=1e-30, name=name, trainable=False)
+    ).make()
+    scaled.get_layer(name).set_weights([scaling.mean, scaling.deviation**2])
+    return scaled
 
 
 def _fold_into_first(dense: Dense, scaling: Scaling) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.layers import Normalization, Rescaling
+from fastnn.layers import BatchNormalization, Rescaling
 from fastnn.layers.base import Layer
 from fastnn.optimizers import SGD, Adagrad
 
@@ -72,10 +72,14 @@ class Standard:
 
     def layer(self, name: str) -> Layer:
         """What turns standardised predictions, (N, columns), back into the target's units: a
-        Rescaling, or where columns differ a Normalization."""
+        Rescaling, or where columns differ a BatchNormalization that does not train."""
         if self.even:
             return Rescaling(float(self.deviation[0]), float(self.mean[0]), name=name)
-        return Normalization(-1, self.mean, self.deviation**2, invert=True, name=name)
+        layer = BatchNormalization(name=name, trainable=False)
+        layer.build((None, len(self.mean)))
+        nothing = np.zeros_like(self.mean)
+        layer.set_weights([self.deviation, self.mean, nothing, nothing + 1.0 - layer.epsilon])
+        return layer
 
 
 def goes_by_gradient(optimizer: Optimizer) -> bool:

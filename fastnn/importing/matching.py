@@ -71,7 +71,7 @@ def faults(target: Target, module: Module) -> list[str]:
     return found + [
         f"layer {target.name!r} has no use for {tensor.name!r} {tensor.shape}"
         for tensor in module.tensors.values()
-        if id(tensor) not in used
+        if id(tensor) not in used and tensor.shape != ()  # a count, of Keras's Normalization
     ]
 
 

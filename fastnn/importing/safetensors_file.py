@@ -13,7 +13,9 @@ from fastnn.importing.source import Source, Tensor, grouped
 from fastnn.models import container
 
 _DTYPES = {"F16", "F32", "F64", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
-_KERAS_ROLES = {"kernel", "gamma", "beta", "moving_mean", "depthwise_kernel", "pointwise_kernel"}
+_KERAS_ROLES = {
+    "kernel", "gamma", "beta", "moving_mean", "depthwise_kernel", "pointwise_kernel", "embeddings",
+}  # fmt: skip
 
 
 @contextmanager

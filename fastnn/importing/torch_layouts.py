@@ -52,6 +52,12 @@ def _(layer: _layers.Dense, order: NDArray[np.intp] | None) -> list[Target]:
 
 
 @targets_of.register
+def _(layer: _layers.Embedding, order: NDArray[np.intp] | None) -> list[Target]:
+    table = Part(layer.embeddings, ("weight",), layer.embeddings.shape)
+    return [Target(layer.name, layer, [table])]
+
+
+@targets_of.register
 def _(layer: FullConvolution, order: NDArray[np.intp] | None) -> list[Target]:
     return [Target(layer.name, layer, [_filters(layer.kernel), *_bias(layer.bias)])]
 

@@ -29,7 +29,6 @@ _KEYS = {"weights", "model", "compile", "backup", "replay", "class_names", "tabl
 
 _WEIGHTS = "weights/"
 _TRAINING = "training/"
-_TRAINING_DTYPES = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F32", "F64"}
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _check_dtype(name: str, dtype: str) -> None:
             raise ValueError(f"tensor {name!r} must be F32, got {dtype}")
     elif not name.startswith(_TRAINING):
         raise ValueError(f"unexpected tensor {name!r}")
-    elif dtype not in _TRAINING_DTYPES:
+    elif dtype not in _DTYPES.values():
         raise ValueError(f"tensor {name!r} has dtype {dtype}, which is not supported")
 
 

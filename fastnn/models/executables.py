@@ -358,7 +358,7 @@ class Observing:
 
     def state(self) -> list[NDArray[np.int64]]:
         """What the steps so far have shown of the units."""
-        return [] if self._last is None else self._last.memories
+        return list(self._restored or ()) if self._last is None else self._last.memories
 
     def restore(self, state: Sequence[NDArray[np.int64]]) -> None:
         """Go on from what ``state`` gave."""

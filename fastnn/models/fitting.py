@@ -195,6 +195,8 @@ class Fit:
         finally:
             if self._backup is not None:
                 self._backup.close()
+        if self._backup is not None:
+            self._backup.settle()  # it came after the last border
         return self.history
 
     def _epochs(self) -> None:
@@ -338,8 +340,12 @@ class Fit:
         ]
         observed = self._observing.state() if self._observing is not None else []
         position = Position(epoch, within, self.model.stop_training, self._logs, drawn, observed)
-        content = backups.capture(self.model, self.callbacks, position, self._settings())
-        self._backup.save(content)
+        try:
+            content = backups.capture(self.model, self.callbacks, position, self._settings())
+        except MemoryError as error:
+            self._backup.give_up(error)
+        else:
+            self._backup.save(content)
 
     def _settings(self) -> dict[str, Any]:
         """What must not change on the way, since the result would."""

@@ -95,7 +95,8 @@ def _words(off: _Off, several: bool) -> str:
         scale, offset = number(standard.deviation[0], 4), number(standard.mean[0], 4)
         return f"Rescaling({scale}, {offset}){after}"
     return (
-        f"a Normalization(invert=True){after}, with the means and variances of the target's columns"
+        f"a BatchNormalization that does not train{after}, with the deviations and means of the "
+        "target's columns as its gamma and beta"
     )
 
 
