@@ -27,7 +27,7 @@ def set_seeded_weights(model: Any, seed: int = 0) -> Any:
     weights = []
     for variable in model.weights:
         limit = np.sqrt(6 / sum(variable.shape)) if len(variable.shape) == 2 else 0.1
-        middle = float(variable.name in ("gamma", "moving_variance"))
+        middle = float(variable.name in ("gamma", "variance", "moving_variance"))
         values = middle + random.uniform(-limit, limit, variable.shape)
         weights.append(values.astype(np.float32))
     model.set_weights(weights)

@@ -247,9 +247,13 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def check(
-    model: fnn.Model, path: Path, inputs: list[NDArray[Any]] | None = None, **options: Any
+    model: fnn.Model,
+    path: Path,
+    inputs: list[NDArray[Any]] | None = None,
+    tolerance: float = 1e-5,
+    **options: Any,
 ) -> None:
-    """The exported model is valid and makes what ``predict`` makes, for 1 row and for 5."""
+    """The exported model is valid and makes what ``predict`` makes, for all rows and for 1."""
     model.export(path / "net.onnx", **options)
     onnx.checker.check_model(onnx.load(path / "net.onnx"), full_check=True)
     runtime = session(path / "net.onnx")
@@ -260,12 +264,12 @@ def check(
         inputs = [
             random.normal(size=(5, *tensor.shape[1:])).astype(np.float32) for tensor in model.inputs
         ]
-    for rows in (5, 1):
+    for rows in (len(inputs[0]), 1):
         data = [x[:rows] for x in inputs]
         wanted = model.predict(data if len(data) > 1 else data[0], verbose=0)
         found = runtime.run(None, dict(zip(model.input_names, data, strict=True)))
         for one, other in zip(found, wanted if isinstance(wanted, list) else [wanted], strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["plain", "turned"])
@@ -282,28 +286,239 @@ def test_every_layer(case: str, turned: bool, tmp_path: Path) -> None:
     check(set_seeded_weights(fnn.Sequential([*first, *make()])), tmp_path)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
 @pytest.mark.parametrize("shape", [(), (6,), (3, 2)], ids=len)
-def test_embedding(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+def test_embedding(shape: tuple[int, ...], tmp_path: Path) -> None:
     x = layers.Input(shape)
     model = set_seeded_weights(
         fnn.Model(x, layers.Dense(3)(layers.Flatten()(layers.Embedding(50, 4)(x))))
     )
-    rows = np.random.default_rng(0).integers(0, 50, (5, *shape)).astype(dtype)
-    check(model, tmp_path, [rows], input_dtype=dtype)
+    rows = np.random.default_rng(0).integers(0, 50, (5, *shape))
+    check(model, tmp_path, [rows])
 
 
-def test_integers_that_float32_lacks_are_refused(tmp_path: Path) -> None:
-    model = fnn.Sequential([layers.Input((1,)), layers.Embedding(2**24 + 1, 1)])
-    with pytest.raises(ValueError, match="integers up to 16777217 are not exact"):
-        model.export(tmp_path / "net.onnx")
+TEXTS = np.array([
+    ["red", "blue", "blue"], ["-", "red", "violet"], ["größer", "-", "-"], ["[UNK]", "", "Red"],
+    ["blue", "größer", "red"],
+])  # fmt: skip
+NUMBERS = np.array([
+    [12, -7, -7], [0, 12, 1], [2**62 + 1, 0, 0], [2**62, -1, -(2**63)], [-7, 2**62 + 1, 12],
+])  # fmt: skip
+LOOKUPS: dict[type[Layer], tuple[NDArray[Any], list[Any], Any]] = {
+    layers.StringLookup: (TEXTS, ["red", "größer", "blue"], "-"),
+    layers.IntegerLookup: (NUMBERS, [12, 2**62 + 1, -7], 0),
+}
+MODES = ("int", "one_hot", "multi_hot", "count")
+FORMS = [
+    (mode, shape)
+    for mode in MODES
+    for shape in [(), (1,), (3,), (2, 1)]
+    if len(shape) == 1 or mode in ("int", "one_hot")
+]
+"""Modes, and shapes of one example that they take."""
 
 
-def test_preprocessing_of_texts_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    lookup = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot", name="words")
-    model = fnn.Sequential([layers.Input((1,), dtype="string"), lookup, layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"'words' \(StringLookup\) can't be exported.* behind it"):
-        model.export(tmp_path / "net.onnx")
+@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
+@pytest.mark.parametrize(("mode", "shape"), FORMS, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "oov"),
+    [*((layers.StringLookup, oov) for oov in (0, 1)),
+     *((layers.IntegerLookup, oov) for oov in (0, 1, 3))],
+)  # fmt: skip
+def test_lookups(
+    kind: Any, mode: str, oov: int, masked: bool, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    data, vocabulary, mask = LOOKUPS[kind]
+    data = data[:, : math.prod(shape)].reshape(-1, *shape)
+    layer = kind(
+        vocabulary=vocabulary, num_oov_indices=oov, mask_token=mask if masked else None,
+        output_mode=mode,
+    )  # fmt: skip
+    if oov == 0:
+        known = [*vocabulary, mask] if masked else vocabulary
+        data = np.where(np.isin(data, known), data, vocabulary[1])
+    x = layers.Input(shape)
+    check(fnn.Model(x, layer(x)), tmp_path, [data], tolerance=0)
+
+
+def test_a_lookup_makes_these_numbers(tmp_path: Path) -> None:
+    """By hand: the mask is 0, then the buckets, by Python's remainder, then the vocabulary."""
+    x = layers.Input((2,))
+    lookup = layers.IntegerLookup(vocabulary=[12, -7], num_oov_indices=3, mask_token=5)
+    fnn.Model(x, lookup(x)).export(tmp_path / "net.onnx")
+    data = np.array([[12, -7], [5, 0], [4, -4], [-1, 2**60 + 1]])
+    (found,) = session(tmp_path / "net.onnx").run(None, {x.name: data})
+    bucket = (2**60 + 1) % 3
+    assert found.tolist() == [[4, 5], [0, 1], [2, 3], [3, 1 + bucket]]
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_a_lookup_with_columns_to_spare(mode: str, tmp_path: Path) -> None:
+    x = layers.Input((3,))
+    lookup = layers.StringLookup(
+        7, mask_token="-", vocabulary=["red", "blue"], output_mode=mode, pad_to_max_tokens=True
+    )
+    check(fnn.Model(x, lookup(x)), tmp_path, [TEXTS], tolerance=0)
+
+
+@pytest.mark.parametrize(("mode", "shape"), [form for form in FORMS if form[0] != "int"], ids=str)
+def test_category_encoding(mode: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 4, (5, *shape))
+    x = layers.Input(shape)
+    check(fnn.Model(x, layers.CategoryEncoding(4, mode)(x)), tmp_path, [data], tolerance=0)
+
+
+BOUNDARIES = [-1.5, 0.0, 0.1, 0.1, 16777217.0]
+
+
+@pytest.mark.parametrize(("mode", "shape"), FORMS, ids=str)
+@pytest.mark.parametrize("boundaries", [BOUNDARIES, []], ids=len)
+def test_discretization(
+    boundaries: list[float], mode: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    edges = np.array(BOUNDARIES, np.float32)
+    around = [np.nextafter(edges, np.float32(-np.inf)), edges, np.nextafter(edges, np.float32(9e9))]
+    numbers = np.concatenate([*around, np.float32([-0.0, 3e38, -3e38])])
+    x = layers.Input(shape)
+    model = fnn.Model(x, layers.Discretization(boundaries, output_mode=mode)(x))
+    check(model, tmp_path, [numbers.reshape(-1, *shape)], tolerance=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_what_comes_before_bins_and_behind_them(dtype: str, tmp_path: Path) -> None:
+    """Real numbers come as ``input_dtype`` says, though a layer makes integers of them."""
+    x = layers.Input((3,))
+    bins = layers.Discretization(num_bins=5)
+    scaled = layers.Rescaling(0.3, 0.1)(layers.Normalization(mean=3.0, variance=7.0)(x))
+    data = np.random.default_rng(0).integers(-90, 90, (40, 3)).astype(dtype)
+    bins.adapt(data * 0.03)
+    made = bins(scaled)
+    outputs = [made, layers.CategoryEncoding(5, "count")(made), layers.Embedding(5, 2)(made)]
+    check(fnn.Model(x, outputs), tmp_path, [data], input_dtype=dtype, tolerance=0)
+
+
+def mixed_model() -> fnn.Model:
+    words, ids = layers.Input((3,), name="words"), layers.Input((2,), name="ids")
+    size, both = layers.Input((4,), name="size"), layers.Input((1,), name="both")
+    index = layers.StringLookup(vocabulary=["red", "blue"], mask_token="-")(words)
+    kinds = layers.IntegerLookup(vocabulary=[12, -7, 2**62 + 1], num_oov_indices=2)(ids)
+    bins = layers.Discretization([-0.5, 0.5], output_mode="multi_hot")(size)
+    read = [
+        layers.Flatten()(layers.Embedding(4, 3)(layers.Reshape((3, 1))(index))),
+        layers.CategoryEncoding(5, "count")(kinds), bins, layers.Dense(3, "tanh")(size),
+        layers.Flatten()(layers.Embedding(9, 2)(both)), layers.Dense(2)(both),
+        layers.Dense(2, "tanh")(index),
+    ]  # fmt: skip
+    shaped = layers.Reshape((1, 1))(both)
+    out = layers.Dense(4, "softmax", name="kind")(layers.Concatenate()(read))
+    return set_seeded_weights(fnn.Model([words, ids, size, both], [out, index, kinds, shaped]))
+
+
+def test_inputs_of_several_types_in_one_model(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sizes, both = random.integers(-3, 3, (5, 4)), random.integers(0, 9, (5, 1))
+    for dtype, stored in (("float32", "float"), ("uint8", "uint8")):
+        model = mixed_model()
+        numbers = np.abs(sizes).astype(dtype)
+        check(model, tmp_path, [TEXTS, NUMBERS[:, :2], numbers, both], input_dtype=dtype)
+        types = [each.type for each in session(tmp_path / "net.onnx").get_inputs()]
+        assert types == ["tensor(string)", "tensor(int64)", f"tensor({stored})", "tensor(int64)"]
+
+
+def cast_first(model: fnn.Model, kind: str) -> list[int]:
+    """To which types things are cast before the first operator of this kind has them."""
+    operators = {each.output: each for each in graph_of(model, casts=True).operators}
+    waiting = [next(each for each in operators.values() if each.kind == kind).output]
+    found = []
+    while waiting:
+        each = operators.get(waiting.pop())
+        if each is not None:
+            waiting += each.inputs
+            found += [each.attributes["to"]] if each.kind == "Cast" else []
+    return found
+
+
+def test_no_integer_goes_through_float32() -> None:
+    x = layers.Input((4,))
+    shaped = layers.Embedding(9, 2)(layers.Reshape((2, 2))(layers.Flatten()(x)))
+    assert cast_first(fnn.Model(x, shaped), "Gather") == []
+    found = layers.IntegerLookup(vocabulary=[3, 4])(x)
+    both = [layers.Dense(2)(x), layers.Dense(2)(found), layers.Embedding(4, 2)(found)]
+    model = fnn.Model(x, both)
+    assert cast_first(model, "Gather") == []
+    # For the Dense layers: each value is cast once.
+    again = fnn.Model(x, [*both, layers.Dense(3)(x), found])
+    for each in (model, again):
+        assert [o.kind for o in graph_of(each).operators].count("Cast") == 2
+
+
+def test_integers_that_come_as_float32_are_refused_where_it_lacks_some(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("fastnn.export.rules.tables._EXACT", 8)
+    x = layers.Input((2,))
+    computed = layers.Activation("linear")(x)
+    data = np.arange(8).reshape(4, 2)
+    check(fnn.Model(x, layers.Embedding(9, 1)(x)), tmp_path, [data])
+    data = data.astype(np.float32)
+    check(fnn.Model(x, layers.Embedding(8, 1)(computed)), tmp_path, [data])
+    model = fnn.Model(x, layers.Embedding(9, 1)(computed))
+    with pytest.raises(ValueError, match=r"integers up to 9 come to it as float32, .* up to 8"):
+        model.export(tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda: layers.StringLookup(vocabulary=["a", "b"], num_oov_indices=0), "c"),
+        (lambda: layers.StringLookup(
+            vocabulary=["a", "b"], num_oov_indices=0, mask_token="-", output_mode="count"), "c"),
+        (lambda: layers.IntegerLookup(vocabulary=[1, 2], num_oov_indices=0), 3),
+        *((lambda mode=mode: layers.CategoryEncoding(3, mode), wrong)
+          for mode in MODES[1:] for wrong in (-1, 3)),
+        (lambda: layers.Embedding(3, 2), 3),
+        (lambda: layers.Embedding(3, 2), -1),
+    ],
+)  # fmt: skip
+def test_what_predict_refuses_is_refused(make: Any, wrong: Any, tmp_path: Path) -> None:
+    x = layers.Input((1,))
+    model = fnn.Model(x, make()(x))
+    model.export(tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match=str(wrong)):
+        model.predict(np.array([[wrong]]), verbose=0)
+    with pytest.raises(Exception, match="out of data bounds"):
+        session(tmp_path / "net.onnx").run(None, {x.name: np.array([[wrong]])})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: layers.StringLookup(vocabulary=["a"], num_oov_indices=2, name="words")(x),
+         r"'words' \(StringLookup\) can't be exported: its num_oov_indices is 2"),
+        (lambda x: layers.IntegerLookup(name="ids")(x), "'ids' has no vocabulary yet"),
+        (lambda x: layers.Discretization(num_bins=3, name="bins")(x),
+         "'bins' has no bin_boundaries yet"),
+        (lambda x: layers.StringLookup(vocabulary=["a"], name="words")(
+            layers.IntegerLookup(vocabulary=[1])(x)), "'words' .*takes texts, not numbers"),
+        (lambda x: [layers.StringLookup(vocabulary=["a"])(x), layers.Dense(2, name="net")(x)],
+         "'net' .*takes numbers, not texts"),
+    ],
+)  # fmt: skip
+def test_what_no_file_can_say(make: Any, message: str, tmp_path: Path) -> None:
+    x = layers.Input((2,))
+    with pytest.raises(ValueError, match=message):
+        fnn.Model(x, make(x)).export(tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_names_the_operators_that_it_has(tmp_path: Path) -> None:
+    x = layers.Input((2,))
+    for layer, wanted in (
+        (layers.CategoryEncoding(3), {"": 17}),
+        (layers.IntegerLookup(vocabulary=[3]), {"": 17, "ai.onnx.ml": 3}),
+    ):
+        fnn.Model(x, layer(x)).export(tmp_path / "net.onnx")
+        made = onnx.load(tmp_path / "net.onnx")
+        assert {each.domain: each.version for each in made.opset_import} == wanted
 
 
 @pytest.mark.parametrize("turned", ["none", "first", "second", "both"])
@@ -336,16 +551,13 @@ def _out_of_order(tensor: Any, convolution: Any) -> Any:
 
 def test_every_class_has_a_rule_and_a_case() -> None:
     """InputLayer is where data comes in. A new layer needs a rule, and a case above."""
-    wanted = {
-        cls
-        for cls in layers.CLASSES.values()
-        if cls is not layers.InputLayer and not getattr(cls, "on_host", False)
-    }
+    wanted = {cls for cls in layers.CLASSES.values() if cls is not layers.InputLayer}
     default = export_layer.dispatch(Layer)
     assert not [cls.__name__ for cls in wanted if export_layer.dispatch(cls) is default]
     shown = {type(layer) for _, make in CASES.values() for layer in make()}
     shown |= {type(make()) for make in MERGING.values()}
-    shown.add(layers.Embedding)  # reads an input alone: test_embedding
+    # What reads an input alone has a test of its own.
+    shown |= {layers.Embedding, *LOOKUPS, layers.CategoryEncoding, layers.Discretization}
     assert wanted == shown
 
 
@@ -532,6 +744,19 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3)).astype(np.uint8)
     (found,) = runtime.run(None, {"pictures": pictures})
     np.testing.assert_allclose(found, model.predict(pictures, verbose=0), rtol=1e-5, atol=1e-5)
+
+
+def test_command_with_texts_and_integers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_file.save(mixed_model(), tmp_path / "m.safetensors", None)
+    assert main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / "net.onnx")]) == 0
+    assert capsys.readouterr().out.splitlines()[1:5] == [
+        "input words: string (batch, 3)",
+        "input ids: int64 (batch, 2)",
+        "input size: float32 (batch, 4)",
+        "input both: int64 (batch, 1)",
+    ]
 
 
 def test_command_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

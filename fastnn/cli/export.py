@@ -1,8 +1,9 @@
 """Write a saved model as a file of ONNX, which onnxruntime and others run.
 
-It takes what the model takes, channels last, and any number of rows. What a table's cells become
-is not in it: a row comes as numbers, whose names are printed and in the file's metadata, as are the
-names of classes. Needs the package onnx: pip install 'fastnn[onnx]'.
+It takes what the model takes, channels last, and any number of rows: strings and int64 where a
+layer reads texts and integers. What a table's cells become is not in it: a row comes as numbers,
+whose names are printed and in the file's metadata, as are the names of classes. Needs the package
+onnx: pip install 'fastnn[onnx]'.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-dtype",
         default="float32",
         metavar="DTYPE",
-        help="of the inputs: uint8 for pictures as they are (default: float32)",
+        help="of inputs that are real numbers: uint8 for pictures as they are (default: float32)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file, print what goes in and comes out; the exit status."""
-    from fastnn.export import write_onnx
+    from fastnn.export import input_types, write_onnx
 
     output.check_writable(arguments.output, arguments.json)
     model, class_names, form = model_file.load(arguments.model)
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     dtype = arguments.input_dtype
     texts = {key: json.dumps(value) for key, value in notes.items()}
     write_onnx(model, arguments.output, input_dtype=dtype, notes=texts)
-    inputs = _described(model.input_names, model.inputs, dtype)
-    outputs = _described(model.output_names, model.outputs, "float32")
+    inputs = _described(model.input_names, model.inputs, input_types(model, dtype))
+    outputs = _described(model.output_names, model.outputs, ["float32"] * len(model.outputs))
     if arguments.json:
         result = {"model": arguments.model, "inputs": inputs, "outputs": outputs, **notes}
         output.write_json(arguments.json, result)
@@ -62,9 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _described(names: list[str], tensors: list[SymbolicTensor], dtype: str) -> list[list[Any]]:
-    pairs = zip(names, tensors, strict=True)
-    return [[name, dtype, ["batch", *tensor.shape[1:]]] for name, tensor in pairs]
+def _described(
+    names: list[str], tensors: list[SymbolicTensor], types: list[str]
+) -> list[list[Any]]:
+    described = zip(names, types, tensors, strict=True)
+    return [[name, dtype, ["batch", *tensor.shape[1:]]] for name, dtype, tensor in described]
 
 
 def _explain(form: Form) -> None:

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.export.values import Extents, Value, plain
+from fastnn.export.values import Element, Extents, Value, plain
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One node: ``output = kind(*inputs)``, with these attributes."""
+    """One node: ``output = kind(*inputs)``, with these attributes.
+
+    Attributes:
+        domain: Of the operators among which ``kind`` is; "" are ONNX's own.
+    """
 
     kind: str
     inputs: tuple[str, ...]
     output: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    domain: str = ""
 
 
 class Graph:
@@ -35,11 +40,14 @@ class Graph:
         self.tensors: dict[str, NDArray[Any]] = {}
         self._names = set(reserved)
         self._arranged: dict[tuple[str, tuple[int, ...]], Value] = {}
+        self._cast: dict[tuple[str, Element], str] = {}
 
-    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+    def add(
+        self, kind: str, inputs: Sequence[str], name: str, domain: str = "", **attributes: Any
+    ) -> str:
         """The output of a new operator."""
         output = self._fresh(name)
-        self.operators.append(Operator(kind, tuple(inputs), output, attributes))
+        self.operators.append(Operator(kind, tuple(inputs), output, attributes, domain))
         return output
 
     def tensor(self, name: str, values: ArrayLike, dtype: type = np.float32) -> str:
@@ -54,6 +62,23 @@ class Graph:
     def extents(self, *values: int) -> str:
         """A tensor of int64: a shape, or places along axes."""
         return self.tensor("x".join(map(str, values)) or "none", values, np.int64)
+
+    def cast(self, value: Value, element: Element, name: str) -> Value:
+        """The value with such elements, for the layer ``name``; one that was cast before is not
+        cast again.
+
+        Raises:
+            ValueError: Only one of the two are texts.
+        """
+        if value.element == element:
+            return value
+        if Element.STRING in (value.element, element):
+            wanted = "texts, not numbers" if element == Element.STRING else "numbers, not texts"
+            raise ValueError(f"layer {name!r} can't be exported: it takes {wanted}")
+        key = (value.name, element)
+        if key not in self._cast:
+            self._cast[key] = self.add("Cast", [value.name], f"{name}/Cast", to=int(element))
+        return replace(value, name=self._cast[key], element=element, deviation=None)
 
     def reshaped(self, tensor: str, shape: Extents, name: str) -> str:
         """The tensor with the extents ``shape`` after the batch."""
@@ -80,7 +105,7 @@ class Graph:
     def plain(self, value: Value, name: str) -> Value:
         """The value as it lies in the model."""
         value = self.arranged(value, tuple(range(len(value.grid))), name)
-        return plain(value.name, value.shape, value.deviation)
+        return plain(value.name, value.shape, value.deviation, value.element)
 
     def finish(self, outputs: Sequence[str], names: Sequence[str]) -> None:
         """Give the tensors ``outputs`` these names, and leave out what none of them needs."""

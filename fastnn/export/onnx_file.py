@@ -12,10 +12,12 @@ from fastnn._checks import check_choice
 from fastnn._files import write_whole
 from fastnn._version import __version__
 from fastnn.export.graph import Graph
-from fastnn.export.network import Network, extents, graph_of
+from fastnn.export.network import Network, extents, graph_of, input_types
 
 OPSET = 17
 """The version of ONNX's operators; every onnxruntime from 1.13 on knows it."""
+_OPSETS = {"": OPSET, "ai.onnx.ml": 3}
+"""By domain. Others than ONNX's own are named only in a file that has operators of theirs."""
 _IR = 8
 _DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 _MOST_BYTES = 2**31 - 2**20
@@ -53,31 +55,38 @@ def write_onnx(
         raise ValueError(
             f"model {network.name!r} has {size:,} bytes of weights, a file of ONNX holds 2 GiB"
         )
-    made = _made(network, graph, input_dtype, notes or {})
+    made = _made(network, graph, input_types(network, input_dtype), notes or {})
     onnx.checker.check_model(made, full_check=True)
     write_whole(path, made.SerializeToString())
 
 
-def _made(network: Network, graph: Graph, input_dtype: str, notes: Mapping[str, str]) -> Any:
+def _made(network: Network, graph: Graph, types: list[str], notes: Mapping[str, str]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(input_dtype))
+    kinds = [
+        TensorProto.STRING if each == "string" else helper.np_dtype_to_tensor_dtype(np.dtype(each))
+        for each in types
+    ]
     inputs = [
         helper.make_tensor_value_info(name, kind, ["batch", *extents(tensor)])
-        for tensor, name in zip(network.inputs, network.input_names, strict=True)
+        for tensor, name, kind in zip(network.inputs, network.input_names, kinds, strict=True)
     ]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *extents(tensor)])
         for tensor, name in zip(network.outputs, network.output_names, strict=True)
     ]
     nodes = [
-        helper.make_node(each.kind, each.inputs, [each.output], name=each.output, **each.attributes)
+        helper.make_node(
+            each.kind, each.inputs, [each.output], name=each.output, domain=each.domain or None,
+            **each.attributes,
+        )
         for each in graph.operators
-    ]
+    ]  # fmt: skip
+    domains = sorted({"", *(each.domain for each in graph.operators)})
     tensors = [numpy_helper.from_array(array, name) for name, array in graph.tensors.items()]
     made = helper.make_model(
         helper.make_graph(nodes, network.name, inputs, outputs, tensors),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(each, _OPSETS[each]) for each in domains],
         ir_version=_IR,
         producer_name="fastnn",
         producer_version=__version__,

@@ -9,12 +9,21 @@ and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 Extents = tuple[int, ...]
 """A shape without the batch."""
+
+
+class Element(IntEnum):
+    """What a tensor's elements are, by onnx.TensorProto's numbers."""
+
+    FLOAT = 1
+    INT64 = 7
+    STRING = 8
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Value:
             in the order that ``grid`` would have them.
         deviation: The tensor of standard deviations, if this is the mean of a DropConnect's
             normal distribution and nothing else reads it.
+        element: What its elements are.
     """
 
     name: str
@@ -36,6 +46,7 @@ class Value:
     order: tuple[int, ...]
     grid: Extents
     deviation: str | None = None
+    element: Element = Element.FLOAT
 
     @property
     def is_plain(self) -> bool:
@@ -66,9 +77,14 @@ class Value:
         return replace(self, name=name, deviation=None)
 
 
-def plain(name: str, shape: Extents, deviation: str | None = None) -> Value:
+def plain(
+    name: str,
+    shape: Extents,
+    deviation: str | None = None,
+    element: Element = Element.FLOAT,
+) -> Value:
     """A value that lies as in the model."""
-    return Value(name, shape, tuple(range(len(shape))), shape, deviation)
+    return Value(name, shape, tuple(range(len(shape))), shape, deviation, element)
 
 
 def channels_first(rank: int) -> tuple[int, ...]:

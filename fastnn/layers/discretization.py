@@ -101,12 +101,16 @@ class Discretization(PreprocessingLayer):
             return input_shape
         return shape_of_encoding(self.name, input_shape, self.output_mode, self._bins)
 
-    def transform(self, x: NDArray[Any]) -> NDArray[Any]:
-        """int32, uint8 of zeros and ones, or float32 of counts."""
+    def boundaries(self) -> NDArray[np.float32]:
+        """``bin_boundaries``, as numbers are compared with them; ValueError before ``adapt``."""
         if self.bin_boundaries is None:
             raise ValueError(f"layer {self.name!r} has no bin_boundaries yet: call adapt(data)")
+        return np.array(self.bin_boundaries, np.float32)
+
+    def transform(self, x: NDArray[Any]) -> NDArray[Any]:
+        """int32, uint8 of zeros and ones, or float32 of counts."""
+        boundaries = self.boundaries()
         numbers = as_float32(x, f"layer {self.name!r}")
-        boundaries = np.array(self.bin_boundaries, np.float32)
         bins = np.searchsorted(boundaries, numbers, side="right")
         if self.output_mode == "int":
             return bins.astype(np.int32)

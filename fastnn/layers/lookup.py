@@ -207,10 +207,11 @@ class IndexLookup(PreprocessingLayer):
         if self.pad_to_max_tokens:
             assert self.max_tokens is not None
             return self.max_tokens
-        self._check_knows()
+        self.check_has_vocabulary()
         return self.vocabulary_size()
 
-    def _check_knows(self) -> None:
+    def check_has_vocabulary(self) -> None:
+        """ValueError before ``adapt``, if no vocabulary was given."""
         if not self._tokens:
             raise ValueError(
                 f"layer {self.name!r} has no vocabulary yet: call adapt(data), or give it one"
@@ -218,7 +219,7 @@ class IndexLookup(PreprocessingLayer):
 
     def transform(self, x: NDArray[Any]) -> NDArray[Any]:
         """int64 indices; uint8 of zeros and ones; float32 of counts; or, if ``invert``, tokens."""
-        self._check_knows()
+        self.check_has_vocabulary()
         if self.invert:
             return self._inverted(x)
         found = self._indices(x)

@@ -341,14 +341,15 @@ class Model(Trainer, Layer):
             filepath: Its name ends in ".onnx". A file of that name is replaced at once, or not at
                 all.
             format: "onnx".
-            input_dtype: Of the file's inputs: "float32"; or "uint8" for pictures as they are, or
-                another type of NumPy's, which the file brings to float32 first, as ``predict``
-                does.
+            input_dtype: Of the file's inputs that are real numbers: "float32"; or "uint8" for
+                pictures as they are, or another type of NumPy's, which the file brings to float32
+                first, as ``predict`` does. Inputs that StringLookup reads are strings; those that
+                IntegerLookup, CategoryEncoding or Embedding read are int64.
 
         Raises:
             ImportError: onnx is not installed.
-            ValueError: The model isn't built; or a layer can't be said in ONNX, such as a
-                ``NumPyLayer``: the message names it.
+            ValueError: The model isn't built, or a layer has not been adapted; or it can't be said
+                in ONNX, such as a ``NumPyLayer``: the message names it.
             OSError: The file can't be written.
         """
         from fastnn.export import write_onnx

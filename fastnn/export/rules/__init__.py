@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastnn.export.rules import (  # noqa: F401
     activations,
+    categories,
     convolution,
     dense,
     elementwise,
@@ -15,6 +16,6 @@ from fastnn.export.rules import (  # noqa: F401
     resizing,
     tables,
 )
-from fastnn.export.rules.base import LayerUse, export_layer
+from fastnn.export.rules.base import LayerUse, element_read, export_layer
 
-__all__ = ["LayerUse", "export_layer"]
+__all__ = ["LayerUse", "element_read", "export_layer"]

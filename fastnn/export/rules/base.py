@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn.export.graph import Graph
-from fastnn.export.values import Extents, Value, channels_first, lying_first, plain
+from fastnn.export.values import Element, Extents, Value, channels_first, lying_first, plain
 from fastnn.layers.base import Layer
 
 
@@ -35,9 +35,9 @@ class LayerUse:
         """The output of a new operator."""
         return self.graph.add(kind, inputs, f"{self.layer.name}/{kind}", **attributes)
 
-    def tensor(self, name: str, values: ArrayLike) -> str:
-        """The name of a float32 tensor of the layer's."""
-        return self.graph.tensor(f"{self.layer.name}/{name}", values)
+    def tensor(self, name: str, values: ArrayLike, dtype: type = np.float32) -> str:
+        """The name of a tensor of the layer's."""
+        return self.graph.tensor(f"{self.layer.name}/{name}", values, dtype)
 
     def number(self, value: float) -> str:
         """The name of a tensor that is one number."""
@@ -54,6 +54,10 @@ class LayerUse:
     def plain(self, value: Value) -> Value:
         """The value as it lies in the model."""
         return self.graph.plain(value, self.layer.name)
+
+    def cast(self, value: Value, element: Element) -> Value:
+        """The value with such elements."""
+        return self.graph.cast(value, element, self.layer.name)
 
     def channels_first(self, value: Value) -> Value:
         """The value, which is not flattened, with its last axis first."""
@@ -77,9 +81,9 @@ class LayerUse:
                 return self.graph.arranged(value, other.order, self.layer.name)
         return self.graph.arranged(value, other.order, self.layer.name)
 
-    def made_plain(self, tensor: str) -> Value:
+    def made_plain(self, tensor: str, element: Element = Element.FLOAT) -> Value:
         """The layer's output, lying as in the model."""
-        return plain(tensor, self.shape)
+        return plain(tensor, self.shape, element=element)
 
     def made_first(self, tensor: str) -> Value:
         """The layer's output, with its channels first."""
@@ -93,6 +97,15 @@ def export_layer(layer: Layer, use: LayerUse) -> Value:
         f"layer {layer.name!r} ({type(layer).__name__}) can't be exported: a file of ONNX holds "
         "ONNX's own operators, no code in Python"
     )
+
+
+@singledispatch
+def element_read(layer: Layer) -> Element | None:
+    """What the elements are that a layer reads; None if it hands on whatever comes.
+
+    A rule gets inputs of FLOAT cast already; with others it sees what comes, and casts itself.
+    """
+    return Element.FLOAT
 
 
 def export_chain(layers: Sequence[Layer], use: LayerUse) -> Value:

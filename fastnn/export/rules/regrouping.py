@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from fastnn import layers
-from fastnn.export.rules.base import LayerUse, export_layer
+from fastnn.export.rules.base import LayerUse, element_read, export_layer
 from fastnn.export.values import Value, plain
 
 
@@ -24,7 +24,13 @@ def _(layer: layers.Flatten | layers.Reshape, use: LayerUse) -> Value:
         return replace(x, name=use.reshaped(x.name, use.shape), shape=use.shape, deviation=None)
     if deviation is not None:
         deviation = use.reshaped(use.plain(x.named(deviation)).name, use.shape)
-    return plain(use.reshaped(use.plain(x).name, use.shape), use.shape, deviation)
+    return plain(use.reshaped(use.plain(x).name, use.shape), use.shape, deviation, x.element)
+
+
+@element_read.register(layers.Flatten)
+@element_read.register(layers.Reshape)
+def _(layer: layers.Flatten | layers.Reshape) -> None:
+    return None
 
 
 @export_layer.register

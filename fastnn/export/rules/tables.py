@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn import layers
-from fastnn.export.rules.base import LayerUse, export_layer
-from fastnn.export.values import Value
-from fastnn.layers.preprocessing import PreprocessingLayer
+from fastnn.export.rules.base import LayerUse, element_read, export_layer
+from fastnn.export.rules.categories import within
+from fastnn.export.values import Element, Value
 from fastnn.layers.standardization import EPSILON
-
-_INT64 = 7
-"""onnx.TensorProto.INT64"""
 
 _EXACT = 2**24
 """Up to here float32, in which values are handed on, has every integer."""
@@ -35,24 +32,20 @@ def _(layer: layers.Normalization, use: LayerUse) -> Value:
     return use.made_plain(y)
 
 
+@element_read.register
+def _(layer: layers.Embedding) -> Element:
+    return Element.INT64
+
+
 @export_layer.register
 def _(layer: layers.Embedding, use: LayerUse) -> Value:
-    if layer.input_dim > _EXACT:
+    x = use.plain(use.inputs[0])
+    if x.element == Element.FLOAT and layer.input_dim > _EXACT:
         raise ValueError(
             f"layer {layer.name!r} (Embedding) can't be exported: integers up to {layer.input_dim} "
-            f"are not exact in float32, which has all up to {_EXACT}"
+            f"come to it as float32, which has all up to {_EXACT}"
         )
-    x = use.plain(use.inputs[0])
-    rows = use.add("Cast", x.name, to=_INT64)
+    rows = within(use, use.cast(x, Element.INT64).name, layer.input_dim)
     return use.made_plain(
         use.add("Gather", use.tensor("embeddings", layer.embeddings.numpy()), rows)
-    )
-
-
-@export_layer.register
-def _(layer: PreprocessingLayer, use: LayerUse) -> Value:
-    raise ValueError(
-        f"layer {layer.name!r} ({type(layer).__name__}) can't be exported: it prepares texts or "
-        "integers before the net has them. Export a model of the layers behind it, and give that "
-        f"what model.get_layer({layer.name!r}) makes of an array"
     )
