@@ -30,6 +30,7 @@ INPUTS = {
     "convnet": [made.pictures()],
     "every_layer": [made.pictures()],
     "functional": [made.rows()[0], made.rows()[0][:, :2]],
+    "preparing": made.columns(),
 }
 MODELS = [*INPUTS, *made.OPTIMIZERS, "settings"]
 

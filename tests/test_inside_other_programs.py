@@ -256,7 +256,7 @@ def test_a_child_gets_whole_weights_and_no_lock(run: Callable[..., str]) -> None
 import os, threading, time
 import numpy as np
 import fastnn as fnn
-from test_embedding import moving_together
+from test_inside_other_programs import moving_together
 from fastnn.models import executables
 
 fnn.set_num_threads(2)

@@ -318,7 +318,9 @@ def test_a_replay_has_no_layers_before_the_engine(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"save_replay: layer 'discretization.*' works on the data"
     ):
-        fnn.health.save_replay(tmp_path / "r", model, x=np.ones((2, 1)), y=np.ones((2, 1)))
+        fnn.health.save_replay(
+            tmp_path / "r.safetensors", model, x=np.ones((2, 1)), y=np.ones((2, 1))
+        )
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -332,7 +332,7 @@ def test_a_backup_that_there_is_no_room_for_is_no_end(
     name: str, fault: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(name, fault)
-    with pytest.warns(RuntimeWarning, match=f"could not be written: {reason}; training goes on"):
+    with pytest.warns(UserWarning, match=f"could not be written: {reason}; training goes on"):
         model, _ = begin(callbacks.BackupAndRestore(tmp_path))
     whole, _ = alone()
     assert_same_bits(model.get_weights(), whole.get_weights())
@@ -342,7 +342,7 @@ def test_health_of_layers_without_names_is_not_mistaken(tmp_path: Path) -> None:
     """A model that is made again in the same process has layers of other automatic names."""
 
     def run(*hooks: callbacks.Callback) -> None:
-        model = fnn.Sequential([fnn.layers.Input((X.shape[1],)), fnn.layers.Dense(3, "softmax")])
+        model = fnn.Sequential([fnn.layers.Input((X.shape[1],)), fnn.layers.Dense(4, "softmax")])
         model.compile("sgd", "sparse_categorical_crossentropy")
         health = callbacks.GradientHealth(every=2, on_problem="ignore")
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[health, *hooks])
@@ -350,7 +350,7 @@ def test_health_of_layers_without_names_is_not_mistaken(tmp_path: Path) -> None:
     backup = callbacks.BackupAndRestore(tmp_path, save_freq=2)
     with pytest.raises(CutOff):
         run(backup, cut_off("on_epoch_end", 1, 1))
-    with pytest.raises(ValueError, match="the model has no layer 'dense.*: give layers names"):
+    with pytest.raises(ValueError, match=r"the model has no layer 'dense.*: give layers names"):
         run(callbacks.BackupAndRestore(tmp_path, save_freq=2))
 
 

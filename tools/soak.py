@@ -163,7 +163,7 @@ class Load(NamedTuple):
 LOADS = {
     "tiny batches": Load(tiny_batches, 1_000_000, 2000, 1),
     "calls of fit": Load(fits, 10_000, 1, 20),
-    "models": Load(models, 1_000, 1, 5),
+    "models": Load(models, 1_000, 1, 10),
 }
 
 

@@ -120,6 +120,30 @@ def every_layer() -> Any:
     return fnn.Model(x, [*ends, layers.AveragePooling1D(2)(z)])
 
 
+def columns() -> list[NDArray[Any]]:
+    """Texts, integers and numbers, (8, 1), (8, 1) and (8, 2)."""
+    words = np.array(["red", "blue", "green", "red", "violet", "blue", "red", "green"])
+    numbers = np.arange(16, dtype=np.float32).reshape(8, 2)
+    return [words[:, None], np.array([[7], [40], [7], [9], [40], [1], [9], [7]]), numbers]
+
+
+def preparing() -> Any:
+    """Layers that prepare tables, with what they have learned, and an embedding."""
+    words, codes, numbers = columns()
+    inputs = [layers.Input((1,), name="w"), layers.Input((1,), name="c"), layers.Input((2,))]
+    text = layers.StringLookup(output_mode="one_hot")
+    text.adapt(words[:4])
+    whole = layers.IntegerLookup(num_oov_indices=2)
+    whole.adapt(codes[:5])
+    standard = layers.Normalization()
+    standard.adapt(numbers)
+    bins = layers.CategoryEncoding(4)(layers.Discretization([2.0, 7.0, 9.5])(inputs[2]))
+    vectors = layers.Flatten()(layers.Embedding(6, 3)(whole(inputs[1])))
+    both = layers.Concatenate()([text(inputs[0]), vectors, standard(inputs[2]), bins])
+    back = layers.Normalization(None, mean=3.0, variance=4.0, invert=True)
+    return fnn.Model(inputs, back(layers.Dense(2)(both)))
+
+
 def settings() -> Any:
     """Initializers, regularizers, constraints, a schedule, losses and metrics with arguments."""
     from fastnn import constraints, initializers, losses, metrics, regularizers
@@ -188,6 +212,8 @@ def main() -> None:
     keep("functional", functional(), rows()[0], rows()[0][:, :2])
     fresh()
     keep("every_layer", every_layer(), pictures())
+    fresh()
+    keep("preparing", preparing(), *columns())
     fresh()
     model = mlp()
     model.save_weights(TO / "weights.safetensors")

@@ -16,6 +16,7 @@ from picture_examples import MERGING, PICTURES, SIGNALS
 
 import fastnn as fnn
 from fastnn import (
+    callbacks,
     constraints,
     health,
     initializers,
@@ -36,6 +37,9 @@ from fuzz import damage
 
 ALLOWED = (ValueError,)
 
+_BACKUP = "latest.safetensors"
+"""Of BackupAndRestore."""
+
 _ROWS = 3
 _LARGEST = 200_000
 """Numbers that a layer may make of a row for the model to be tried: the file may ask for more."""
@@ -49,7 +53,7 @@ def seeds() -> list[tuple[str, bytes]]:
     utils.set_random_seed(0)
     made: list[tuple[str, bytes]] = []
     with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "file"
+        path = Path(name) / "file.safetensors"
 
         def keep(kind: str) -> None:
             made.append((kind, path.read_bytes()))
@@ -67,8 +71,8 @@ def seeds() -> list[tuple[str, bytes]]:
         _train(model)
         model.save_weights(path)
         keep("weights")
-        model._save_backup(str(path), 3)
-        keep("backup")
+        _resumed(Path(name))
+        made.append(("backup", (Path(name) / _BACKUP).read_bytes()))
         health.save_replay(path, model, x=np.zeros((2, 4), np.float32), y=np.array([0, 1]))
         keep("replay")
         model_file.save(model, path, ["a", "b", "c"])
@@ -117,12 +121,12 @@ def damaged(random: Random, name: str, content: bytes) -> tuple[str, bytes]:
 
 def load(name: str, content: bytes, directory: Path) -> None:
     """Read the file in the way that ``name`` says, and try what comes out."""
-    path = directory / name
+    path = directory / (_BACKUP if name == "backup" else name)
     path.write_bytes(content)
     if name == "weights":
         _small("adam").load_weights(path)
     elif name == "backup":
-        _small("adam")._restore_backup(str(path))
+        _resumed(directory)
     elif name == "replay":
         health.load_replay(path)
     elif name == "command":
@@ -211,6 +215,19 @@ def _small(optimizer: Any) -> fnn.Model:
     model = fnn.Sequential([layers.Input((4,)), hidden, last])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def _resumed(directory: Path) -> None:
+    """A training with callbacks that keep a state goes on from the backup in a directory, if there
+    is one, and leaves the last."""
+    hooks = [
+        callbacks.BackupAndRestore(directory, delete_checkpoint=False),
+        callbacks.EarlyStopping("loss", patience=3, restore_best_weights=True),
+        callbacks.ReduceLROnPlateau("loss"),
+        callbacks.GradientHealth(every=1, on_problem="ignore"),
+    ]
+    x, y = np.ones((_ROWS, 4), np.float32), np.zeros(_ROWS)
+    _small("adam").fit(x, y, epochs=2, verbose=0, callbacks=hooks)
 
 
 def _train(model: fnn.Model) -> None:
