@@ -44,9 +44,11 @@ def write_whole(
         if previous is not None and os.path.exists(path):
             os.replace(path, previous)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):  # of a full disk it has no name, else the temporary one
+            error.filename = os.fspath(path)
         raise
     if sync:
         _sync_directory(directory or os.curdir)

@@ -282,8 +282,10 @@ def refused(model: Any, path: Path, message: str) -> None:
 
 def test_a_backup_of_another_model(tmp_path: Path) -> None:
     interrupted(tmp_path)
-    refused(classifier([9, 8, 4]), tmp_path, r"latest.safetensors can't be restored: the model has")
-    refused(classifier(optimizer="sgd"), tmp_path, "can't be restored: optimizer state")
+    refused(classifier([9, 8, 4]), tmp_path, r"latest.safetensors can't be restored: .* layers ")
+    refused(
+        classifier(optimizer="sgd"), tmp_path, "can't be restored: .* optimizer .*'Adam', .*'SGD'"
+    )
 
 
 @pytest.mark.parametrize(

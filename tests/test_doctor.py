@@ -391,7 +391,7 @@ def test_what_was_learned(accuracy: float, loss: float, learned: float) -> None:
     x, y = np.zeros((8, 3), np.float32), np.arange(8) % 2
     wanted = Problem("", "", "classification", x, y, (x, y))
     test = {"loss": loss, "accuracy": accuracy}
-    trained = Trained(model, 1, 1.0, 1.0, None, "", {}, test)
+    trained = Trained(model, 1, 1.0, 1.0, None, "", True, {}, test)
     report = Report("vanishing", "", (), (), Trial(()))
     assert doctor._learned(trained, wanted, report) == pytest.approx(learned)
 

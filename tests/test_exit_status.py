@@ -98,16 +98,17 @@ def test_sigterm_without_save_says_that_nothing_is_kept(table: Path, start: Star
     assert err.count("\n") == 1 and "terminated in epoch" in err and "no --save" in err
 
 
-def test_sigterm_backs_up_first(table: Path, tmp_path: Path, start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backup_comes_first(table: Path, tmp_path: Path, start: Start, number: int) -> None:
     """The next run goes on from the very batch."""
     options = ["--resume", tmp_path / "backup", "--schedule", "constant"]
     child = start(*train_for_ever(table, *options))
     until(child, "Epoch 20/")
-    _, err, _ = ended(child, signal.SIGTERM)
-    assert child.returncode == status.TERMINATED
+    _, err, _ = ended(child, number)
+    assert child.returncode == 128 + number
     found = re.fullmatch(
-        r"fastnn train: terminated in epoch (\d+) of 1000000, after batch (\d+) of 15; --resume "
-        rf"{tmp_path / 'backup'} goes on from the last backup\n",
+        r"fastnn train: (?:terminated|interrupted) in epoch (\d+) of 1000000, after batch (\d+) of "
+        rf"15; --resume {tmp_path / 'backup'} goes on from the last backup\n",
         err,
     )
     assert found, err
@@ -117,6 +118,22 @@ def test_sigterm_backs_up_first(table: Path, tmp_path: Path, start: Start) -> No
     line = next(line for line in child.stdout if line.startswith("Going on from"))
     assert line.endswith(f", after {steps} steps\n")
     ended(child, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("number", "wanted"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_what_has_learned_nothing_takes_nothing_s_place(
+    table: Path, tmp_path: Path, number: str, wanted: int
+) -> None:
+    """A model that is there stays, and nobody says that there is a backup."""
+    model = tmp_path / "m.safetensors"
+    model.write_text("a good one")
+    done = signalled(
+        tmp_path, "training", "_decay", number, "train", table, "--save", model,
+        "--resume", tmp_path / "backup",
+    )  # fmt: skip
+    assert done.returncode == wanted, done.stderr
+    assert model.read_text() == "a good one" and "backup" not in done.stderr
+    assert "saved" not in done.stdout
 
 
 def test_sigterm_to_doctor_saves(table: Path, tmp_path: Path, start: Start) -> None:
@@ -263,7 +280,9 @@ def test_a_loss_that_is_no_number_is_divergence(
     loss: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model: Any = None
-    trained = training.Trained(model, 2, 1.0, 1.0, None, "", {"loss": [1.0, loss]}, {"loss": loss})
+    trained = training.Trained(
+        model, 2, 1.0, 1.0, None, "", True, {"loss": [1.0, loss]}, {"loss": loss}
+    )
     assert trained.status == status.DIVERGED
     arguments: Any = type("Arguments", (), {"command": "train", "save": None})
     training.report(trained, arguments)

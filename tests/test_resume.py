@@ -622,3 +622,32 @@ def test_rows_of_a_log(lost: bool, append: bool, tmp_path: Path) -> None:
         log.write_text("epoch,before\n0,1\n" if append else "")
     train(classifier(), callbacks.CSVLogger(log, append=append), Patient(tmp_path / "b"))
     assert log.read_bytes() == wanted.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "tanh"}, "layers .*'tanh'"),
+        ({"loss": "categorical_crossentropy"}, "losses"),
+        ({"metrics": ["accuracy"]}, "metrics"),
+        ({"optimizer": "rmsprop"}, "optimizer .*RMSprop"),
+        ({"optimizer": fnn.optimizers.Adam(beta_1=0.8)}, "optimizer .*0.8"),
+        ({"sample_weight": np.ones(100)}, "weights of rows False, this one has True"),
+    ],
+)
+def test_another_net_or_way_of_training_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    def run(epochs: int, activation: str = "relu", **given: Any) -> None:
+        hidden = fnn.layers.Dense(8, activation)
+        model = fnn.Sequential([fnn.layers.Input((9,)), hidden, fnn.layers.Dense(4, "softmax")])
+        weights = given.pop("sample_weight", None)
+        model.compile(**{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", **given})
+        y = Y if "sparse" in str(given.get("loss", "sparse")) else np.eye(4)[Y]
+        kept = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+        model.fit(X, y, epochs=epochs, sample_weight=weights, verbose=0, callbacks=[kept])
+
+    run(2)
+    with pytest.raises(ValueError, match=f"it is of a training with {message}"):
+        run(4, **change)
+    run(4, optimizer=fnn.optimizers.Adam(0.5))  # the rate is the backup's

@@ -169,7 +169,7 @@ def _cure(model: Model, wanted: Problem, report: Report, arguments: argparse.Nam
         return status.UNHEALTHY
     termination.ignore()  # what it asks for, a model that is saved, is what comes now
     learned = _learned(trained, wanted, report) if trained.test else nan
-    if arguments.save:
+    if arguments.save and trained.began:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     _write(arguments, report, remedy, {**trained.as_json(), "learned": learned})
     training.report(trained, arguments)

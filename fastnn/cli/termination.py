@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
     """
 
 
-_deferred: Callable[[Terminated], bool] | None = None
+_deferred: Callable[[KeyboardInterrupt], bool] | None = None
 
 
 @contextmanager
@@ -55,15 +55,30 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def deferred(to: Callable[[Terminated], bool]) -> Iterator[None]:
-    """Within the block, have SIGTERM call ``to`` with the error, which raises it when it is time.
-    Where it returns False, and if another SIGTERM comes half a second later, it is raised at once.
-    """
+def deferred(to: Callable[[KeyboardInterrupt], bool]) -> Iterator[None]:
+    """Within the block, have SIGTERM and Ctrl-C call ``to`` with the error, which raises it when it
+    is time. Where it returns False, and if another one comes half a second later, it is raised at
+    once."""
     global _deferred
+    before = signal.getsignal(signal.SIGINT)
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        first, came = not came, True
+        if not (first and to(KeyboardInterrupt())):
+            raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    takes = here and before is signal.default_int_handler
     _deferred = to
+    if takes:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
+        if takes:
+            signal.signal(signal.SIGINT, before)
         _deferred = None
 
 

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     backup = resuming.backup(arguments.resume, wanted, arguments) if arguments.resume else None
     trained = training.train(model, wanted, arguments, quiet=arguments.quiet, backup=backup)
     termination.ignore()  # what it asks for, a model that is saved, is what comes now
-    if arguments.save:
+    if arguments.save and trained.began:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     if arguments.json:
         output.write_json(arguments.json, {

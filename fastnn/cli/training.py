@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn._checks import check_integer
 from fastnn.callbacks import Callback
+from fastnn.callbacks.backup import FILE
 from fastnn.cli import network, source, status, termination
 from fastnn.cli.problem import Problem
 
@@ -211,6 +213,7 @@ class Trained(NamedTuple):
         examples_per_second: In training.
         stopped: The Ctrl-C or SIGTERM that ended it, or the test after it; None if none did.
         position: Where it ended.
+        began: Whether a step was done: otherwise the weights are those that were drawn.
         history: Of ``fit``, in the data's own units.
         test: Name -> loss and metrics on the test set; empty if there was no time for it.
     """
@@ -221,6 +224,7 @@ class Trained(NamedTuple):
     examples_per_second: float
     stopped: KeyboardInterrupt | None
     position: str
+    began: bool
     history: dict[str, list[float]]
     test: dict[str, float]
 
@@ -317,7 +321,7 @@ def train(
     before = backup.resumed_at if backup is not None else None
     done = 1 - (before or 0) / max(1, iterations)
     speed = n_train * epochs * done / seconds
-    return Trained(model, epochs, seconds, speed, stopped, where, history, test)
+    return Trained(model, epochs, seconds, speed, stopped, where, iterations > 0, history, test)
 
 
 def report(
@@ -330,13 +334,14 @@ def report(
     """Print what came of it, when it is saved; the last line is the test's."""
     if trained.stopped is not None:
         how = "terminated" if trained.status == status.TERMINATED else "interrupted"
-        kept = (
-            f"what was learned until then is in {arguments.save}"
-            if arguments.save
-            else "there is no --save, so nothing is kept"
-        )
-        if backup is not None:
+        if not trained.began:
+            kept = "nothing is written"
+        elif backup is not None and os.path.exists(os.path.join(backup.backup_dir, FILE)):
             kept = f"--resume {backup.backup_dir} goes on from the last backup"
+        elif arguments.save:
+            kept = f"what was learned until then is in {arguments.save}"
+        else:
+            kept = "there is no --save, so nothing is kept"
         print(f"fastnn {arguments.command}: {how} {trained.position}; {kept}", file=sys.stderr)
     elif trained.diverged:
         print(
@@ -349,7 +354,7 @@ def report(
             f"{trained.epochs} epochs in {trained.seconds:.1f} s, "
             f"{trained.examples_per_second:,.0f} examples a second"
         )
-        if arguments.save:
+        if arguments.save and trained.began:
             print(f"saved {arguments.save}")
         for name in ("rmse", "mae"):
             if name in trained.test:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastnn import utils
 from fastnn._checks import check_flag, check_integer, check_real
 from fastnn._files import shortened
+from fastnn.activations import Activation
 from fastnn.callbacks import CallbackList
 from fastnn.layers.base import Layer
 from fastnn.models import container, saving, states
@@ -107,6 +108,41 @@ def capture(
     return Container(
         saving.weights_of(model), {**model._training_state(), **arrays}, {"backup": backup}
     )
+
+
+def described(model: Learner) -> dict[str, Any]:
+    """What is trained, by what: as much of it as is the same in each process that makes it again.
+
+    Automatic names and seeds are not, and callbacks change the learning rate on the way.
+    """
+    objectives = model._objectives()
+    optimizer = {
+        key: value
+        for key, value in model.optimizer.get_config().items()
+        if key not in ("name", "learning_rate")
+    }
+    return {
+        "layers": [
+            [type(node.layer).__name__, list(node.output.shape[1:]), _activation(node.layer)]
+            for node in model.nodes
+        ],
+        "optimizer": [type(model.optimizer).__name__, optimizer],
+        "losses": [None if each.loss is None else _name(each.loss) for each in objectives],
+        "loss weights": [each.loss_weight for each in objectives],
+        "metrics": [
+            [_name(metric) for metric in (*each.metrics, *each.weighted_metrics)]
+            for each in objectives
+        ],
+    }
+
+
+def _activation(layer: Layer) -> str | None:
+    found = getattr(layer, "activation", None)
+    return found.kind if isinstance(found, Activation) else None
+
+
+def _name(part: Any) -> str:
+    return str(getattr(part, "name", None) or type(part).__name__)
 
 
 def write(filepath: str, content: Container, previous: str | None) -> None:

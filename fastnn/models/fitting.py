@@ -353,12 +353,14 @@ class Fit:
         assert self._backup is not None
         return {
             **self._backup.settings,
+            **backups.described(self.model),
             "batch_size": plan.rows,
             "shuffle": plan.shuffle,
             "steps_per_epoch": plan.steps_per_epoch,
             "validation_freq": plan.validation_freq,
             "validation_steps": plan.validation_steps,
             "rows to train on": len(train) if isinstance(train, Dataset) else None,
+            "weights of rows": isinstance(train, Dataset) and train.weighted,
             "rows to validate on": len(validation) if isinstance(validation, Dataset) else None,
         }
 
