@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import nan
 from typing import Any
 
@@ -77,12 +77,10 @@ class StepStatistics:
     layers: Mapping[str, LayerStatistics]
 
 
-_WORDS = ("name", "activation", "units")
-_COUNTS = ("gradient_size", "nonfinite")
-_FIGURES = (
-    "gradient_norm", "gradient_max", "weight_norm", "update_ratio", "mean", "deviation", "zeros",
-    "dead", "saturated", "saturated_units",
-)  # fmt: skip
+_WORDS, _COUNTS, _FIGURES = (
+    tuple(field.name for field in fields(LayerStatistics) if field.type == kind)
+    for kind in ("str", "int", "float")
+)
 
 
 def as_state(statistics: Sequence[StepStatistics]) -> dict[str, Any]:

@@ -407,6 +407,21 @@ def test_a_replay_that_cant_be_written(
     assert "is lost: " in capsys.readouterr().out
 
 
+def test_a_replay_of_what_the_engine_does_not_see(
+    bad: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error that stops the training is still the one that is raised."""
+    x, y = bad
+    words, numbers = layers.Input((1,)), layers.Input((x.shape[1],))
+    lookup = layers.StringLookup(vocabulary=["a"], output_mode="one_hot")
+    both = layers.Concatenate()([lookup(words), numbers])
+    model = fnn.Model([words, numbers], layers.Dense(4, "softmax")(both))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    texts = np.full((len(x), 1), "a")
+    stopped([watch(replay=tmp_path / "step.safetensors")], ([texts, x], y), model)
+    assert "is lost: " in capsys.readouterr().out
+
+
 def test_the_hook_comes_last_and_before_the_error(bad: Any) -> None:
     calls: list[str] = []
     hooks = {
