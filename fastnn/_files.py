@@ -47,7 +47,8 @@ def write_whole(
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):  # of a full disk it has no name, else the temporary one
+        if isinstance(error, OSError) and error.errno is not None:
+            # Of a full disk it has no name, else the temporary file's.
             error.filename = os.fspath(path)
         raise
     if sync:
