@@ -37,8 +37,9 @@ class BackupAndRestore(Callback):
     faster than the disk takes them, some are left out.
 
     What must be the same: the model, the data, and the callbacks that keep a state, by position and
-    class. A training of other ``batch_size``, ``shuffle``, ``steps_per_epoch``, numbers of rows, or
-    ``settings`` is refused. ``epochs`` may differ. Of an iterable, the batches that were taken
+    class. A training of another net, optimizer, loss or metrics, of other ``batch_size``,
+    ``shuffle``, ``steps_per_epoch``, numbers of rows, or ``settings`` is refused. ``epochs`` may
+    differ; the learning rate is the backup's. Of an iterable, the batches that were taken
     before are taken again and dropped: it must yield the same ones again. A generator can't be
     rewound: give one that is made anew. One that is half used up gives other batches, which is
     found out only if it ends too early. Random numbers that are not fastnn's, in an iterable or in

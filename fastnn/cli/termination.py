@@ -57,8 +57,8 @@ def terminable() -> Iterator[None]:
 @contextmanager
 def deferred(to: Callable[[KeyboardInterrupt], bool]) -> Iterator[None]:
     """Within the block, have SIGTERM and Ctrl-C call ``to`` with the error, which raises it when it
-    is time. Where it returns False, and if another one comes half a second later, it is raised at
-    once."""
+    is time. Where it returns False it is raised at once, and so are a second Ctrl-C, and a SIGTERM
+    half a second after the first."""
     global _deferred
     before = signal.getsignal(signal.SIGINT)
     came = False

@@ -13,7 +13,7 @@ from fastnn.variables import Variable
 if TYPE_CHECKING:
     from fastnn.health.anatomy import Product
 
-__all__ = ["Kernel", "kernels_of"]
+__all__ = ["Kernel", "fan", "kernels_of"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Kernel:
         if not self.reads_one_channel:
             return initializer
         *window, channels, filters = self.weights(layer).shape
-        counted = _fan(initializer, fans((*window, channels, filters)))
-        read = _fan(initializer, fans((*window, 1, filters)))
+        counted = fan(initializer, (*window, channels, filters))
+        read = fan(initializer, (*window, 1, filters))
         return VarianceScaling(
             initializer.scale * counted / read, initializer.mode, initializer.distribution,
             initializer.seed,
@@ -76,6 +76,7 @@ def kernels_of(layer: Product) -> tuple[Kernel, ...]:
     return _DEPTHWISE if isinstance(layer, Depthwise) else _USUAL
 
 
-def _fan(initializer: VarianceScaling, of: tuple[float, float]) -> float:
-    fan_in, fan_out = of
+def fan(initializer: VarianceScaling, shape: tuple[int, ...]) -> float:
+    """What the variance of a kernel of this shape is divided by."""
+    fan_in, fan_out = fans(shape)
     return fan_in if initializer.mode == "fan_in" else (fan_in + fan_out) / 2

@@ -11,7 +11,7 @@ from fastnn.activations import Activation
 from fastnn.health.anatomy import Product, Unit, hidden_units, output_layers
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes.base import Change, described
-from fastnn.health.product_kernels import Kernel, kernels_of
+from fastnn.health.product_kernels import Kernel, fan, kernels_of
 from fastnn.health.prototypes import SEED, drawn_anew
 from fastnn.health.words import number
 from fastnn.initializers import (
@@ -21,7 +21,6 @@ from fastnn.initializers import (
     LecunNormal,
     VarianceScaling,
     Zeros,
-    fans,
 )
 from fastnn.layers import Dense
 from fastnn.layers.base import Layer
@@ -217,6 +216,5 @@ def _ratio(layer: Product, kernel: Kernel, activation: Activation) -> float:
 
 
 def _off_from(values: np.ndarray, initializer: VarianceScaling) -> float:
-    fan_in, fan_out = fans(values.shape)
-    fan = fan_in if initializer.mode == "fan_in" else (fan_in + fan_out) / 2
-    return float(values.std(dtype=np.float64) / np.sqrt(initializer.scale / fan))
+    wanted = np.sqrt(initializer.scale / fan(initializer, values.shape))
+    return float(values.std(dtype=np.float64) / wanted)
