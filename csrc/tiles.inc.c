@@ -135,11 +135,12 @@ static void product(int64_t rows, int64_t blocks, int64_t K, const float *a, int
 #undef TILE
 }
 
-/* C (rows, 16 * blocks) [+]= A' (rows, K) B (K, 16 * blocks), A in blocks of 16 of its columns, which rows may span. */
-static void product_transposed(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
+/* C (rows, 16 * blocks) [+]= A' (rows, K) B (K, 16 * blocks), A in blocks of 16 of its columns, which rows may span; its
+ * lines are a_line apart. */
+static void product_transposed(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block, int64_t a_line,
                                const float *b, int64_t b_block, float *c, int64_t c_block, int accumulate) {
-#define TILE(mr, nb, j)                                                                                     \
-    line_tile(mr, nb, 0, 1, K, a + (r / BLOCK) * a_block + r % BLOCK, 0, NULL, b + (j) * b_block, 0, NULL,  \
+#define TILE(mr, nb, j)                                                                                            \
+    line_tile(mr, nb, 0, K, 1, a + (r / BLOCK) * a_block + r % BLOCK, a_line, NULL, b + (j) * b_block, BLOCK, NULL, \
               b_block, c + (j) * c_block + r * BLOCK, c_block, accumulate)
     for (int64_t j0 = 0; j0 < blocks; j0 += NB) {
         const int64_t j1 = blocks - j0 < NB ? blocks : j0 + NB;

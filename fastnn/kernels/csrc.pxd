@@ -96,7 +96,7 @@ cdef extern from "fnn.h" nogil:
                         const float *b, int64_t b_block, float *c, int64_t c_block,
                         int accumulate) noexcept nogil
         void (*product_transposed)(int64_t rows, int64_t blocks, int64_t K, const float *a, int64_t a_block,
-                                   const float *b, int64_t b_block, float *c, int64_t c_block,
+                                   int64_t a_line, const float *b, int64_t b_block, float *c, int64_t c_block,
                                    int accumulate) noexcept nogil
         void (*sparse_product)(int64_t rows, const int64_t *order, const fnn_sparse *x, int64_t blocks,
                                const float *b, int64_t b_block, float *c, int64_t c_block) noexcept nogil

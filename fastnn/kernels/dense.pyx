@@ -3,6 +3,8 @@
 Design
 - W lies in blocks of 16 columns (`layout.py`), activations in blocks of 16 features. The register
   tiles of csrc read both as they lie.
+- Where Flatten stands before the layer, a row of x is the segments of a picture: its positions, one line of each
+  block of channels after the other. They are read, and their gradient is written, where they lie.
 - A sum over features goes on from cut to cut; one over the rows of a batch is cut where FNN_CHUNK says.
 - A result is cut into tasks, rectangles of it, that the members of the team take (`take`). Column groups
   come in the same order in the forward product, in the gradient and in the update.
@@ -22,6 +24,8 @@ from fastnn.kernels.operands cimport (
     Activated, DenseBackwardInput, DenseBackwardWeights, DenseBackwardWeightsSparse, DenseForward, DenseForwardSparse,
     Nonzeros, SparseColumns, Transpose
 )
+from fastnn.kernels.segments cimport block_of_segments
+from fastnn.kernels.windows cimport WINDOW_TAPS
 
 cdef enum:
     # A chunk of W of this many rows stays in the first-level cache while the rows of A pass by,
@@ -91,6 +95,11 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
     cdef float *sums = y if z == NULL else z
     cdef int64_t x_block = o.stride.x, y_block = o.stride.y
     cdef int64_t k = 0, j
+    if o.d.segments > 1:
+        sum_segments(step, o.d.segments, inputs // o.d.segments, r1 - r0, j1 - j0,
+                     x + r0 * o.d.segments * FNN_BLOCK, x_block, kernel + j0 * kernel_block, kernel_block,
+                     sums + j0 * y_block + r0 * FNN_BLOCK, y_block)
+        k = inputs
     while k < inputs:
         step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
                        x + (k // FNN_BLOCK) * x_block + r0 * FNN_BLOCK, x_block,
@@ -99,6 +108,23 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
         k += PRODUCT_CHUNK
     for j in range(j0, j1):
         bias_and_activation(&o.d.activated, o.f.params, step, bias, y, z, y_block, r0, r1, j)
+
+
+cdef void sum_segments(const Step *step, int64_t segments, int64_t channels, int64_t rows, int64_t blocks,
+                       const float *x, int64_t x_block, const float *kernel, int64_t kernel_block, float *sums,
+                       int64_t sums_block) noexcept nogil:
+    """sums (rows, 16 * blocks) = the sum over segments of x (rows, channels) W: as a convolution whose window is the
+    whole picture."""
+    cdef const float **lines = <const float **> step.scratch
+    cdef int64_t together = smaller(parts(PRODUCT_CHUNK, channels), WINDOW_TAPS), s = 0, s1, r, t
+    while s < segments:
+        s1 = smaller(s + together, segments)
+        for r in range(rows):
+            for t in range(s, s1):
+                lines[r * (s1 - s) + t - s] = x + (r * segments + t) * FNN_BLOCK
+        step.k.window_product(rows, blocks, s1 - s, channels, lines, x_block, kernel + s * channels * FNN_BLOCK,
+                              kernel_block, sums, sums_block, s > 0)
+        s = s1
 
 
 cdef void dense_forward_sparse(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -197,8 +223,10 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
     cdef int64_t units = o.d.units, kernel_block = o.d.kernel_block
     cdef int activation = <int> o.d.activation
     cdef int64_t dz_block = blocks_of(units) * FNN_BLOCK * FNN_BLOCK
+    cdef int64_t line = o.d.segments * FNN_BLOCK         # floats from row to row
     cdef float *tile = step.scratch
     cdef float *turned = step.scratch + ROW_PANEL * FNN_BLOCK
+    cdef float *room = turned + FNN_BLOCK * FNN_BLOCK
     cdef int64_t r = r0, k, b, at, rows
     while r < r1:
         rows = smaller(ROW_UNIT, r1 - r)
@@ -211,15 +239,14 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
         b = 0
         most = 0
         while b < i1 - i0:
-            at = ((i0 + b) // FNN_BLOCK) * o.stride.dx + r * FNN_BLOCK
+            at = block_of_segments((i0 + b) // FNN_BLOCK, o.d.segments, o.d.inputs, o.stride.dx) + r * line
             step.k.transpose(smaller(FNN_BLOCK, i1 - i0 - b), tile + b * FNN_BLOCK, turned)
             if activation != 0:
                 step.k.activation_backward[activation](
-                    rows * FNN_BLOCK, o.f.params, x_z + at if x_z != NULL else NULL, x + at, turned, turned)
-            if o.d.accumulate:
-                step.k.add(rows * FNN_BLOCK, turned, dx + at)
-            else:
-                memcpy(dx + at, turned, rows * FNN_BLOCK * sizeof(float))
+                    rows * FNN_BLOCK, o.f.params,
+                    together(x_z + at, line, rows, room) if x_z != NULL else NULL,
+                    together(x + at, line, rows, room + FNN_BLOCK * FNN_BLOCK), turned, turned)
+            hand_on(step, turned, rows, line, o.d.accumulate, dx + at)
             if dx_t != NULL:
                 step.k.transpose(rows, turned, dx_t + (r // ROW_UNIT * blocks_of(o.d.inputs) + (i0 + b) // FNN_BLOCK)
                                  * FNN_BLOCK * FNN_BLOCK)
@@ -231,6 +258,28 @@ cdef void dense_backward_input_part(const Op *op, const Step *step, int64_t i0, 
         if magnitudes != NULL:
             magnitudes[i0 // ROW_PANEL * o.d.units_of_rows + r // ROW_UNIT] = most
         r += ROW_UNIT
+
+
+cdef inline const float *together(const float *x, int64_t line, int64_t rows, float *room) noexcept nogil:
+    """Lines of 16, `line` floats apart, one after another: where they lie, or in `room`."""
+    cdef int64_t r
+    if line == FNN_BLOCK:
+        return x
+    for r in range(rows):
+        memcpy(room + r * FNN_BLOCK, x + r * line, FNN_BLOCK * sizeof(float))
+    return room
+
+
+cdef inline void hand_on(const Step *step, const float *tile, int64_t rows, int64_t line, bint accumulate,
+                         float *dx) noexcept nogil:
+    """dx [+]= tile (rows, 16), the lines of dx `line` floats apart."""
+    cdef int64_t at_once = rows if line == FNN_BLOCK else 1, r = 0
+    while r < rows:
+        if accumulate:
+            step.k.add(at_once * FNN_BLOCK, tile + r * FNN_BLOCK, dx + r * line)
+        else:
+            memcpy(dx + r * line, tile + r * FNN_BLOCK, at_once * FNN_BLOCK * sizeof(float))
+        r += at_once
 
 
 cdef inline void drop_tile(const float *dropped, float kept_scale, const Step *step, int64_t at, int64_t rows,
@@ -253,7 +302,8 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
     cdef Receiver bias = to_bias(&o.t.bias, &o.d.hand_over, &o.f.hand_over)
     cdef float *tile
     cdef int64_t group = GRADIENT_BLOCKS if rows_of(op, step) <= FNN_CHUNK else GRADIENT_BLOCKS_CHUNKED
-    cdef int64_t task, k, m, j0, j1, j, r
+    cdef int64_t segments = o.d.segments, at_once = ROW_PANEL if segments == 1 else FNN_BLOCK
+    cdef int64_t task, k, m, j0, j1, j, r, b
     cdef int turn = 0
     while True:
         task = take(step, panels * parts(blocks, group), i, n, &turn)
@@ -265,10 +315,14 @@ cdef void dense_backward_weights(const Op *op, const Step *step, int i, int n) n
         m = smaller(ROW_PANEL, inputs - k)
         r = 0
         while r < rows_of(op, step):
-            step.k.product_transposed(m, j1 - j0, smaller(FNN_CHUNK, rows_of(op, step) - r),
-                                      x + (k // FNN_BLOCK) * x_block + r * FNN_BLOCK, x_block,
-                                      dz + j0 * dz_block + r * FNN_BLOCK, dz_block,
-                                      step.scratch, ROW_PANEL * FNN_BLOCK, r > 0)
+            b = 0
+            while b < m:
+                step.k.product_transposed(smaller(at_once, m - b), j1 - j0, smaller(FNN_CHUNK, rows_of(op, step) - r),
+                                          x + block_of_segments((k + b) // FNN_BLOCK, segments, inputs, x_block)
+                                          + r * segments * FNN_BLOCK, x_block, segments * FNN_BLOCK,
+                                          dz + j0 * dz_block + r * FNN_BLOCK, dz_block,
+                                          step.scratch + b * FNN_BLOCK, ROW_PANEL * FNN_BLOCK, r > 0)
+                b += at_once
             r += FNN_CHUNK
         for j in range(j0, j1):
             tile = step.scratch + (j - j0) * ROW_PANEL * FNN_BLOCK

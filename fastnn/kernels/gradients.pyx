@@ -29,6 +29,7 @@ from fastnn.kernels.operands cimport (
     Center, Clip, ClipGradient, ConstrainRows, FinishGradient, Guard, GuardFactors, Magnitude, MagnitudeSparse, Penalty,
     ProductNormSums, ProductNorms, RegularizeActivity, SquareSums, SumPenalties, Update
 )
+from fastnn.kernels.segments cimport block_of_segments
 
 cdef extern from "math.h" nogil:
     double INFINITY
@@ -194,7 +195,7 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef const float *x = <const float *> o.t.x          # IN (rows, features)
     cdef double *means = <double *> o.t.means            # OUT (features,)
     cdef float *y_t = <float *> o.t.y_t                  # OUT (rows, features), transposed, or NULL
-    cdef int64_t blocks = blocks_of(o.d.features), j, r, q, k, c
+    cdef int64_t blocks = blocks_of(o.d.features), line = o.d.segments * FNN_BLOCK, j, r, q, k, c
     cdef const float *column
     cdef double sums[FNN_BLOCK]
     cdef float mean[FNN_BLOCK]
@@ -203,12 +204,12 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
         j = take(step, blocks, i, n, &turn)
         if j < 0:
             break
-        column = x + j * o.stride.x
+        column = x + block_of_segments(j, o.d.segments, o.d.features, o.stride.x)
         for c in range(FNN_BLOCK):
             sums[c] = 0.0
         for r in range(step.rows):
             for c in range(FNN_BLOCK):
-                sums[c] += column[r * FNN_BLOCK + c]
+                sums[c] += column[r * line + c]
         for c in range(FNN_BLOCK):
             sums[c] /= step.rows
             mean[c] = <float> sums[c]
@@ -221,7 +222,7 @@ cdef void center(const Op *op, const Step *step, int i, int n) noexcept nogil:
             q = smaller(ROW_UNIT, step.rows - r)
             for k in range(q):
                 for c in range(FNN_BLOCK):
-                    step.scratch[k * FNN_BLOCK + c] = column[(r + k) * FNN_BLOCK + c] - mean[c]
+                    step.scratch[k * FNN_BLOCK + c] = column[(r + k) * line + c] - mean[c]
             step.k.transpose(q, step.scratch, y_t + (r // ROW_UNIT * blocks + j) * FNN_BLOCK * FNN_BLOCK)
             r += ROW_UNIT
 
@@ -284,8 +285,8 @@ cdef void gram_rows(const Step *step, int64_t task, int64_t blocks, int64_t feat
     cdef const float *part
     while k < features:
         part = x_t + task * block + k * ROW_UNIT
-        step.k.product_transposed(ROW_UNIT, blocks - task, smaller(GRAM_CHUNK, features - k), part, 0, part, block,
-                                  tile, ROW_UNIT * FNN_BLOCK, k > 0)
+        step.k.product_transposed(ROW_UNIT, blocks - task, smaller(GRAM_CHUNK, features - k), part, 0, FNN_BLOCK,
+                                  part, block, tile, ROW_UNIT * FNN_BLOCK, k > 0)
         k += GRAM_CHUNK
 
 

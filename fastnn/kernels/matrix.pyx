@@ -131,7 +131,7 @@ cdef void gram_tile(const Op *op, const Step *step, int64_t row_group, int64_t g
     cdef float *part
     while r < rows:
         step.k.product_transposed((p1 - p0) * FNN_BLOCK, q1 - q0, smaller(FNN_CHUNK, rows - r),
-                                  x + p0 * x_block + r * FNN_BLOCK, x_block,
+                                  x + p0 * x_block + r * FNN_BLOCK, x_block, FNN_BLOCK,
                                   x + q0 * x_block + r * FNN_BLOCK, x_block,
                                   tile, GROUP_ROWS * FNN_BLOCK, r > 0)
         r += FNN_CHUNK

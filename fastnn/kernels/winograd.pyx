@@ -309,7 +309,7 @@ cdef void sum_tile_products(const Op *op, const Step *step, int64_t b0, int64_t 
             count = needed(&walk, p, begin, end, &first)
             if count > 0:
                 step.k.product_transposed(
-                    rows, j1 - j0, count, inputs + p * LONG_INPUTS_POINT + first * FNN_BLOCK, row,
+                    rows, j1 - j0, count, inputs + p * LONG_INPUTS_POINT + first * FNN_BLOCK, row, FNN_BLOCK,
                     gradients + p * GRADIENTS_POINT + first * FNN_BLOCK, row, sums + p * SUMS_POINT,
                     rows * FNN_BLOCK, 1)
         m = following

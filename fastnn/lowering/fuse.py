@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastnn.activations import Activation
 from fastnn.kernels.augmentation import MOST_CHANNELS
+from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.nodes import (
     ActivatedNode,
     ActivationNode,
     AffineNode,
     CropNode,
+    DenseNode,
     DropoutNode,
     InputNode,
     PictureNode,
@@ -26,6 +28,7 @@ def fuse(trace: Trace) -> None:
             _moves_into_maker(trace, node)
         elif isinstance(node, RegroupNode):
             _regrouping_into_input(trace, node)
+            _regrouping_into_dense(trace, node)
         elif isinstance(node, ActivationNode):
             _activation_into_maker(trace, node)
     for node in list(trace.nodes):
@@ -64,6 +67,21 @@ def _regrouping_into_input(trace: Trace, node: RegroupNode) -> None:
     maker = value.maker
     if isinstance(maker, InputNode) and trace.only_for(value, node):
         _hand_over(trace, node, maker)
+
+
+def _regrouping_into_dense(trace: Trace, node: RegroupNode) -> None:
+    """A product reads the positions of a picture one after another, where they lie. Where channels
+    end within a block, blocks of the kernel's rows would begin within one."""
+    x, y = node.inputs[0], node.output
+    if (
+        node in trace.nodes
+        and x.features % BLOCK == 0
+        and x.positions % y.positions == 0
+        and y.readers
+        and all(isinstance(reader, DenseNode) for reader in y.readers)
+        and not (y.is_output or y.penalty)
+    ):
+        trace.bypass(node)
 
 
 def _activation_into_maker(trace: Trace, node: ActivationNode) -> None:

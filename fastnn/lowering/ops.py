@@ -145,7 +145,7 @@ OPS: dict[str, OpSpec] = {
     # forward
     "dense_forward": OpSpec(
         {"x": READ, "kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
-        (*_DENSE, *_NOISE), _PARAMS, shared=LINES,
+        (*_DENSE, *_NOISE, "segments"), _PARAMS, shared=LINES,
     ),
     "dense_forward_sparse": OpSpec(
         {"kernel": READ, "bias": READ, "y": WRITE, "z": WRITE},
@@ -274,7 +274,7 @@ OPS: dict[str, OpSpec] = {
     "dense_backward_input": OpSpec(
         {"dz_t": READ, "kernel": READ, "dx": BOTH, "x_z": READ, "x": READ,
          "magnitudes": WRITE.of("i4"), "dx_t": WRITE},
-        (*_DENSE, "accumulate", "units_of_rows"), _PARAMS, shared=LINES,
+        (*_DENSE, "accumulate", "units_of_rows", "segments"), _PARAMS, shared=LINES,
     ),
     "batchnorm_backward": OpSpec(
         {"dy": READ, "x": READ, "z": READ, "y": READ, "gamma": READ, "statistics": READ,
@@ -307,7 +307,7 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "other": READ, "z": READ, "dz": READ, "dx": BOTH}, ("features", "accumulate")
     ),
     "dense_backward_weights": OpSpec(
-        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, _GRADIENT,
+        {"x": READ, "dz": READ, **_WEIGHT, "dropped": READ}, (*_GRADIENT, "segments"),
         (*_HAND_OVER[1], "kept_scale"), shared=TASKS,
     ),
     "dense_backward_weights_sparse": OpSpec(
@@ -385,7 +385,9 @@ OPS: dict[str, OpSpec] = {
         {"squares": READ, "gradient": READ, "norm": _WRITE_F8},
         ("count", "size", "number", "exact"), ("limit",), shared=TASKS,
     ),
-    "center": OpSpec({"x": READ, "means": _WRITE_F8, "y_t": WRITE}, ("features",), shared=TASKS),
+    "center": OpSpec(
+        {"x": READ, "means": _WRITE_F8, "y_t": WRITE}, ("features", "segments"), shared=TASKS
+    ),
     "product_norms": OpSpec(
         {"x_t": READ, "x_means": _READ_F8, "dz_t": READ, "dz_means": _READ_F8, "parts": _WRITE_F8},
         ("inputs", "units"), shared=TASKS,

@@ -72,7 +72,8 @@ class Op:
     integers: list[int]
     numbers: list[float]
     positions: int = 1
-    """Lines that each row of the batch has in the tensors."""
+    """Lines that each row of the batch has in the tensors; where an op takes ``segments`` of them
+    for one, what is left of them."""
     wait: bool = False
     """The whole team waits for its last member before this op."""
     band: int = 0
@@ -139,19 +140,20 @@ class Op:
 
 
 def make_op(name: str, **operands: Buffer | float | None) -> Op:
-    """An op by the names of its row; tensors that are left out are None, settings 0."""
+    """An op by the names of its row; tensors that are left out are None, settings 0, segments 1."""
     spec = OPS[name]
     known = {*spec.tensors, *spec.integers, *spec.numbers}
     if not operands.keys() <= known:
         raise ValueError(f"op {name} has no operand {sorted(operands.keys() - known)}")
     tensors: list[Buffer | None] = [operands.get(key) for key in spec.tensors]  # type: ignore[misc]
     batch = [buffer.positions for buffer in tensors if buffer is not None and buffer.stride]
+    settings = {"segments": 1, **operands}
     return Op(
         name,
         tensors,
-        [int(operands.get(key, 0)) for key in spec.integers],  # type: ignore[arg-type]
-        [float(operands.get(key, 0.0)) for key in spec.numbers],  # type: ignore[arg-type]
-        batch[0] if batch else 1,
+        [int(settings.get(key, 0)) for key in spec.integers],  # type: ignore[arg-type]
+        [float(settings.get(key, 0.0)) for key in spec.numbers],  # type: ignore[arg-type]
+        batch[0] // int(settings["segments"]) if batch else 1,  # type: ignore[arg-type]
     )
 
 

@@ -83,7 +83,7 @@ static void products(const fnn_kernels *k) {
     static float by_column[ROWS * INPUTS];
     const fnn_columns columns = {column_start, row, by_column};
     k->sparse_columns(ROWS, order, 0, 2, INPUTS, &sparse, 0, &columns);
-    k->product_transposed(INPUTS, (int64_t)blocks(UNITS), ROWS, x, STRIDE, y, STRIDE, dw, INPUTS * B, 0);
+    k->product_transposed(INPUTS, (int64_t)blocks(UNITS), ROWS, x, STRIDE, B, y, STRIDE, dw, INPUTS * B, 0);
     k->sparse_product_transposed(0, INPUTS, &columns, (int64_t)blocks(UNITS), y, STRIDE, sparse_dw, INPUTS * B, 0);
     for (int i = 0; i < INPUTS; i++)
         for (int j = 0; j < UNITS; j++) {

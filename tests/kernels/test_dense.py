@@ -6,6 +6,8 @@ one rounding an addition, and one a product where the level has no FMA), to firs
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +18,7 @@ from kernels.harness import (
     ROWS,
     Array,
     Batch,
+    Buffer,
     U,
     assert_same_bits,
     assert_within,
@@ -39,12 +42,15 @@ def chain_bound(length: int, magnitude: Array) -> Array:
 
 
 class Problem:
-    """x (rows, inputs), W (inputs, units), b (units,) and dz (rows, units)."""
+    """x (rows, inputs), W (inputs, units), b (units,) and dz (rows, units).
 
-    def __init__(self, rows: int, inputs: int, units: int) -> None:
+    segments: Positions of the picture, (rows, segments, inputs / segments), as which x lies.
+    """
+
+    def __init__(self, rows: int, inputs: int, units: int, segments: int = 1) -> None:
         random = np.random.default_rng((rows, inputs, units))
         self.batch = Batch(rows)
-        self.inputs, self.units = inputs, units
+        self.inputs, self.units, self.segments = inputs, units, segments
         self.x = float32(random, rows, inputs)
         self.w = float32(random, inputs, units)
         self.b = float32(random, units)
@@ -52,7 +58,14 @@ class Problem:
         self.dx0 = float32(random, rows, inputs)
 
     def sizes(self, w) -> dict[str, int]:
-        return {"inputs": self.inputs, "units": self.units, "kernel_block": kernel_block(w)}
+        return {
+            "inputs": self.inputs, "units": self.units, "kernel_block": kernel_block(w),
+            "segments": self.segments,
+        }  # fmt: skip
+
+    def lying(self, x: Array) -> Buffer:
+        """(rows, inputs) as x lies."""
+        return self.batch.blocks(x if self.segments == 1 else x.reshape(len(x), self.segments, -1))
 
     def forward(self, threads: int, activation: str = "linear", bias: bool = True,
                 keep_z: bool = False, by_rows: bool = False) -> list[Array]:  # fmt: skip
@@ -60,7 +73,7 @@ class Problem:
         y, z = self.batch.unwritten(self.units), self.batch.unwritten(self.units)
         params = ACTIVATIONS_TRIED[activation]
         op = make_op(
-            "dense_forward", x=self.batch.blocks(self.x), kernel=w, y=y, z=z if keep_z else None,
+            "dense_forward", x=self.lying(self.x), kernel=w, y=y, z=z if keep_z else None,
             bias=weight(self.b) if bias else None, by_rows=by_rows, **self.sizes(w),
             activation=ACTIVATIONS[activation], **{f"param_{i}": p for i, p in enumerate(params)},
         )  # fmt: skip
@@ -72,8 +85,10 @@ class Problem:
         """dx; with ``activation``, through an activation whose input and output were both x."""
         w = weight(self.w)
         dz_t = self.batch.transposed(self.units)
-        dx = self.batch.blocks(self.dx0) if accumulate else self.batch.unwritten(self.inputs)
-        x = self.batch.blocks(self.x)
+        channels = self.inputs // self.segments
+        dx, x = self.batch.unwritten(channels, self.segments), self.lying(self.x)
+        if accumulate:
+            dx = self.lying(self.dx0)
         params = ACTIVATIONS_TRIED[activation]
         self.batch.run(
             make_op("transpose", x=self.batch.blocks(self.dz), y=dz_t, features=self.units),
@@ -86,14 +101,14 @@ class Problem:
             ),
             threads=threads,
         )  # fmt: skip
-        return [self.batch.read(dx, self.inputs)]
+        return [self.batch.read(dx, channels).reshape(self.batch.rows, -1)]
 
     def backward_weights(self, threads: int, accumulate: bool = False) -> list[Array]:
         """dW and db; with ``accumulate``, added to W and b."""
         kernel = weight(self.w if accumulate else np.zeros_like(self.w))
         bias = weight(self.b if accumulate else np.zeros_like(self.b))
         op = make_op(
-            "dense_backward_weights", x=self.batch.blocks(self.x), dz=self.batch.blocks(self.dz),
+            "dense_backward_weights", x=self.lying(self.x), dz=self.batch.blocks(self.dz),
             kernel=weight(self.w), bias=weight(self.b), kernel_gradient=kernel, bias_gradient=bias,
             **self.sizes(kernel), unfinished=True, accumulate=accumulate,
         )  # fmt: skip
@@ -109,7 +124,7 @@ class Problem:
         }
         scalars = [0.01, 0.003, 0.1, 0.001, 1e-7]
         optimizer = OPTIMIZERS["adam"]
-        x, dz = self.batch.blocks(self.x), self.batch.blocks(self.dz)
+        x, dz = self.lying(self.x), self.batch.blocks(self.dz)
         if fused:
             named = {f"{role}_slot_{i}": s for role in slots for i, s in enumerate(slots[role])}
             ops = [make_op("dense_backward_weights", x=x, dz=dz, optimizer=optimizer, **tensors,
@@ -206,6 +221,30 @@ def test_weight_gradients_are_added_and_given_to_the_optimizer(
     separate = by_any_team(lambda n: p.updated(n, fused=False))
     for ours, theirs in zip(fused, separate, strict=True):
         assert_same_bits(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "segments, blocks, units", [(2, 1, 1), (49, 2, 10), (130, 1, 17), (3, 17, 33)]
+)
+@pytest.mark.parametrize("rows", [1, 33, 97])
+def test_a_picture_is_read_where_it_lies(rows: int, segments: int, blocks: int, units: int) -> None:
+    """Bits are those of the same numbers in one line."""
+    flat = Problem(rows, segments * blocks * 16, units)
+    p = Problem(rows, segments * blocks * 16, units, segments)
+
+    def check(method: str, **settings: Any) -> None:
+        found = by_any_team(lambda n: getattr(p, method)(n, **settings))
+        for ours, theirs in zip(found, getattr(flat, method)(1, **settings), strict=True):
+            assert_same_bits(ours, theirs)
+
+    check("forward")
+    check("forward", by_rows=True)
+    check("forward", activation="gelu", keep_z=True)
+    check("backward_input")
+    check("backward_input", by_rows=True, accumulate=True)
+    check("backward_input", activation="gelu")
+    check("backward_weights")
+    check("updated", fused=True)
 
 
 def apply(

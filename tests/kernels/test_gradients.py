@@ -261,23 +261,30 @@ def test_exact_norms(scale: float) -> None:
     assert norm.array[0] == pytest.approx(wanted, rel=1e-13)
 
 
-def products(x: Array, dz: Array, bias: bool = True) -> tuple[Batch, list[Op], list[Buffer]]:
+def products(
+    x: Array, dz: Array, bias: bool = True, segments: int = 1
+) -> tuple[Batch, list[Op], list[Buffer]]:
     """Ops that find the squared norms of x' dz and of the sum of dz, and by how much the first may
-    be off; and where these three go. Padding holds something."""
+    be off; and where these three go. Padding holds something; x lies as a picture of so many
+    positions."""
     batch = Batch(len(x))
     blocks, means = [], []
-    for values in (x, dz):
-        blocks.append(batch.blocks(values))
+    for values, positions in ((x, segments), (dz, 1)):
+        shape = values.shape if positions == 1 else (len(values), positions, -1)
+        blocks.append(batch.blocks(values.reshape(shape)))
+        means.append(array(np.full(values.shape[1], np.nan), np.float64))
+        if positions > 1:
+            continue
         last = blocks[-1].array[n_blocks(values.shape[1]) - 1]  # type: ignore[index]
         last[:, (values.shape[1] - 1) % BLOCK + 1 :] = 7.0
-        means.append(array(np.full(values.shape[1], np.nan), np.float64))
     (inputs, units), x_t, dz_t = (
         (x.shape[1], dz.shape[1]), batch.transposed(x.shape[1]), batch.transposed(dz.shape[1]),
     )  # fmt: skip
     found = array(np.full((n_blocks(len(x)), 4), np.nan), np.float64)
     results = [array([np.nan], np.float64) for _ in range(3)]
     ops = [
-        make_op("center", x=blocks[0], means=means[0], y_t=x_t, features=inputs),
+        make_op("center", x=blocks[0], means=means[0], y_t=x_t, features=inputs,
+                segments=segments),
         make_op("center", x=blocks[1], means=means[1], features=units),
         make_op("transpose", x=blocks[1], y=dz_t, features=units),
         make_op("product_norms", x_t=x_t, x_means=means[0], dz_t=dz_t, dz_means=means[1],
@@ -289,11 +296,11 @@ def products(x: Array, dz: Array, bias: bool = True) -> tuple[Batch, list[Op], l
     return batch, ops, results
 
 
-def norms_of_products(x: Array, dz: Array) -> Array:
+def norms_of_products(x: Array, dz: Array, segments: int = 1) -> Array:
     """What the ops find."""
 
     def compute(threads: int) -> list[Array]:
-        batch, ops, results = products(x, dz)
+        batch, ops, results = products(x, dz, segments=segments)
         batch.run(*ops, threads=threads)
         return [np.array(result.array) for result in results]
 
@@ -318,6 +325,14 @@ def test_norms_of_products(rows: int, inputs: int, units: int, mean: float, cent
     assert of_bias == pytest.approx(np.sum(dz.sum(axis=0) ** 2), rel=1e-10, abs=1e-25)
     if 2 < rows < inputs:
         assert error < 1e-4 * wanted
+
+
+@pytest.mark.parametrize("segments", [2, 6])
+def test_norms_of_products_of_pictures(segments: int) -> None:
+    """Those of the same numbers in one line."""
+    random = np.random.default_rng(segments)
+    x, dz = float32(random, 33, 96), float32(random, 33, 10)
+    np.testing.assert_array_equal(norms_of_products(x, dz, segments), norms_of_products(x, dz))
 
 
 def test_norms_of_products_without_bias() -> None:

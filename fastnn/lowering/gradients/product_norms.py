@@ -19,6 +19,7 @@ from fastnn.lowering.builder import Builder
 from fastnn.lowering.gradients.product import WeightProduct
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.values import Value
+from fastnn.variables import Variable
 
 MOST_ROWS = 256
 """There is room for so many in scratch."""
@@ -32,15 +33,13 @@ gradients where the cost is 1 to 4, 4 to 7 % less where it is 4 to 9, and as lon
 256 or 128 units 3 % less to 4 % more."""
 
 
-def pay(builder: Builder, x: Value, units: int) -> bool:
-    """Whether norms of products of x come cheaper than gradients (features, units) that are
-    stored."""
-    inputs = x.features
+def pay(builder: Builder, kernel: Variable) -> bool:
+    """Whether the norm of a product for this kernel comes cheaper than its gradient, stored."""
+    inputs, units = kernel.shape
     multiply_adds, numbers = builder.capacity**2 * (inputs + units), inputs * units
     return (
         builder.weight_gradients.norms_suffice
         and builder.capacity <= MOST_ROWS
-        and x.positions == 1
         and numbers >= _FEWEST
         and multiply_adds <= _COST * numbers
     )
@@ -51,7 +50,7 @@ def suffice(builder: Builder, product: WeightProduct) -> bool:
     found without the gradient."""
     return (
         product.is_of_factors
-        and pay(builder, product.x, _units(product))
+        and pay(builder, product.kernel)
         and all(variable.regularizer is None for variable in product.weights().values())
     )
 
@@ -70,24 +69,25 @@ def emit(builder: Builder, products: Sequence[WeightProduct]) -> dict[WeightProd
     found = {}
     turned = {}
     for product in products:
-        inputs, units = product.x.features, _units(product)
+        inputs, units = product.kernel.shape
         path = product.kernel.path
         norm = found[product] = ProductNorm(
             Buffers.raw(f"{path}/x_means", 8 * inputs, "f8"),
             Buffers.raw(f"{path}/dz_means", 8 * units, "f8"),
             Buffers.raw(f"{path}/norm_parts", 8 * 4 * n_blocks(builder.capacity), "f8"),
         )
-        x_t = builder.buffers.transposed(f"{path}/x_centered", product.x)
+        x_t = builder.buffers.transposed(f"{path}/x_centered", Value(path, inputs))
         builder.emit(
-            "center", x=_dense(builder, product), means=norm.x_means, y_t=x_t, features=inputs
-        )
+            "center", x=_dense(builder, product), means=norm.x_means, y_t=x_t, features=inputs,
+            segments=product.x.positions,
+        )  # fmt: skip
         builder.emit("center", x=product.dz, means=norm.dz_means, features=units)
         turned[product] = x_t, _transposed(builder, product.dz, units)
     for product, norm in found.items():
         x_t, dz_t = turned[product]
         builder.emit(
             "product_norms", x_t=x_t, x_means=norm.x_means, dz_t=dz_t, dz_means=norm.dz_means,
-            parts=norm.parts, inputs=product.x.features, units=_units(product),
+            parts=norm.parts, inputs=product.kernel.shape[0], units=product.kernel.shape[1],
         )  # fmt: skip
     return found
 
@@ -105,12 +105,8 @@ def add_up(
             kernel_norm=gradients.norm(kernel),
             bias_norm=gradients.norm(kernel + 1) if product.bias is not None else None,
             error=Buffers.of_array("error", errors[number : number + 1], passing=True),
-            inputs=product.x.features, units=product.kernel.shape[1], number=kernel,
+            inputs=product.kernel.shape[0], units=product.kernel.shape[1], number=kernel,
         )  # fmt: skip
-
-
-def _units(product: WeightProduct) -> int:
-    return product.kernel.shape[1]
 
 
 def _dense(builder: Builder, product: WeightProduct) -> Buffer:

@@ -29,17 +29,21 @@ class DenseProduct(WeightProduct):
 
     @property
     def is_of_factors(self) -> bool:
-        return self.dropped is None and self.x.positions == 1
+        return self.dropped is None and self.dz.positions == 1
+
+    @property
+    def segments(self) -> int:
+        return self.x.positions // self.dz.positions
 
     def tiles(self, emitter: Emitter, role: str) -> int:
         blocks: int = self.kernel.storage.shape[0]
         panel: int = PANEL_SPARSE if self.x in emitter.nonzeros else PANEL
-        return blocks * (-(-self.x.features // panel) if role == "kernel" else 1)
+        return blocks * (-(-self.kernel.shape[0] // panel) if role == "kernel" else 1)
 
     def hand_over(self, emitter: Emitter, operands: Operands) -> None:
         operands = {
             **operands,
-            "inputs": self.x.features,
+            "inputs": self.kernel.shape[0],
             "units": self.kernel.shape[1],
             "kernel_block": self.kernel.storage.shape[1] * BLOCK,
             "dz": self.dz,
@@ -53,18 +57,29 @@ class DenseProduct(WeightProduct):
                 capacity=min(CHUNK, emitter.capacity) * emitter.sparse[source], **operands,
             )  # fmt: skip
         else:
-            emitter.emit("dense_backward_weights", x=emitter.values[self.x], **operands)
+            emitter.emit(
+                "dense_backward_weights", x=emitter.values[self.x], segments=self.segments,
+                **operands,
+            )  # fmt: skip
 
 
 @dataclass(eq=False)
 class DenseNode(ActivatedNode):
-    """f(x W + b)"""
+    """f(x W + b)
+
+    A row of x may be several lines, its segments: the positions of a picture that Flatten took.
+    """
 
     kernel: Variable
     bias: Variable | None
 
     def variables(self) -> list[Variable]:
         return [self.kernel] if self.bias is None else [self.kernel, self.bias]
+
+    @property
+    def segments(self) -> int:
+        """Lines of x that are one row."""
+        return self.inputs[0].positions // self.output.positions
 
     def forward(self, builder: Builder) -> None:
         y = builder.activation(self.output)
@@ -78,7 +93,7 @@ class DenseNode(ActivatedNode):
         if x in builder.nonzeros:
             builder.emit("dense_forward_sparse", source=builder.nonzeros[x][0], **operands)
         else:
-            builder.emit("dense_forward", x=builder.values[x], **operands)
+            builder.emit("dense_forward", x=builder.values[x], segments=self.segments, **operands)
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
         x = self.inputs[0]
@@ -99,12 +114,15 @@ class DenseNode(ActivatedNode):
         through, x_z = take_through(builder, self, accumulate)
         magnitudes, proof = None, builder.weight_gradients.proof
         if proof is not None and not accumulate:
-            magnitudes = proof.room(dx, x.positions, -(-x.features // PANEL))
+            panels = -(-self.kernel.shape[0] // PANEL)
+            magnitudes = proof.room(dx, self.output.positions, panels)
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
-            dx_t=room_for_turned(builder, self, dx) if builder.gradients[x].through else None,
-            **self.product_settings(builder),
+            dx_t=room_for_turned(builder, self, dx)
+            if builder.gradients[x].through and self.segments == 1
+            else None,
+            **self.product_settings(builder), segments=self.segments,
             activation=ACTIVATIONS[through.kind], accumulate=accumulate, magnitudes=magnitudes,
             units_of_rows=proof.stride(dx) if proof and magnitudes else 0,
             **activation_params(through),
@@ -122,7 +140,7 @@ class DenseNode(ActivatedNode):
         """Integers of the ops of products."""
         units, lines = self.output.features, builder.capacity * self.output.positions
         return {
-            "inputs": self.inputs[0].features,
+            "inputs": self.kernel.shape[0],
             "units": units,
             "kernel_block": self.kernel.storage.shape[1] * BLOCK,
             # One block of columns is too little to share: the team shares the rows, and goes on to
@@ -139,7 +157,8 @@ def room_for_turned(builder: Builder, node: Node, dz: Buffer) -> Buffer | None:
     if not (isinstance(maker, DenseNode) and builder.trace.only_for(x, node)):
         return None
     below = maker.inputs[0]
-    if not (below in builder.needs_gradient or product_norms.pay(builder, below, x.features)):
+    pays = x.positions == 1 and product_norms.pay(builder, maker.kernel)
+    if not (below in builder.needs_gradient or pays):
         return None
     builder.transposed[dz] = builder.buffers.transposed(f"d_{x.name}/transposed", x)
     return builder.transposed[dz]

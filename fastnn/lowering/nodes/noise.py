@@ -132,7 +132,8 @@ class ExpectationNode(LoweredNode):
         variance = builder.buffers.of_value(f"{self.output.name}/variance", self.output)
         builder.emit(
             "dense_forward", x=squares, kernel=kernel, y=variance,
-            **product.product_settings(builder), activation=ACTIVATIONS["linear"],
+            **product.product_settings(builder), segments=product.segments,
+            activation=ACTIVATIONS["linear"],
         )  # fmt: skip
         builder.emit(
             "gaussian_expectation", mean=builder.values[mean], variance=variance,
