@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnn._checks import check_integer
 
@@ -51,6 +51,11 @@ def positive_axis(owner: str, axis: int, input_shape: Shape) -> int:
     return number
 
 
+def without_batch(shape: Shape) -> tuple[int, ...]:
+    """The extents of a shape but for the batch."""
+    return tuple(extent for extent in shape[1:] if extent is not None)
+
+
 class SymbolicTensor:
     """What will flow along one edge of the graph: a shape, and the node that makes it."""
 
@@ -60,6 +65,11 @@ class SymbolicTensor:
         self.shape = shape
         self.node = node
         self.name = name
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The shape without the batch."""
+        return without_batch(self.shape)
 
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape}, name={self.name}>"
@@ -79,6 +89,22 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<Node of {self.layer.name}, output shape={self.output.shape}>"
+
+
+class Network(Protocol):
+    """Whatever has a graph of layers: a model, or a part of one."""
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that data is fed to."""
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that ``predict`` returns."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The calls of layers, each after those it depends on, without the inputs."""
 
 
 def topological_order(

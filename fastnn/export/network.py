@@ -7,24 +7,16 @@ from typing import Protocol
 
 from fastnn.export.graph import Graph
 from fastnn.export.rules import LayerUse, element_read, export_layer
-from fastnn.export.values import Element, Extents, Value, plain
-from fastnn.graph import Node, SymbolicTensor
+from fastnn.export.values import Element, Value, plain
+from fastnn.graph import Network, SymbolicTensor
 
 
-class Network(Protocol):
+class NamedNetwork(Network, Protocol):
     """What is exported. ``Model`` is the class that has it."""
 
     @property
     def name(self) -> str:
         """The model's name."""
-
-    @property
-    def inputs(self) -> list[SymbolicTensor]:
-        """What data is fed to."""
-
-    @property
-    def outputs(self) -> list[SymbolicTensor]:
-        """What ``predict`` returns."""
 
     @property
     def input_names(self) -> list[str]:
@@ -34,12 +26,8 @@ class Network(Protocol):
     def output_names(self) -> list[str]:
         """The names of the outputs."""
 
-    @property
-    def nodes(self) -> list[Node]:
-        """The calls of layers, each after those it depends on, without the inputs."""
 
-
-def graph_of(network: Network, casts: bool = False) -> Graph:
+def graph_of(network: NamedNetwork, casts: bool = False) -> Graph:
     """The operators that predict as the model does.
 
     Args:
@@ -55,7 +43,7 @@ def graph_of(network: Network, casts: bool = False) -> Graph:
         source = name
         if casts and element == Element.FLOAT:
             source = graph.add("Cast", [name], f"{name}/Cast", to=int(element))
-        values[tensor] = plain(source, extents(tensor), element=element)
+        values[tensor] = plain(source, tensor.extents, element=element)
     readers = Counter(tensor for node in network.nodes for tensor in node.inputs)
     readers.update(network.outputs)
     for node in network.nodes:
@@ -63,7 +51,7 @@ def graph_of(network: Network, casts: bool = False) -> Graph:
         if element_read(node.layer) == Element.FLOAT:
             inputs = [graph.cast(value, Element.FLOAT, node.layer.name) for value in inputs]
         once = readers[node.output] == 1
-        use = LayerUse(graph, node.layer, inputs, extents(node.output), once)
+        use = LayerUse(graph, node.layer, inputs, node.output.extents, once)
         values[node.output] = export_layer(node.layer, use)
     outputs = [
         graph.plain(graph.cast(values[tensor], Element.FLOAT, tensor.name), tensor.name).name
@@ -73,7 +61,7 @@ def graph_of(network: Network, casts: bool = False) -> Graph:
     return graph
 
 
-def input_elements(network: Network) -> list[Element]:
+def input_elements(network: NamedNetwork) -> list[Element]:
     """What comes to each input: texts or integers where a layer reads such, else real numbers."""
     read: defaultdict[SymbolicTensor, set[Element]] = defaultdict(set)
     for node in reversed(network.nodes):
@@ -83,12 +71,7 @@ def input_elements(network: Network) -> list[Element]:
     return [max(read[tensor], default=Element.FLOAT) for tensor in network.inputs]
 
 
-def input_types(network: Network, numbers: str = "float32") -> list[str]:
+def input_types(network: NamedNetwork, numbers: str = "float32") -> list[str]:
     """The type of each of the file's inputs: "string", "int64", or ``numbers`` for real ones."""
     names = {Element.FLOAT: numbers, Element.INT64: "int64", Element.STRING: "string"}
     return [names[element] for element in input_elements(network)]
-
-
-def extents(tensor: SymbolicTensor) -> Extents:
-    """The shape without the batch."""
-    return tuple(extent for extent in tensor.shape[1:] if extent is not None)

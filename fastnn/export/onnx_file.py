@@ -12,7 +12,7 @@ from fastnn._checks import check_choice
 from fastnn._files import write_whole
 from fastnn._version import __version__
 from fastnn.export.graph import Graph
-from fastnn.export.network import Network, extents, graph_of, input_types
+from fastnn.export.network import NamedNetwork, graph_of, input_types
 
 OPSET = 17
 """The version of ONNX's operators; every onnxruntime from 1.13 on knows it."""
@@ -25,7 +25,7 @@ _MOST_BYTES = 2**31 - 2**20
 
 
 def write_onnx(
-    network: Network,
+    network: NamedNetwork,
     filepath: str | os.PathLike[str],
     format: str = "onnx",
     input_dtype: str = "float32",
@@ -60,7 +60,7 @@ def write_onnx(
     write_whole(path, made.SerializeToString())
 
 
-def _made(network: Network, graph: Graph, types: list[str], notes: Mapping[str, str]) -> Any:
+def _made(network: NamedNetwork, graph: Graph, types: list[str], notes: Mapping[str, str]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     kinds = [
@@ -68,11 +68,11 @@ def _made(network: Network, graph: Graph, types: list[str], notes: Mapping[str, 
         for each in types
     ]
     inputs = [
-        helper.make_tensor_value_info(name, kind, ["batch", *extents(tensor)])
+        helper.make_tensor_value_info(name, kind, ["batch", *tensor.extents])
         for tensor, name, kind in zip(network.inputs, network.input_names, kinds, strict=True)
     ]
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *extents(tensor)])
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *tensor.extents])
         for tensor, name in zip(network.outputs, network.output_names, strict=True)
     ]
     nodes = [

@@ -29,7 +29,7 @@ def picture_of(model: Model, tensor: SymbolicTensor) -> tuple[int, ...] | None:
     """What the first convolution that looks at an input takes it for: (height, width, channels), or
     (steps, channels) of a signal; None if there is none, or layers between change how many numbers
     there are."""
-    size, waiting, seen = prod(_extents(tensor)), [tensor], {tensor}
+    size, waiting, seen = prod(tensor.extents), [tensor], {tensor}
     while waiting:
         reached = waiting.pop(0)
         for node in model.nodes:
@@ -39,8 +39,8 @@ def picture_of(model: Model, tensor: SymbolicTensor) -> tuple[int, ...] | None:
                 (each for each in with_inner([node.layer]) if isinstance(each, Convolution)), None
             )
             if first is not None and len(reached.shape) == first.rank + 2:
-                return _extents(reached)
-            if len(node.inputs) == 1 and prod(_extents(node.output)) == size:
+                return reached.extents
+            if len(node.inputs) == 1 and prod(node.output.extents) == size:
                 seen.add(node.output)
                 waiting.append(node.output)
     return None
@@ -74,7 +74,3 @@ def looked_at(flat: Any, picture: tuple[int, ...], name: str) -> Any:
         x = layers.ReLU(name=f"{own}_relu")(x)
         x = largest(2, padding="same", name=f"{own}_pooled")(x)
     return layers.Flatten(name=f"{name}_flat")(x)
-
-
-def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
-    return tuple(extent for extent in tensor.shape[1:] if extent is not None)

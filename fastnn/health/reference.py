@@ -58,7 +58,7 @@ def _made(
     model: Model, targets: Sequence[NDArray[Any]], between: Callable[[Any], Any], looking: bool
 ) -> Model:
     inputs = [
-        layers.Input(_extents(tensor), name=name)
+        layers.Input(tensor.extents, name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     scaled: list[Any] = []
@@ -73,7 +73,7 @@ def _made(
     for name, tensor, objective in zip(
         model.output_names, model.outputs, model._objectives(), strict=True
     ):
-        extents = _extents(tensor)
+        extents = tensor.extents
         units = layers.Dense(
             prod(extents), _activation(objective.loss), name=f"reference_{name}"
         )  # fmt: skip
@@ -92,10 +92,6 @@ def _made(
 def _scaled(tensor: SymbolicTensor, name: str) -> Any:
     flat = layers.Flatten(name=f"{name}_flat")(tensor)
     return layers.BatchNormalization(center=False, scale=False, name=name)(flat)
-
-
-def _extents(tensor: SymbolicTensor) -> tuple[int, ...]:
-    return tuple(extent for extent in tensor.shape[1:] if extent is not None)
 
 
 def _activation(loss: Loss | None) -> str | None:

@@ -11,18 +11,12 @@ from math import prod
 
 import numpy as np
 
-from fastnn.graph import Shape
 from fastnn.layers.base import Layer
 from fastnn.lowering.nodes import PermuteNode, RegroupNode
 from fastnn.lowering.values import Extent, Node, Trace, Value
 
 Extents = tuple[int, ...]
 """A shape without the batch."""
-
-
-def without_batch(shape: Shape) -> Extents:
-    """A shape of the graph without the batch."""
-    return tuple(extent for extent in shape[1:] if extent is not None)
 
 
 def as_matrix(shape: Extents) -> Extent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.graph import SymbolicTensor
-from fastnn.lowering.extents import as_matrix, without_batch
+from fastnn.lowering.extents import as_matrix
 from fastnn.lowering.nodes import InputNode
 from fastnn.lowering.rules import LayerUse, lower_layer
 from fastnn.lowering.values import Trace, Value
@@ -16,12 +16,12 @@ def trace(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], nodes: li
     result = Trace()
     values: dict[SymbolicTensor, Value] = {}
     for source, tensor in enumerate(inputs):
-        extent = as_matrix(without_batch(tensor.shape))
+        extent = as_matrix(tensor.extents)
         values[tensor] = result.add(InputNode, tensor.node.layer, [], extent, source=source)
     for node in nodes:
         arguments = [values[tensor] for tensor in node.inputs]
-        shapes = [without_batch(tensor.shape) for tensor in node.inputs]
-        shape = without_batch(node.output.shape)
+        shapes = [tensor.extents for tensor in node.inputs]
+        shape = node.output.extents
         use = LayerUse(result, node.layer, arguments, shapes, shape)
         values[node.output] = lower_layer(node.layer, use)
     for tensor in outputs:

@@ -70,7 +70,7 @@ class Compiled:
                 [metrics.get(item, loss, output.shape) for item in plain],
                 [metrics.get(item, loss, output.shape) for item in weighted],
                 1.0 if weight is None else weight,
-                shape=tuple(n for n in output.shape[1:] if n is not None),
+                shape=output.extents,
             )
             _check_fit(objective, output)
             found.append(objective)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable, Turns, after_fork, before_fork
 from fastnn.engine.threads import get_num_threads
+from fastnn.graph import Network
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
 from fastnn.lowering.fuse import fuse
@@ -27,7 +28,6 @@ from fastnn.lowering.program import Program
 from fastnn.lowering.record import Record
 from fastnn.lowering.values import Trace
 from fastnn.models.frontier import frontier, trace_of
-from fastnn.models.network import Network, extents
 from fastnn.models.program_key import (
     ProgramKey,
     Watched,
@@ -126,8 +126,8 @@ class _State:
         self.settings = settings
         steps, sources, _ = frontier(network)
         self.signature = Signature(
-            list(map(extents, sources)),
-            list(map(extents, network.outputs)),
+            [tensor.extents for tensor in sources],
+            [tensor.extents for tensor in network.outputs],
             multiply_adds(traced),
             is_penalized(traced),
         )

@@ -14,12 +14,11 @@ from fastnn.data.sparse import SparseMatrix, as_sparse_matrix, is_sparse
 from fastnn.data.targets import are_labels, as_labels, as_targets, as_weights, class_weights
 from fastnn.engine.sources import SparseRows
 from fastnn.frames import as_plain, columns_of, is_frame
-from fastnn.graph import SymbolicTensor
+from fastnn.graph import Network, SymbolicTensor
 from fastnn.layers.preprocessing import PreprocessingLayer
 from fastnn.lowering.objective import Objective
 from fastnn.models.frontier import frontier
 from fastnn.models.learner import Learner
-from fastnn.models.network import Network, extents
 
 
 def feed_inputs(model: Learner, x: Any) -> Dataset:
@@ -93,7 +92,7 @@ def as_array(
     # Of an array's nonzeros only what the program reads is kept.
     assert not isinstance(rows, SparseRows)
     array = rows.toarray() if isinstance(rows, SparseMatrix) else rows
-    return array.reshape(len(rows), *extents(frontier(model).sources[number]))
+    return array.reshape(len(rows), *frontier(model).sources[number].extents)
 
 
 def _inputs(model: Learner, x: Any) -> dict[str, NDArray[Any] | SparseMatrix]:
@@ -119,7 +118,7 @@ def _prepared(model: Learner, given: dict[str, Any]) -> dict[str, NDArray[Any] |
     names = dict(zip(model.inputs, given, strict=True))
     values = dict(zip(model.inputs, given.values(), strict=True))
     for tensor in [tensor for tensor in model.inputs if tensor in read]:
-        values[tensor] = _as_given(values[tensor], names[tensor], extents(tensor))
+        values[tensor] = _as_given(values[tensor], names[tensor], tensor.extents)
     for node in steps:
         layer, (tensor,) = node.layer, node.inputs
         assert isinstance(layer, PreprocessingLayer)
@@ -172,7 +171,7 @@ def _input(
     model: Learner, number: int, tensor: SymbolicTensor, value: Any, name: str
 ) -> NDArray[Any] | SparseMatrix:
     """What the engine reads as source ``number``, checked against the tensor."""
-    shape = extents(tensor)
+    shape = tensor.extents
     bound = model._executables.index_inputs().get(number)
     if bound is not None:
         return as_indices(value, name, shape, *bound)
@@ -190,7 +189,7 @@ def _input(
 def _target(value: Any, name: str, output: SymbolicTensor, objective: Objective) -> NDArray[Any]:
     if value is None:
         raise ValueError(f"{name} is missing: output {output.name!r} has a loss or metrics")
-    shape = extents(output)
+    shape = output.extents
     takes_labels = objective.takes_labels
     if takes_labels is None:
         takes_labels = shape[-1] > 1 and are_labels(value, shape)

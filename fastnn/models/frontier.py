@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastnn.graph import Node, SymbolicTensor
+from fastnn.graph import Network, Node, SymbolicTensor
 from fastnn.layers.preprocessing import PreprocessingLayer
 from fastnn.lowering.trace import trace
 from fastnn.lowering.values import Trace
-from fastnn.models.network import Network
 
 
 class Frontier(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastnn.callbacks import History
+from fastnn.graph import Network
 from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.compiled import Compiled
 from fastnn.models.executables import Executables
-from fastnn.models.network import Network
 from fastnn.models.optimizer_state import OptimizerState
 from fastnn.models.saving import Trained
 from fastnn.models.totals import Totals

@@ -8,10 +8,9 @@ from textwrap import wrap
 from typing import Protocol
 
 from fastnn._checks import check_integer
-from fastnn.graph import Shape
+from fastnn.graph import Network, Shape
 from fastnn.layers.base import Layer
 from fastnn.layers.input import InputLayer
-from fastnn.models.network import Network
 from fastnn.variables import Variable
 
 

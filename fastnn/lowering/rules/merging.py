@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from fastnn import layers
-from fastnn.graph import Shape
+from fastnn.graph import Shape, without_batch
 from fastnn.layers.base import Layer
-from fastnn.lowering.extents import from_axis, without_batch
+from fastnn.lowering.extents import from_axis
 from fastnn.lowering.nodes import ConcatenateNode, ExtremumNode, MultiplyNode, SumNode
 from fastnn.lowering.rules.base import LayerUse, lower_layer
 from fastnn.lowering.values import Node, Value
