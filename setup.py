@@ -125,6 +125,8 @@ NAMES = [
     "fastnn.kernels.winograd",
     "fastnn.engine.executable",
     "fastnn.engine.openmp",
+    "fastnn.engine.team",
+    "fastnn.engine.turns",
 ]
 
 # The flags above are read by tools/emulate.sh, too.

@@ -4,13 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.sources import Rows, SparseRows
+from fastnn.engine.turns import Turns
 
 KERNELS: dict[str, int]
-
-class Turns: ...
-
-def before_fork() -> None: ...
-def after_fork() -> None: ...
 
 class Executable:
     program: Any

@@ -1,116 +1,34 @@
-"""Runs a program: one parallel region, without the GIL, for many batches.
+"""Runs a program for many batches: what a step needs is gathered here, and a team goes through it (team.pyx).
 
 Design
-- The team walks the same list of ops; a member does its share of each and waits for the others only
-  where the program says so. What a step needs (rows, order, scalars) every member works out for
-  itself, so that nothing but the arena is shared.
-- Members wait for each other at a barrier of our own (barrier.h), which gives its core away early:
-  on a machine with other work, the one that everybody waits for may need it.
-- Member 0 looks at the clock after each step. Its verdict is left in one of two places, in turn, and
-  read after the barrier that ends the step: a slow member still finds the verdict of its own step.
-- A guard among the ops may find that the step must not go on. All members find the same and leave out the
-  rest of the step, but for the sums of losses of a step that ends the training: a callback may ask.
-- A function of the user's may fail. The guard before the updates tells all members, which then leave out
-  the rest of the step; the run ends with that step and raises the exception.
-- A step may take seconds. Where no weight has changed yet, member 0 then looks for signals every tenth of a
-  second, between ops and between the tasks of a band. If a handler raises, all leave the rest of the step, as
-  after a function of the user's; a step that changes weights comes to its end.
-- Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
-- Of runs with the same `Turns`, that is of one model, those that only read its weights wait for the end of one
-  that trains (turns.h), which comes when its member 0 sees that somebody waits, after the step at hand. A run
-  within a step of another one, which a function of the user's has asked for, waits for nobody: the weights are
-  those before the step, and it would wait for its own end. Who forks waits like one who reads: the child gets
-  weights between two steps.
-- Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
-- A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way. The
-  result is the same, and a warning says so.
-- A child of fork() has none of the threads that OpenMP keeps for the one that forked. So they are given back
-  before; where that fails, that thread opens its regions from a new one, for which OpenMP makes a new team.
+- A run without the GIL takes its turn among those that use the model's weights (turns.pyx).
+- A team has as many threads as there can be. The result is the same, and a warning says so.
+- What a function of the user's, or a handler of a signal, raised within a step is raised when the run has ended.
 """
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from cython.parallel cimport parallel
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-
-import weakref
-from threading import get_ident
 
 import numpy as np
 
-from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
-from fastnn.kernels.op cimport (
-    NONFINITE, PROCEED, SCRATCH, TASKS, UNPROVEN, Kernel, Op, Queue, Source, Step, Verdict, parts, smaller, take,
+from fastnn.engine.team cimport STAMPS, Run, start
+from fastnn.engine.turns cimport (
+    Turns, fnn_begin_reading, fnn_begin_training, fnn_end_reading, fnn_end_training, fnn_turns, within_a_step
 )
+from fastnn.kernels.csrc cimport fnn_kernels, fnn_sparse
+from fastnn.kernels.op cimport NONFINITE, SCRATCH, UNPROVEN, Kernel, Op, Queue, Source
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
 from fastnn._warnings import warn
 from fastnn.engine.calls import BoundFunction
 from fastnn.engine.sources import Rows, SparseRows
-from fastnn.engine.threads import stack_bytes, usable_cores
+from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, levels, matrix, merging,
     noise, norms, objective, pooling, python, regrouping, statistics, winograd,
 )
 from fastnn.kernels.layout import aligned_zeros
-
-cdef extern from "barrier.h" nogil:
-    ctypedef struct fnn_barrier:
-        pass
-    void fnn_wait(fnn_barrier *barrier, int n)
-
-cdef extern from "cores.h" nogil:
-    int fnn_take_cores(int wanted, int cores)
-    void fnn_give_cores(int granted)
-    void fnn_forget_runs()
-
-cdef extern from "float_mode.h" nogil:
-    uint64_t fnn_flush_denormals()
-    void fnn_set_float_mode(uint64_t mode)
-
-cdef extern from "turns.h" nogil:
-    ctypedef struct fnn_turns:
-        int forks
-    void fnn_init_turns(fnn_turns *turns, int forks)
-    void fnn_begin_reading(fnn_turns *turns)
-    void fnn_end_reading(fnn_turns *turns)
-    int fnn_begin_training(fnn_turns *turns)
-    void fnn_end_training(fnn_turns *turns)
-    bint fnn_awaited(fnn_turns *turns)
-
-cdef extern from *:
-    """
-    static __thread int fnn_team_kept; /* this thread forks, and could not give its team back */
-    static __thread int fnn_team_lost; /* the team of this thread is in the parent */
-    static __thread int fnn_within_a_step; /* of how many runs, one within another, this thread is a member */
-    """
-    int fnn_team_kept
-    int fnn_team_lost
-    int fnn_within_a_step
-
-cdef extern from "team.h" nogil:
-    int fnn_team   # of this thread
-    int fnn_team_of(int wanted, size_t stack)
-
-cdef extern from "omp.h" nogil:
-    int omp_get_thread_num()
-    int omp_get_num_threads()
-    int omp_in_parallel()
-    int omp_get_initial_device()
-    int omp_pause_resource(int kind, int device)
-    int omp_pause_hard
-
-cdef extern from "Python.h":
-    int PyErr_CheckSignals() except -1
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef unsigned long pthread_t
-    int pthread_create(pthread_t *thread, const void *attributes, void *(*start)(void *) noexcept nogil,
-                       void *argument)
-    int pthread_join(pthread_t thread, void **result)
-    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
-                       void (*child)() noexcept nogil)
 
 KERNELS = {
     name: kernel
@@ -127,242 +45,6 @@ cdef enum:
     # Bytes that a step touches which may take long. Below, no look at a clock is worth its time.
     LONG_STEP = 4194304
 
-# Of an op: when a member came to it, began it after the wait, and ended it; seconds that it took, which is less
-# where other ops of a band came in between.
-cdef enum:
-    ARRIVED = 0
-    BEGAN = 1
-    ENDED = 2
-    BUSY = 3
-    STAMPS = 4
-
-cdef struct Run:
-    const Op *ops
-    int n_ops
-    int n_threads
-    int missing            # OUT: threads that could not be made
-    Step step              # what all steps share
-    float *scratch         # (n_threads, SCRATCH)
-    const int64_t *order   # (last,)
-    int64_t first          # position of the next batch
-    int64_t last
-    int64_t batch_size
-    const float *scalars   # (steps, n_scalars)
-    int64_t n_scalars
-    double deadline        # seconds on the monotonic clock
-    fnn_turns *turns       # of who trains, or NULL
-    int64_t done           # OUT: position after the last batch that ran
-    Verdict verdict        # OUT: of the batch at `done`, if it was halted
-    bint skip              # a batch of which a gradient is not finite is left out
-    int64_t skipped_rows   # OUT
-    int failed             # a function or a handler raised an exception; only member 0 looks within a step
-    const char *leavable   # (n_ops,): whether a step may be left there, or NULL: no step takes long
-    double look_at         # when member 0 looks for signals
-    int left               # the rest of the step is left out; set where a wait lies before all that lasts
-    int64_t every          # steps of which one is looked at; 0: none is
-    double *records        # (steps looked at, record_width); the first column is the step's number
-    int64_t record_width
-    int stop[2]
-    fnn_barrier barrier
-    Queue *queues          # (2, n_ops, n_threads): one set in use, the other being cleared
-    double *times          # (steps, times_threads, n_ops + 1, STAMPS), or NULL: nobody wants them
-    int times_threads
-
-cdef double LOOK = 0.1   # seconds from one look for signals within a step to the next
-
-cdef int forks = 0   # that led to this process
-cdef size_t stack = stack_bytes()
-
-
-cdef void give_team_back() noexcept nogil:
-    global fnn_team_kept, fnn_team
-    fnn_team_kept = omp_pause_resource(omp_pause_hard, omp_get_initial_device()) != 0
-    if not fnn_team_kept:
-        fnn_team = 1
-
-
-cdef void begin_child() noexcept nogil:
-    global forks, fnn_team_lost
-    forks += 1
-    fnn_team_lost = fnn_team_lost or fnn_team_kept
-    fnn_forget_runs()
-
-
-pthread_atfork(give_team_back, NULL, begin_child)
-
-
-cdef inline double now() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return t.tv_sec + 1e-9 * t.tv_nsec
-
-
-cdef inline void stamp(double *times, int o, int which) noexcept nogil:
-    if times != NULL:
-        times[o * STAMPS + which] = now()
-
-
-cdef void call_handlers(Run *run) noexcept with gil:
-    try:
-        PyErr_CheckSignals()
-    except BaseException as error:
-        (<list> run.step.failures).append(error)
-        run.failed = run.left = 1
-
-
-cdef inline void look_for_signals(Run *run, const Step *step, int o, int i) noexcept nogil:
-    """Have handlers called, if it is time, and leave the step if one raises an exception."""
-    cdef uint64_t mode
-    if i != 0 or run.leavable == NULL or not run.leavable[o] or step.record != NULL or now() < run.look_at:
-        return
-    mode = fnn_flush_denormals()
-    fnn_set_float_mode(step.float_mode)
-    call_handlers(run)
-    fnn_set_float_mode(mode)
-    run.look_at = now() + LOOK
-
-
-cdef inline void run_band(Run *run, int first, Step *step, int i, int n, double *times) noexcept nogil:
-    """Some ops, for a few rows after another: as if each had a team of as many members as there are tasks.
-    times: of the first op, or NULL."""
-    cdef const Op *ops = run.ops + first
-    cdef int64_t tasks = parts(step.rows, ops.band_rows), task
-    cdef int o, turn = 0
-    cdef double before = 0.0
-    if times != NULL:
-        for o in range(ops.band):
-            times[o * STAMPS + BUSY] = 0.0
-    if tasks < TASKS * n:
-        tasks = smaller(step.rows, TASKS * n)
-    while True:
-        look_for_signals(run, step, first, i)
-        if run.left:
-            break
-        task = take(step, tasks, i, n, &turn)
-        if task < 0:
-            break
-        for o in range(ops.band):
-            if times != NULL:
-                before = now()
-            ops[o].run(ops + o, step, <int> task, <int> tasks)
-            if times != NULL:
-                times[o * STAMPS + BUSY] += now() - before
-
-
-cdef void member(Run *run, int i, int n) noexcept nogil:
-    """What each member of the team does."""
-    cdef Step step = run.step
-    cdef const Op *op
-    cdef int64_t at = run.first
-    cdef int64_t number = 0, observed = 0
-    cdef Queue *queues
-    cdef Queue *next_queues
-    cdef double *times = NULL
-    cdef int o, this
-    cdef Verdict verdict
-    cdef bint halted
-    cdef uint64_t float_mode = fnn_flush_denormals()
-    global fnn_within_a_step
-    fnn_within_a_step += 1
-    step.float_mode = float_mode
-    step.verdict = &verdict
-    step.scratch = run.scratch + i * SCRATCH
-    while at < run.last:
-        queues = run.queues + (number & 1) * run.n_ops * run.n_threads
-        next_queues = run.queues + ((number + 1) & 1) * run.n_ops * run.n_threads
-        for o in range(run.n_ops):
-            next_queues[o * run.n_threads + i].taken = 0
-        step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
-        step.order = run.order + at
-        step.first = at
-        step.number = run.step.number + number
-        if run.scalars != NULL:
-            step.scalars = run.scalars + number * run.n_scalars
-        step.record = NULL
-        if run.every > 0 and step.number % run.every == 0:
-            step.record = run.records + observed * run.record_width
-            observed += 1
-        verdict.state = PROCEED
-        verdict.scale = 1.0
-        if run.times != NULL:
-            times = run.times + (number * run.times_threads + i) * (run.n_ops + 1) * STAMPS
-        o = 0
-        while o < run.n_ops:
-            this = o
-            op = run.ops + this
-            step.queues = queues + this * run.n_threads
-            o += op.band if op.band else 1
-            if op.observing and step.record == NULL:
-                continue
-            stamp(times, this, ARRIVED)
-            if op.wait:
-                fnn_wait(&run.barrier, n)
-            if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
-                continue
-            look_for_signals(run, &step, this, i)
-            if run.left:
-                continue
-            stamp(times, this, BEGAN)
-            if op.band:
-                run_band(run, this, &step, i, n, NULL if times == NULL else times + this * STAMPS)
-            else:
-                op.run(op, &step, i, n)
-            stamp(times, this, ENDED)
-            if times != NULL and not op.band:
-                times[this * STAMPS + BUSY] = times[this * STAMPS + ENDED] - times[this * STAMPS + BEGAN]
-        halted = verdict.state != PROCEED and not (run.skip and verdict.state == NONFINITE)
-        at += step.rows
-        if i == 0:
-            if halted:
-                run.verdict = verdict
-            elif not run.failed:
-                run.done = at
-                if verdict.state != PROCEED:
-                    run.skipped_rows += step.rows
-                elif step.record != NULL:
-                    step.record[0] = step.number
-            run.stop[number & 1] = halted or run.failed or now() > run.deadline or (
-                run.turns != NULL and fnn_awaited(run.turns))
-        stamp(times, run.n_ops, ARRIVED)
-        fnn_wait(&run.barrier, n)
-        stamp(times, run.n_ops, BEGAN)
-        if run.stop[number & 1]:
-            break
-        number += 1
-    fnn_within_a_step -= 1
-    fnn_set_float_mode(float_mode)
-
-
-cdef void region(Run *run) noexcept nogil:
-    cdef int wanted = run.n_threads
-    if not omp_in_parallel():  # or it is within a step of another run, where OpenMP makes no team
-        run.n_threads = fnn_team_of(wanted, stack)
-        run.missing = wanted - run.n_threads
-    if run.n_threads == 1:
-        member(run, 0, 1)
-        return
-    with nogil, parallel(num_threads=run.n_threads):
-        member(run, omp_get_thread_num(), omp_get_num_threads())
-
-
-cdef void *region_in_thread(void *run) noexcept nogil:
-    region(<Run *> run)
-    return NULL
-
-
-cdef void start(Run *run) noexcept nogil:
-    cdef pthread_t thread
-    if run.n_threads == 1:
-        member(run, 0, 1)
-    elif not fnn_team_lost:
-        region(run)
-    elif pthread_create(&thread, NULL, region_in_thread, run) == 0:
-        pthread_join(thread, NULL)
-    else:
-        run.missing = run.n_threads - 1
-        run.n_threads = 1
-        member(run, 0, 1)
-
 
 cdef void *address(array) except? NULL:
     """Where an array begins. The caller keeps the array."""
@@ -372,49 +54,6 @@ cdef void *address(array) except? NULL:
     found = view.buf
     PyBuffer_Release(&view)
     return found
-
-
-cdef class Turns:
-    """Of the threads that run executables with the weights of one model."""
-
-    cdef fnn_turns turns
-    cdef object __weakref__
-
-    def __cinit__(self):
-        fnn_init_turns(&self.turns, forks)
-        _turns[id(self)] = self
-
-    cdef fnn_turns *here(self) noexcept:
-        """In this process."""
-        if self.turns.forks != forks:
-            fnn_init_turns(&self.turns, forks)
-        return &self.turns
-
-
-_turns = weakref.WeakValueDictionary()   # its `valuerefs` are a list at once, whatever other threads add
-_held = {}   # thread that forks -> the turns that it has
-
-
-def before_fork():
-    """Wait until no model is within a step of a training, and let none begin."""
-    cdef Turns each
-    cdef fnn_turns *turns
-    cdef list held = []
-    if not fnn_within_a_step:
-        held = [found for found in [ref() for ref in _turns.valuerefs()] if found is not None]
-    for each in held:
-        turns = each.here()
-        with nogil:
-            fnn_begin_reading(turns)
-    _held[get_ident()] = held
-
-
-def after_fork():
-    """Let them go on. In the child nobody has a turn: there is nothing to end."""
-    cdef Turns each
-    for each in <list> _held.pop(get_ident(), []):
-        if each.turns.forks == forks:
-            fnn_end_reading(&each.turns)
 
 
 cdef class Executable:
@@ -430,7 +69,7 @@ cdef class Executable:
     cdef object arena, tensors, calls, scratch
     cdef readonly int64_t capacity
     cdef int n_ops
-    cdef char *leavable    # see Run
+    cdef char *leavable    # as in Run
     cdef Queue *queues
     # Of the last run: why it was halted, and what was left out.
     cdef readonly bint unproven, nonfinite
@@ -525,8 +164,8 @@ cdef class Executable:
         `records` (steps, width of the program's record), its number first; a row of a step that did not
         come to its end is left as it is.
         times: (steps, n_threads, ops + 1, 4): for each member of the team (of which there may be fewer) and op,
-        when it came to the op, began it after a wait, and ended it, in seconds on the monotonic clock, and the seconds that it took. The last
-        "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
+        when it came to the op, began it after a wait, and ended it, in seconds on the monotonic clock, and the
+        seconds that it took. The last "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
         leaves its entries as they are.
 
         Raises what a function of the user's raised; its batch does not count. RuntimeError: it would train a
@@ -535,7 +174,7 @@ cdef class Executable:
         cdef Run run
         cdef Source table[MAX_SOURCES]
         cdef float *written[MAX_OUTPUTS]
-        cdef int i, granted = n_threads, cores = usable_cores()
+        cdef int i, cores = usable_cores()
         cdef fnn_turns *turns = NULL
         cdef bint trains = scalars is not None, mine = True
         cdef int64_t steps
@@ -590,7 +229,7 @@ cdef class Executable:
         run.done = first
         run.queues = self.queues
         memset(self.queues, 0, 2 * self.n_ops * n_threads * sizeof(Queue))
-        if self.turns is not None and not fnn_within_a_step:
+        if self.turns is not None and not within_a_step():
             turns = self.turns.here()
             if trains:
                 run.turns = turns
@@ -601,13 +240,7 @@ cdef class Executable:
                 else:
                     fnn_begin_reading(turns)
             if mine:
-                run.deadline = now() + seconds
-                run.look_at = now() + LOOK
-                if run.times == NULL:  # which has room for exactly so many
-                    run.n_threads = granted = fnn_take_cores(n_threads, cores)
-                start(&run)
-                if run.times == NULL:
-                    fnn_give_cores(granted)
+                start(&run, seconds, cores)
                 if turns != NULL:
                     if trains:
                         fnn_end_training(turns)

@@ -8,7 +8,7 @@ Design
   the kernel turned round, tap by tap, once a step, over the windows that a position is in.
 - A picture of few channels would be mostly padding: it stays as its pixels lie, and a patch for each window is gathered
   into scratch.
-- A member takes examples, and the ops that follow likewise: see `bands` in engine/executable.pyx.
+- A member takes examples, and the ops that follow likewise: see `run_band` in engine/team.pyx.
 - The gradient of the weights is summed over slices of the examples, each by whoever comes first, and then
   over the slices, in order: how long a slice is belongs to the program, not to the team.
 - Channels and filters may come in groups, each of whole blocks: `channels` and `filters` of an op are those of one group,

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.engine.executable import Executable, Turns, after_fork, before_fork
+from fastnn.engine.executable import Executable
 from fastnn.engine.threads import get_num_threads
+from fastnn.engine.turns import Turns, after_fork, before_fork
 from fastnn.graph import Network
 from fastnn.layers.base import CHANGES
 from fastnn.lowering.algorithms import ALGORITHMS
