@@ -120,11 +120,11 @@ def diagnose(
     limits = thresholds or Thresholds()
     model._check_compiled()
     rows = _ROWS * steps * batch_size
-    x, y, sample_weight = gathered("diagnose", x, y, sample_weight, rows + _HELD_OUT)
+    x, y, sample_weight = gathered("diagnose", model, x, y, sample_weight, rows + _HELD_OUT)
     n_rows = _count(x)
     judged = None
     if validation_data is not None:
-        judged = first_rows(validation("diagnose", validation_data, _HELD_OUT), _HELD_OUT)
+        judged = first_rows(validation("diagnose", model, validation_data, _HELD_OUT), _HELD_OUT)
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)

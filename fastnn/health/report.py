@@ -140,7 +140,9 @@ class Report:
             it learns in spite of an illness; else the cause that comes first why it does not.
         cause: Why, in words; empty if it is healthy.
         layers: In the model's order.
-        remedies: Tried ones, best first; those that did not help come last.
+        remedies: Tried ones. What is recommended comes first: what undoes the cause, where the net
+            is healthy with it, though another may have learned more. Of the others, what learned
+            more comes first; those that did not help come last.
         untreated: The model as it was given.
         model_name: The model's; empty if it isn't known.
         progress: Of the model as it was given, which goes on after its trial as long as it is in
