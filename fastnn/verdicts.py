@@ -46,7 +46,7 @@ class Thresholds:
     small_steps: float = 1e-6
     learned_surely: float = 0.97
     learned: float = 0.91
-    learned_cheap: float = 0.915
+    learned_cheap: float = 0.8925
     hopeless: float = 0.2
 
 
