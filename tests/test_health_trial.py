@@ -176,6 +176,18 @@ def test_probabilities_count_by_brier() -> None:
     assert sureness(y, np.full_like(y, 1e9), None, True) == 0.0
 
 
+def test_a_label_that_is_rare_counts_as_much_as_one_that_is_not() -> None:
+    """The loss, a sum over the labels, is that of the frequent one; R2 is by label."""
+    rare = (X[:, 2] > 2).astype(np.float32)
+    y = np.stack([X[:, 0] > 0, rare], axis=1).astype(np.float32)
+    net = model("binary_crossentropy", 2, "sigmoid")
+    sample = draw(X, y, None, 600, 480, 120, seed=0)
+    learned = Course(net, sample, 32).hurry_on(2000)
+    x, y, _ = sample.held_out
+    assert learned == pytest.approx(sureness(y, net.predict(x, verbose=0), None, False), abs=1e-6)
+    assert 1 - net.evaluate(x, y, verbose=0) / baseline_loss(net, feed(net, x, y)) > learned + 0.02
+
+
 # Samples
 
 
@@ -189,6 +201,20 @@ def test_rows_are_held_out() -> None:
     np.testing.assert_array_equal(few.held_out[1], sample.held_out[1][:10])
     other = draw(X, y, None, 600, 100, 50, seed=1)
     assert list(other.train[1]) != list(sample.train[1])
+
+
+def test_each_fold_holds_other_rows_out() -> None:
+    y = np.arange(600)
+    folds = [draw(X, y, None, 600, 10_000, 10_000, seed=0, fold=fold) for fold in range(5)]
+    assert sorted(np.concatenate([fold.held_out[1] for fold in folds])) == list(y)
+    for fold in folds:
+        assert len(fold.train[1]) == 480 and not set(fold.train[1]) & set(fold.held_out[1])
+    # Where other rows are to judge by, it is another order.
+    judged = (X[:9], y[:9], None)
+    orders = [
+        draw(X, y, None, 600, 600, 10, seed=0, judged=judged, fold=fold).train[1] for fold in (0, 1)
+    ]
+    assert list(orders[0]) != list(orders[1]) and sorted(orders[0]) == sorted(orders[1])
 
 
 def test_lists_and_dicts_of_arrays() -> None:
@@ -273,7 +299,7 @@ def test_a_course_goes_on_with_rows_that_it_has_not_seen() -> None:
 def test_the_sound_net_learns(loss: Any, units: int, activation: str | None, y: Any) -> None:
     sample = draw(X * 1000, y, None, 600, 500, 100, seed=0)
     reference = reference_for(model(loss, units, activation))
-    learned = Course(reference, sample, 16).hurry_on(200)
+    learned = Course(reference, sample, 16).hurry_on(2000)
     assert learned is not None and learned > 0.5
 
 
