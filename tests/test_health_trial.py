@@ -12,8 +12,13 @@ import pytest
 import fastnn as fnn
 from fastnn import layers, losses, optimizers
 from fastnn.health.baseline import baseline_loss, chance, explained
-from fastnn.health.reference import reference_for
+from fastnn.health.reference import (
+    plain_reference_for,
+    reference_for,
+    small_reference_for,
+)
 from fastnn.health.sample import draw
+from fastnn.health.sound import Sound
 from fastnn.health.trial import Course, share_right, sureness
 from fastnn.models.feeding import feed
 
@@ -186,6 +191,24 @@ def test_a_label_that_is_rare_counts_as_much_as_one_that_is_not() -> None:
     x, y, _ = sample.held_out
     assert learned == pytest.approx(sureness(y, net.predict(x, verbose=0), None, False), abs=1e-6)
     assert 1 - net.evaluate(x, y, verbose=0) / baseline_loss(net, feed(net, x, y)) > learned + 0.02
+
+
+def test_the_best_of_three_sound_nets_counts_where_all_are_cheap() -> None:
+    noise = np.random.default_rng(1).standard_normal((600, 1))
+    y = (X[:, :1] + noise).astype(np.float32)
+    net, sample = model("mse", 1), draw(X, y, None, 600, 480, 120, seed=0)
+    fnn.utils.set_random_seed(0)
+    makers = (reference_for, plain_reference_for, small_reference_for)
+    alone = [
+        Course(make(net, [sample.train[1]]), sample, 32).hurry_on(200) or 0.0 for make in makers
+    ]
+
+    def learned(several: bool) -> float:
+        fnn.utils.set_random_seed(0)
+        return Sound(net, sample, 32, several).after(200)
+
+    assert learned(True) == max(alone) == alone[2]  # the larger ones learn the noise
+    assert learned(False) == alone[0] < alone[2]
 
 
 # Samples
