@@ -99,7 +99,8 @@ def diagnose(
         x, y, sample_weight: As for ``fit``: arrays, a data set of pictures, or x an iterable of
             batches, of which the first are taken. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
-            evaluate on.
+            evaluate on. A small net that is near the limit is tried three times, each with other
+            rows held out.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
