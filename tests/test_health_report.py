@@ -384,7 +384,7 @@ def test_dict_holds_everything_but_functions() -> None:
     values = report.to_dict()
     assert [*values] == [
         "verdict", "cause", "layers", "remedies", "untreated", "model_name", "progress", "illness",
-        "cost",
+        "cost", "folds",
     ]  # fmt: skip
     assert [*values["remedies"][0]] == ["name", "change", "trial", "helped"]
     assert values["untreated"]["losses"][:2] == [2.3, 40.0]

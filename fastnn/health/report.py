@@ -147,10 +147,10 @@ class Report:
         model_name: The model's; empty if it isn't known.
         progress: Of the model as it was given, which goes on after its trial as long as it is in
             doubt whether it learns.
-        folds: The same with other rows held out, of a net whose verdict hangs on them.
         illness: Of an impaired net: the verdict that it would have if it did not learn; else empty.
         cost: Of an impaired net: by how much more of what there is to learn it learns in its trial
             with the best change that undoes the illness, 0 if none helps; else 0.
+        folds: ``progress`` with other rows held out, of a net whose verdict hangs on them.
         given: Returns the model that was looked at; None if it isn't known.
     """
 
@@ -161,9 +161,9 @@ class Report:
     untreated: Trial
     model_name: str = ""
     progress: tuple[Progress, ...] = ()
-    folds: tuple[tuple[Progress, ...], ...] = ()
     illness: str = ""
     cost: float = 0.0
+    folds: tuple[tuple[Progress, ...], ...] = ()
     given: Callable[[], Model | None] = field(default=unknown_model, repr=False, compare=False)
 
     @property
