@@ -37,4 +37,5 @@ def diagnose(model: Any, x: Any, y: Any, batch_size: int, remedies: bool) -> Any
         cause="",
         remedies=tried * remedies,
         progress=[Progress(100, learned, 0.9), Progress(400, learned, 0.9)],
+        folds=[],
     )

@@ -14,7 +14,7 @@ import pytest
 import fastnn as fnn
 from fastnn import datasets, initializers, layers, losses, optimizers, utils
 from fastnn.health import Report, Thresholds, diagnose, judge, sample
-from fastnn.health.judge import lasting, learns, stages
+from fastnn.health.judge import final, is_near, lasting, learns, stages
 from fastnn.health.report import Progress
 
 Array = np.ndarray[Any, Any]
@@ -368,6 +368,47 @@ def test_what_counts_of_them_is_the_mean_of_the_last_looks() -> None:
     assert learned(0.1, 0.2, 0.78, 0.7, 0.68, 0.66, 0.64) is True  # overfits
     assert learned(0.1, 0.2, 0.78, 0.3, 0.2, 0.2, 0.2) is False  # has lost it
     assert learns(seen(*[0.8] * 7)[:6], False, Thresholds(), cheap=True) is None
+
+
+def test_a_net_near_the_limit_goes_by_the_mean_of_its_folds() -> None:
+    limits, looks = Thresholds(), stages(100, 32, cheap=True)
+
+    def seen(share: float, reference: float = 0.9) -> list[Progress]:
+        return [Progress(n, share * reference, reference) for n in looks]
+
+    def verdict(first: float, *others: float) -> bool | None:
+        return learns(seen(first), True, limits, True, [seen(each) for each in others])
+
+    limit = limits.learned_cheap
+    assert verdict(limit - 0.02) is False and verdict(limit - 0.02, limit + 0.03, limit) is True
+    assert verdict(limit + 0.02) is True and verdict(limit + 0.02, limit - 0.03, limit) is False
+    assert lasting(seen(0.8), seen(1.0, 0.5)) == pytest.approx((0.61, 0.7))
+    broken = [*seen(1.0)[:3], Progress(3000, 0.0, 0.9, failed=True)]
+    assert learns(seen(0.96), True, limits, True, [broken]) is False
+    for share, near in ((0.79, False), (0.81, True), (0.96, True), (0.98, False)):
+        assert is_near(seen(share), limits) is near
+    assert not is_near(seen(0.9, 0.04), limits) and not is_near(broken, limits)
+    # What it has lost again counts where no allowance is made.
+    falling = [Progress(n, 0.9 if n <= 1600 else 0.6, 0.9) for n in looks]
+    assert lasting(falling) == pytest.approx((0.9, 0.9))
+    assert final(falling) == pytest.approx((0.6, 0.9))
+
+
+def test_only_a_net_near_the_limit_is_seen_on_other_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((1000, 4)).astype(np.float32)
+    model = fnn.Sequential([layers.Input((4,)), layers.Dense(32, "relu"), layers.Dense(1)])
+    model.compile(optimizers.Adam(1e-2), "mse")
+    sure = diagnose(model, x, x[:, :1] * x[:, 1:2], steps=20)
+    assert sure.verdict == "healthy" and sure.folds == ()
+    module = importlib.import_module("fastnn.health.diagnose")
+    monkeypatch.setattr(module, "is_near", lambda progress, limits: True)
+    report = diagnose(model, x, x[:, :1] * x[:, 1:2], steps=20)
+    assert report.progress == sure.progress and len(report.folds) == 2
+    for fold in report.folds:
+        assert [each.steps for each in fold] == [each.steps for each in sure.progress]
+        assert {each.learned for each in fold}.isdisjoint(each.learned for each in sure.progress)
+        assert {each.reference for each in fold}.isdisjoint(p.reference for p in sure.progress)
 
 
 def test_what_counts_in_the_end_is_the_last_look() -> None:

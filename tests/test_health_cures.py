@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import fastnn as fnn
 import fastnn.health.cures
@@ -18,9 +20,11 @@ from fastnn.health.changes.normalization import normalization
 from fastnn.health.changes.scaling import input_scale
 from fastnn.health.changes.training import learning_rate, optimizer
 from fastnn.health.cures import Cures
+from fastnn.health.outlook import Outlook
 from fastnn.health.plain import plain
 from fastnn.health.report import Progress, Remedy, Trial
 from fastnn.health.sample import draw
+from fastnn.verdicts import Thresholds
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((6000, 6)).astype(np.float32)
@@ -187,6 +191,75 @@ def test_batch_normalization_gets_the_steps_that_its_statistics_need() -> None:
     assert [steps(6, 100), steps(3, 100), steps(6, 100, rows=16)] == [30, 33, 33]
     # But not more than a trial has.
     assert [steps(6, 20), steps(1, 20), steps(6, 100, rows=128)] == [20, 20, 25]
+
+
+class _Looked:
+    """What a look at changes says, by name."""
+
+    def __init__(self, **shares: float) -> None:
+        self.shares = shares
+
+    def share(self, attempt: Attempt) -> float:
+        return self.shares[attempt.change.name]
+
+    def was_healthy(self, name: str) -> bool:
+        return self.shares[name] > 0
+
+
+def test_of_remedies_that_may_not_do_the_one_that_goes_furthest_is_first() -> None:
+    def first(**shares: float) -> str | None:
+        cures = Cures(
+            model(), Trial(()), "learning_rate", [Progress(40, 0.0, 0.9)], SAMPLE, 40, 32,
+            _Looked(**shares),  # type: ignore[arg-type]
+        )  # fmt: skip
+        changes = [replace(faster(0.02), name="undoing", category="learning_rate"),
+                   replace(faster(0.03), name="other")]  # fmt: skip
+        attempts = [cures._attempt(each, 40) for each in changes]
+        found = cures._simplest(attempts) or cures._furthest(attempts)
+        return found and found.change.name
+
+    assert first(undoing=0.96, other=1.0) == "undoing"
+    assert first(undoing=0.92, other=1.0) == "other"
+    assert first(undoing=0.92, other=0.93) == "other"
+    assert first(undoing=0.92, other=0.91) == "undoing"
+    assert first(undoing=0.0, other=0.0) is None
+
+
+class _Fold:
+    """A sound net that learns 0.8 from the first look on."""
+
+    def after(self, steps: int) -> float:
+        return 0.8
+
+
+class _Two:
+    def at(self, fold: int) -> Any:
+        return fold, _Fold()
+
+
+def test_a_remedy_is_looked_at_on_two_folds_and_must_keep_what_it_has_learned() -> None:
+    def share(*folds: tuple[float, float]) -> float:
+        """
+        Args:
+            folds: What is learned before the last fifth of the steps, and in it.
+        """
+
+        def looks(after: Any, batch_size: int, sample: int) -> Any:
+            return ((n, folds[sample][n > 0.8 * after[-1]]) for n in after)
+
+        attempt: Any = SimpleNamespace(
+            change=SimpleNamespace(name="it"), trial=Trial(()), looks=looks
+        )
+        outlook = Outlook(_Two(), 100, False, 100, 32, Thresholds())  # type: ignore[arg-type]
+        found = outlook.share(attempt)
+        assert outlook.was_healthy("it") == (found > 0)
+        return found
+
+    assert share((0.8, 0.8), (0.76, 0.76)) == pytest.approx(0.975)
+    assert share((0.8, 0.8), (0.6, 0.6)) == 0  # 0.875 on both, which is below the limit
+    assert share((0.6, 0.6), (0.8, 0.8)) == 0
+    # Healthy by what it had, but that is not what one has in the end.
+    assert share((0.8, 0.6), (0.8, 0.6)) == pytest.approx(0.75)
 
 
 def test_what_undoes_a_known_cause_comes_before_combinations_if_the_net_learns_with_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,56 @@ def test_several_inputs_and_outputs() -> None:
     assert health.diagnose(model, parts).verdict == "healthy"
     lists = health.diagnose(model, list(x.values()), list(y.values()))
     assert lists.untreated.losses == health.diagnose(model, x, y).untreated.losses
+
+
+def by_column() -> tuple[fnn.Model, Any, Any]:
+    """A model with an input for each of two columns, and an output for each of two others."""
+    fnn.utils.set_random_seed(0)
+    inputs = [layers.Input((1,), name=name) for name in ("age", "height")]
+    hidden = layers.Dense(32, "relu")(layers.Concatenate()(inputs))
+    model = fnn.Model(inputs, [layers.Dense(1, name=name)(hidden) for name in ("price", "weight")])
+    model.compile(fnn.optimizers.Adam(0.01), "mse")
+    # In another order than the model's, as tables come.
+    x = {"height": X[:, 1], "age": X[:, 0]}
+    return model, x, {"weight": X[:, 0] * X[:, 1], "price": X[:, 0] - X[:, 1]}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_tables_of_several_inputs(library: str) -> None:
+    frame = pytest.importorskip(library).DataFrame
+    model, x, y = by_column()
+    table, targets = frame(x), frame(y)
+    model.fit(table, targets, verbose=0)
+    model, x, y = by_column()
+    look = partial(health.diagnose, model, steps=20, remedies=False)
+    whole = look(x, y, validation_data=(x, y))
+    of_table = look(table, targets, validation_data=(table, targets))
+    assert of_table.untreated.losses == whole.untreated.losses
+    assert of_table.untreated.loss == whole.untreated.loss
+    assert health.assert_healthy(model, table, targets).verdict == "healthy"
+    # A table of some rows as a batch; columns by themselves.
+    parts = [(table[i : i + 100], targets[i : i + 100]) for i in range(0, 3000, 100)]
+    held_out = look(x, y).untreated
+    assert look(parts).untreated.loss == held_out.loss
+    assert look([table["age"], table["height"]], targets).untreated.loss == held_out.loss
+    plain = health.find_learning_rate(model, x, y, steps=30, validation_data=(x, y))
+    rates = health.find_learning_rate(model, table, targets, steps=30, validation_data=parts)
+    assert rates.losses.tolist() == plain.losses.tolist()
+    with pytest.raises(ValueError, match=r"x must have the keys \['age', 'height'\], got"):
+        look(table.rename({"age": "years"}, **AXIS[library]), targets)
+
+
+AXIS: dict[str, dict[str, Any]] = {"pandas": {"axis": "columns"}, "polars": {}}
+
+
+def test_a_gap_in_a_table_is_named_before_any_work() -> None:
+    pandas = pytest.importorskip("pandas")
+    model, x, y = by_column()
+    table = pandas.DataFrame(x)
+    table.loc[2999, "age"] = np.nan
+    for function in (health.diagnose, health.find_learning_rate):
+        with pytest.raises(ValueError, match=r"age .* has a missing value in row 2999"):
+            function(model, table, y)
 
 
 def test_one_output_that_learns_nothing_is_found_beside_one_that_does() -> None:

@@ -114,6 +114,13 @@ def test_text_names_the_first_remedy_that_helped() -> None:
     assert ".apply()" not in str(useless) and ".cure()" not in str(useless)
 
 
+def test_the_order_of_remedies_is_called_what_it_is() -> None:
+    """The first may have learned less than the second: it undoes the cause."""
+    report = health_reports.vanishing()
+    for shown in (str(report), report_page(report)):
+        assert "recommended first" in shown and "best first" not in shown
+
+
 def test_a_longer_trial_says_so() -> None:
     report = health_reports.vanishing()
     first = report.remedies[0]
@@ -377,7 +384,7 @@ def test_dict_holds_everything_but_functions() -> None:
     values = report.to_dict()
     assert [*values] == [
         "verdict", "cause", "layers", "remedies", "untreated", "model_name", "progress", "illness",
-        "cost",
+        "cost", "folds",
     ]  # fmt: skip
     assert [*values["remedies"][0]] == ["name", "change", "trial", "helped"]
     assert values["untreated"]["losses"][:2] == [2.3, 40.0]

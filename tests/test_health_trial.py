@@ -12,8 +12,13 @@ import pytest
 import fastnn as fnn
 from fastnn import layers, losses, optimizers
 from fastnn.health.baseline import baseline_loss, chance, explained
-from fastnn.health.reference import reference_for
+from fastnn.health.reference import (
+    plain_reference_for,
+    reference_for,
+    small_reference_for,
+)
 from fastnn.health.sample import draw
+from fastnn.health.sound import Sound
 from fastnn.health.trial import Course, share_right, sureness
 from fastnn.models.feeding import feed
 
@@ -176,6 +181,36 @@ def test_probabilities_count_by_brier() -> None:
     assert sureness(y, np.full_like(y, 1e9), None, True) == 0.0
 
 
+def test_a_label_that_is_rare_counts_as_much_as_one_that_is_not() -> None:
+    """The loss, a sum over the labels, is that of the frequent one; R2 is by label."""
+    rare = (X[:, 2] > 2).astype(np.float32)
+    y = np.stack([X[:, 0] > 0, rare], axis=1).astype(np.float32)
+    net = model("binary_crossentropy", 2, "sigmoid")
+    sample = draw(X, y, None, 600, 480, 120, seed=0)
+    learned = Course(net, sample, 32).hurry_on(2000)
+    x, y, _ = sample.held_out
+    assert learned == pytest.approx(sureness(y, net.predict(x, verbose=0), None, False), abs=1e-6)
+    assert 1 - net.evaluate(x, y, verbose=0) / baseline_loss(net, feed(net, x, y)) > learned + 0.02
+
+
+def test_the_best_of_three_sound_nets_counts_where_all_are_cheap() -> None:
+    noise = np.random.default_rng(1).standard_normal((600, 1))
+    y = (X[:, :1] + noise).astype(np.float32)
+    net, sample = model("mse", 1), draw(X, y, None, 600, 480, 120, seed=0)
+    fnn.utils.set_random_seed(0)
+    makers = (reference_for, plain_reference_for, small_reference_for)
+    alone = [
+        Course(make(net, [sample.train[1]]), sample, 32).hurry_on(200) or 0.0 for make in makers
+    ]
+
+    def learned(several: bool) -> float:
+        fnn.utils.set_random_seed(0)
+        return Sound(net, sample, 32, several).after(200)
+
+    assert learned(True) == max(alone) == alone[2]  # the larger ones learn the noise
+    assert learned(False) == alone[0] < alone[2]
+
+
 # Samples
 
 
@@ -189,6 +224,20 @@ def test_rows_are_held_out() -> None:
     np.testing.assert_array_equal(few.held_out[1], sample.held_out[1][:10])
     other = draw(X, y, None, 600, 100, 50, seed=1)
     assert list(other.train[1]) != list(sample.train[1])
+
+
+def test_each_fold_holds_other_rows_out() -> None:
+    y = np.arange(600)
+    folds = [draw(X, y, None, 600, 10_000, 10_000, seed=0, fold=fold) for fold in range(5)]
+    assert sorted(np.concatenate([fold.held_out[1] for fold in folds])) == list(y)
+    for fold in folds:
+        assert len(fold.train[1]) == 480 and not set(fold.train[1]) & set(fold.held_out[1])
+    # Where other rows are to judge by, it is another order.
+    judged = (X[:9], y[:9], None)
+    orders = [
+        draw(X, y, None, 600, 600, 10, seed=0, judged=judged, fold=fold).train[1] for fold in (0, 1)
+    ]
+    assert list(orders[0]) != list(orders[1]) and sorted(orders[0]) == sorted(orders[1])
 
 
 def test_lists_and_dicts_of_arrays() -> None:
@@ -273,7 +322,7 @@ def test_a_course_goes_on_with_rows_that_it_has_not_seen() -> None:
 def test_the_sound_net_learns(loss: Any, units: int, activation: str | None, y: Any) -> None:
     sample = draw(X * 1000, y, None, 600, 500, 100, seed=0)
     reference = reference_for(model(loss, units, activation))
-    learned = Course(reference, sample, 16).hurry_on(200)
+    learned = Course(reference, sample, 16).hurry_on(2000)
     assert learned is not None and learned > 0.5
 
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kinds", type=_kinds, default=tuple(kinds.SUITES), help=f"of {','.join(kinds.SUITES)}"
     )
-    parser.add_argument("--count", type=int, help="nets of each seed, 1 or more; the kind's own")
+    parser.add_argument("--count", type=int, help="nets of each seed; the kind's own number")
     parser.add_argument("--processes", type=int, default=len(machine.cores()) or 1)
     defaults = Budget()
     group = parser.add_argument_group("images")

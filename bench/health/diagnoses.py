@@ -46,6 +46,8 @@ class Finding(Protocol):
     def remedies(self) -> Sequence[Cure]: ...
     @property
     def progress(self) -> Sequence[Progress]: ...
+    @property
+    def folds(self) -> Sequence[Sequence[Progress]]: ...
 
 
 Diagnose = Callable[..., Finding]
@@ -66,8 +68,8 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
     """The verdict on the untreated net.
 
     Returns:
-        ``case``; ``verdict`` and ``cause``; ``progress``, what it learned, and whether it was
-        ``cheap`` to see that; ``seconds``.
+        ``case``; ``verdict`` and ``cause``; ``progress``, what it learned, likewise of other
+        ``folds`` of the rows, and whether it was ``cheap`` to see that; ``seconds``.
     """
     start = time.perf_counter()
     report = examine(case, budget, diagnose, remedies=False)
@@ -76,6 +78,7 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
         "verdict": report.verdict,
         "cause": report.cause,
         "progress": [asdict(progress) for progress in report.progress],
+        "folds": [[asdict(progress) for progress in fold] for fold in report.folds],
         "cheap": is_cheap(work_of(kinds.of(case).build(case)), _STEPS, case.batch_size),
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -87,8 +90,10 @@ def verdict(record: Record, thresholds: Thresholds) -> str:
     progress = tuple(Progress(**each) for each in record["progress"])
     found: str = record["verdict"]
     cheap = record.get("cheap", False)
+    folds = [tuple(Progress(**each) for each in fold) for fold in record.get("folds", ())]
     for seen in range(1, len(progress) + 1):
-        learned = learns(progress[:seen], seen == len(progress), thresholds, cheap)
+        last = seen == len(progress)
+        learned = learns(progress[:seen], last, thresholds, cheap, folds if last else ())
         if learned:
             return found if found in LEARNS else "healthy"
         if learned is False:

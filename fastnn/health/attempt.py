@@ -63,14 +63,17 @@ class Attempt:
         self._course, self._steps = course, steps
         return self
 
-    def looks(self, after: Sequence[int], batch_size: int) -> Iterator[tuple[int, float | None]]:
+    def looks(
+        self, after: Sequence[int], batch_size: int, sample: Sample | None = None
+    ) -> Iterator[tuple[int, float | None]]:
         """From the beginning, the outcome alone: what has been learned in the rows of so many steps
         of ``batch_size``; None if training broke off.
 
         Args:
             after: Ascending.
+            sample: Other rows than those of the trial.
         """
-        course, done = self._begin(), 0
+        course, done = self._begin(sample), 0
         for steps in after:
             total = max(_FEWEST, steps * batch_size // self._batch_size)
             yield steps, course.hurry_on(total - done)
@@ -80,11 +83,10 @@ class Attempt:
         """Give the memory back; if it goes on, it does so from the beginning."""
         self._course, self._steps = None, 0
 
-    def _begin(self) -> Course:
+    def _begin(self, sample: Sample | None = None) -> Course:
         model = self.change.edit(self._blueprint).make()
-        return Course(
-            model, self._sample, self._batch_size, self._every, unit=self._unit(model)
-        )  # fmt: skip
+        rows = self._sample if sample is None else sample
+        return Course(model, rows, self._batch_size, self._every, unit=self._unit(model))
 
     def _unit(self, model: Model) -> float:
         """The loss of a constant, weighted as the untreated model does it, by that of ``model``."""

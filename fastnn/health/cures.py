@@ -98,7 +98,7 @@ class Cures:
         """All, and combinations of those that did best: the best first, the useless last."""
         whole, others = self._race([each for each in changes if each.changes_steps], _STAGES)
         alone = [*self._undoing(whole, others), *filter(self._cures, whole[:1])]
-        first = self._simplest(alone, SURELY)
+        first = self._simplest(alone)
         given_up: list[Attempt] = []
         best_first = self._recommended(whole)
         if first is None:
@@ -108,7 +108,7 @@ class Cures:
                 longer = self._seen_longer(best_first[:_LAST])
                 best_first = self._recommended([*longer, *best_first[_LAST:]])
             candidates = [*alone, *best_first[:_LOOKED_AT]]
-            first = self._simplest(candidates, SURELY) or self._simplest(candidates, 0.0)
+            first = self._simplest(candidates) or self._furthest(candidates)
         heads = [each for each in (self._undone(first, [*whole, *others]), first) if each]
         names = {each.change.name for each in heads}
         best_first = [*heads, *(each for each in best_first if each.change.name not in names)]
@@ -156,19 +156,26 @@ class Cures:
                 return longer if learned >= _MATERIALLY * self._reference else None
         return None
 
-    def _simplest(self, attempts: Sequence[Attempt], least: float) -> Attempt | None:
-        """Of those that make the net healthy, or where no sound net goes along, cure in a trial:
-        one that undoes the cause before others, and then the smallest.
-
-        Args:
-            least: What they have learned in the end, by what a sound net has.
-        """
+    def _simplest(self, attempts: Sequence[Attempt]) -> Attempt | None:
+        """Of those that surely make the net healthy, or where no sound net goes along, cure in a
+        trial: one that undoes the cause before others, and then the smallest."""
         outlook = self._outlook
         # In this order, because each that is asked about is trained for long.
         for each in sorted(attempts, key=lambda each: place(each.change, self._verdict)):
-            if self._cures(each) if outlook is None else outlook.share(each) > least:
+            if self._cures(each) if outlook is None else outlook.share(each) > SURELY:
                 return each if self._cures(each) else self._seen_longer([each])[0]
         return None
+
+    def _furthest(self, attempts: Sequence[Attempt]) -> Attempt | None:
+        """Of those that make the net healthy, though not surely, the one that leaves least to
+        chance: with which it has learned most in the end."""
+        outlook = self._outlook
+        if outlook is None or not attempts:
+            return None
+        best = max(attempts, key=outlook.share)
+        if not outlook.was_healthy(best.change.name):
+            return None
+        return best if self._cures(best) else self._seen_longer([best])[0]
 
     def _seen_longer(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         steps = _LONGER * self._steps

@@ -21,14 +21,17 @@ from fastnn.health.changes.target import targets_off
 from fastnn.health.copies import copied
 from fastnn.health.cost import cost_of, price_of
 from fastnn.health.cures import Cures
+from fastnn.health.folds import Folds
 from fastnn.health.gather import gathered, validation, with_pictures
 from fastnn.health.judge import (
+    FOLDS,
     NOTHING,
     Suspicion,
     cause_of,
     illness_of,
     is_cheap,
     is_hopeless,
+    is_near,
     judge_layers,
     learns,
     stages,
@@ -96,7 +99,8 @@ def diagnose(
         x, y, sample_weight: As for ``fit``: arrays, a data set of pictures, or x an iterable of
             batches, of which the first are taken. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
-            evaluate on.
+            evaluate on. A small net that is near the limit is tried three times, each with other
+            rows held out.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
@@ -120,11 +124,11 @@ def diagnose(
     limits = thresholds or Thresholds()
     model._check_compiled()
     rows = _ROWS * steps * batch_size
-    x, y, sample_weight = gathered("diagnose", x, y, sample_weight, rows + _HELD_OUT)
+    x, y, sample_weight = gathered("diagnose", model, x, y, sample_weight, rows + _HELD_OUT)
     n_rows = _count(x)
     judged = None
     if validation_data is not None:
-        judged = first_rows(validation("diagnose", validation_data, _HELD_OUT), _HELD_OUT)
+        judged = first_rows(validation("diagnose", model, validation_data, _HELD_OUT), _HELD_OUT)
     with copied(model) as probed:
         if not probed.built:
             feed_inputs(probed, x)
@@ -144,9 +148,11 @@ def diagnose(
         numbers = sum(prod(shape) for _, shape in blueprint.inputs)
         most = stages(steps, batch_size)[-1] * batch_size
         more = min(most, max(rows, _MOST_NUMBERS // max(1, numbers)))
-        untreated, progress, learned, sound = _try(
-            probed, sample, partial(drawn, more), steps, batch_size, suspicions, limits
-        )
+        untreated, seen, learned, folds = _try(
+            probed, sample, lambda fold: drawn(more, fold=fold), steps, batch_size, suspicions,
+            limits,
+        )  # fmt: skip
+        progress = seen[0] if seen else ()
         verdict, cause, illness, cost = "healthy", "", None, 0.0
         nothing = without_signal(progress) if learned else ""
         if not learned:
@@ -170,9 +176,9 @@ def diagnose(
             cause = f"it learns in spite of this: {illness.cause}. {price_of(untreated, tried)}"
         elif remedies and not learned:
             outlook = None
-            if sound is not None:
+            if folds is not None:
                 outlook = Outlook(
-                    sound.after,
+                    folds,
                     work_of(probed),
                     has_convolutions(probed),
                     steps,
@@ -188,6 +194,7 @@ def diagnose(
             cause = _explained(verdict, cause, blueprint, cures.learns_at)
     return Report(
         verdict, cause, layers, tried, untreated, model_name=model.name, progress=progress,
+        folds=seen[1:],
         illness=illness.verdict if illness else "", cost=cost, given=lambda: model,
     )  # fmt: skip
 
@@ -244,17 +251,19 @@ def _explained(
 def _try(
     model: Model,
     sample: Sample,
-    larger: Callable[[], Sample],
+    larger: Callable[[int], Sample],
     steps: int,
     batch_size: int,
     suspicions: Sequence[Suspicion],
     thresholds: Thresholds,
-) -> tuple[Trial, tuple[Progress, ...], bool, Sound | None]:
+) -> tuple[Trial, tuple[tuple[Progress, ...], ...], bool, Folds | None]:
     """The trial of the untreated net; what it and a sound one learned, of which one sees more than
-    the trial while it is in doubt; whether it learns; and the sound one, to go on.
+    the trial while it is in doubt, also on other folds; whether it learns; and the folds with their
+    sound nets, to go on.
 
     Args:
-        larger: Draws a sample that begins with those rows, for a net that is in doubt after them.
+        larger: Draws a fold's sample; of fold 0, one that begins with those rows, for a net that is
+            in doubt after them.
     """
     try:
         course = Course(copy.deepcopy(model), sample, batch_size, window=max(1, steps // 4))
@@ -275,14 +284,33 @@ def _try(
     while learned is None:
         total = looks[len(progress)]
         if progress[-1].steps == _ROWS * steps:
-            sample = larger()
+            sample = larger(0)
             course.widen(sample)
             sound.widen(sample)
         further = total - progress[-1].steps
         own, reference = course.hurry_on(further), sound.after(total)
         progress.append(Progress(total, own or 0.0, reference, own is None, course.loss))
         learned = learns(progress, total == looks[-1], thresholds, cheap)
-    return trial, tuple(progress), learned, sound
+    folds = Folds(model, larger, batch_size, sample, sound)
+    seen = [tuple(progress)]
+    if cheap and is_near(progress, thresholds):
+        for fold in range(1, FOLDS):
+            seen.append(_followed(model, *folds.at(fold), looks, batch_size))
+        learned = learns(progress, True, thresholds, cheap, seen[1:]) is True
+    return trial, tuple(seen), learned, folds
+
+
+def _followed(
+    model: Model, sample: Sample, sound: Sound, looks: Sequence[int], batch_size: int
+) -> tuple[Progress, ...]:
+    """What the net and a sound one learn of a sample, to the end or until training breaks off."""
+    course, progress, done = Course(copy.deepcopy(model), sample, batch_size), list[Progress](), 0
+    for total in looks:
+        own, done = course.hurry_on(total - done), total
+        progress.append(Progress(total, own or 0.0, sound.after(total), own is None, course.loss))
+        if own is None:
+            break
+    return tuple(progress)
 
 
 def _count(x: Any) -> int:

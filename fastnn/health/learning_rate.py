@@ -155,10 +155,10 @@ def find_learning_rate(
     highest = check_real(_OWNER, "max_lr", max_lr, above=lowest)
     steps = check_integer(_OWNER, "steps", steps, at_least=2 * _FIRST)
     x, y, rows = with_pictures(_OWNER, x, y, batch_size)
-    x, y, sample_weight = gathered(_OWNER, x, y, sample_weight, steps * rows)
+    x, y, sample_weight = gathered(_OWNER, model, x, y, sample_weight, steps * rows)
     judged = None
     if validation_data is not None:
-        found = validation(_OWNER, validation_data, _VALIDATION_ROWS)
+        found = validation(_OWNER, model, validation_data, _VALIDATION_ROWS)
         judged = first_rows(found, _VALIDATION_ROWS)
     rates = np.geomspace(lowest, highest, steps)
     with copied(model) as trained:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastnn.health.attempt import Attempt
-from fastnn.health.judge import is_cheap, lasting, learns, stages
+from fastnn.health.folds import Folds
+from fastnn.health.judge import final, is_cheap, learns, stages
 from fastnn.health.report import Progress
+from fastnn.health.sample import Sample
 from fastnn.verdicts import Thresholds
 
 _MOST_WORK = 2**32
@@ -20,8 +22,8 @@ class Outlook:
     """Trains with a change as long as a net in doubt is trained, or as long as it may cost.
 
     Args:
-        reference_after: What a sound net has learned after so many steps; asked for more and more,
-            and for less again.
+        folds: Rows, and what sound nets have learned of them. Of a net that costs little, two are
+            looked at.
         work: Multiplications of the net for a row.
         convolutions: Whether it has some.
         steps, batch_size: Of a trial.
@@ -30,14 +32,14 @@ class Outlook:
 
     def __init__(
         self,
-        reference_after: Callable[[int], float],
+        folds: Folds,
         work: int,
         convolutions: bool,
         steps: int,
         batch_size: int,
         thresholds: Thresholds,
     ) -> None:
-        self._reference_after, self._thresholds = reference_after, thresholds
+        self._folds, self._thresholds = folds, thresholds
         self._batch_size = batch_size
         most = _MOST_WORK_OF_CONVOLUTIONS if convolutions else _MOST_WORK
         affordable = most // max(1, work * batch_size)
@@ -48,7 +50,8 @@ class Outlook:
 
     def share(self, attempt: Attempt) -> float:
         """What the net has learned in the end with the change, by what a sound net has; 0 if it
-        would not be called healthy."""
+        would not be called healthy. Of a remedy, what it has lost again is not made allowance
+        for."""
         name = attempt.change.name
         if name not in self._known:
             broken = attempt.trial.error is not None
@@ -60,11 +63,35 @@ class Outlook:
         return self._known.get(name, 0.0) > 0.0
 
     def _seen_to_the_end(self, attempt: Attempt) -> float:
-        progress: list[Progress] = []
-        for steps, learned in attempt.looks(self._looks, self._batch_size):
-            reference = self._reference_after(steps)
-            progress.append(Progress(steps, learned or 0.0, reference, learned is None))
-            if learns(progress, steps == self._looks[-1], self._thresholds, self._cheap) is False:
+        """Two folds of a cheap net, and the means of both: with one, the best of several changes
+        would be the luckiest."""
+        seen: list[list[Progress]] = []
+        for fold in range(2 if self._cheap else 1):
+            sample, sound = self._folds.at(fold)
+            progress = self._seen(attempt, sample if self._cheap else None, sound.after)
+            if not self._learns([*seen, progress]):
                 return 0.0
-        kept, reference = lasting(progress)
+            seen.append(progress)
+        kept, reference = (sum(each) for each in zip(*map(final, seen), strict=True))
         return kept / reference if reference > 0 else 0.0
+
+    def _seen(
+        self, attempt: Attempt, sample: Sample | None, reference_after: Callable[[int], float]
+    ) -> list[Progress]:
+        """As far as it is worth a look.
+
+        Args:
+            sample: By default, that of the attempt.
+        """
+        progress: list[Progress] = []
+        for steps, learned in attempt.looks(self._looks, self._batch_size, sample):
+            reference = reference_after(steps)
+            progress.append(Progress(steps, learned or 0.0, reference, learned is None))
+            if self._learns([progress]) is False:
+                break
+        return progress
+
+    def _learns(self, seen: Sequence[Sequence[Progress]]) -> bool | None:
+        progress, *others = seen
+        ended = progress[-1].steps == self._looks[-1]
+        return learns(progress, ended, self._thresholds, self._cheap, others)

@@ -41,6 +41,11 @@ def plain_reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> M
     return _made(model, targets, _plain, looking=False)
 
 
+def small_reference_for(model: Model, targets: Sequence[NDArray[Any]] = ()) -> Model:
+    """One of them only."""
+    return _made(model, targets, _small, looking=False)
+
+
 def _normalized(joined: Any) -> Any:
     hidden = layers.Dense(_WIDTH, kernel_initializer="he_normal", name="reference")(joined)
     hidden = layers.BatchNormalization(name="reference_normalized")(hidden)
@@ -48,10 +53,15 @@ def _normalized(joined: Any) -> Any:
 
 
 def _plain(joined: Any) -> Any:
-    for name in ("reference", "reference_second"):
-        dense = layers.Dense(_PLAIN_WIDTH, "relu", kernel_initializer="he_normal", name=name)
-        joined = dense(joined)
-    return joined
+    return _rectified(_small(joined), "reference_second")
+
+
+def _small(joined: Any) -> Any:
+    return _rectified(joined, "reference")
+
+
+def _rectified(joined: Any, name: str) -> Any:
+    return layers.Dense(_PLAIN_WIDTH, "relu", kernel_initializer="he_normal", name=name)(joined)
 
 
 def _made(

@@ -140,7 +140,9 @@ class Report:
             it learns in spite of an illness; else the cause that comes first why it does not.
         cause: Why, in words; empty if it is healthy.
         layers: In the model's order.
-        remedies: Tried ones, best first; those that did not help come last.
+        remedies: Tried ones. What is recommended comes first: what undoes the cause, where the net
+            is healthy with it, though another may have learned more. Of the others, what learned
+            more comes first; those that did not help come last.
         untreated: The model as it was given.
         model_name: The model's; empty if it isn't known.
         progress: Of the model as it was given, which goes on after its trial as long as it is in
@@ -148,6 +150,7 @@ class Report:
         illness: Of an impaired net: the verdict that it would have if it did not learn; else empty.
         cost: Of an impaired net: by how much more of what there is to learn it learns in its trial
             with the best change that undoes the illness, 0 if none helps; else 0.
+        folds: ``progress`` with other rows held out, of a net whose verdict hangs on them.
         given: Returns the model that was looked at; None if it isn't known.
     """
 
@@ -160,6 +163,7 @@ class Report:
     progress: tuple[Progress, ...] = ()
     illness: str = ""
     cost: float = 0.0
+    folds: tuple[tuple[Progress, ...], ...] = ()
     given: Callable[[], Model | None] = field(default=unknown_model, repr=False, compare=False)
 
     @property

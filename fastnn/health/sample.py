@@ -36,13 +36,14 @@ class Sample:
 
 def draw(
     x: Any, y: Any, sample_weight: Any, n_rows: int, train: int, held_out: int, seed: int,
-    judged: tuple[Any, Any, Any] | None = None,
+    judged: tuple[Any, Any, Any] | None = None, fold: int = 0,
 ) -> Sample:  # fmt: skip
-    """Up to so many rows, in an order that depends on ``seed`` alone.
+    """Up to so many rows, in an order that depends on ``seed`` and ``fold`` alone.
 
     Args:
         n_rows: Of ``x``. At most a fifth of them is held out.
         judged: Rows to evaluate on; then none is held out.
+        fold: From 0 to 4: each holds other rows out and has the others in another order.
 
     Raises:
         ValueError: Something has another number of rows.
@@ -52,10 +53,10 @@ def draw(
             length = _length(array)
             if length != n_rows:
                 raise ValueError(f"{name} has {length} rows, but x has {n_rows}")
+    held_out = min(held_out, n_rows // 5)
+    order = np.roll(np.random.default_rng(seed).permutation(n_rows), -fold * max(1, held_out))
     if judged is not None:
         held_out = 0
-    order = np.random.default_rng(seed).permutation(n_rows)
-    held_out = min(held_out, n_rows // 5)
     parts = [order[held_out : held_out + train], order[:held_out] if held_out else order]
     own, other = (
         (rows_of(x, rows), rows_of(y, rows), rows_of(sample_weight, rows)) for rows in parts

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.health.reference import plain_reference_for, reference_for
+from fastnn.health.reference import (
+    plain_reference_for,
+    reference_for,
+    small_reference_for,
+)
 from fastnn.health.sample import Sample
 from fastnn.health.trial import Course
 from fastnn.models.feeding import feed
@@ -20,13 +24,16 @@ class Sound:
         model: The user's, built and compiled.
         sample: Rows to train with and to evaluate on.
         batch_size: Rows of a step.
-        several: Of two nets, the one that has learned more counts: in the long run the noise of
-            batch statistics stands in the way of the last few per cent of a smooth function.
+        several: Of three nets, the one that has learned more counts: in the long run the noise of
+            batch statistics stands in the way of the last few per cent of a smooth function, and on
+            a small or noisy table a smaller net learns less of the noise.
     """
 
     def __init__(self, model: Model, sample: Sample, batch_size: int, several: bool) -> None:
         targets = feed(model, *sample.train).targets
-        makers = (reference_for, plain_reference_for) if several else (reference_for,)
+        makers = [reference_for]
+        if several:
+            makers += [plain_reference_for, small_reference_for]
         self._courses = [
             Course(make(model, targets), sample.dense(), batch_size) for make in makers
         ]

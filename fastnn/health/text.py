@@ -173,7 +173,7 @@ def _remedies(report: Report) -> Iterable[list[str]]:
     useless = [remedy for remedy in report.remedies if not remedy.helped and remedy.trial]
     untried = [remedy for remedy in report.remedies if not remedy.helped and not remedy.trial]
     if helpful:
-        lines = ["Remedies that were tried and helped, best first"]
+        lines = ["Remedies that were tried and helped, recommended first"]
         for i, remedy in enumerate(helpful, start=1):
             lines += _item(report.untreated, remedy, f"{i}. ")
         yield lines

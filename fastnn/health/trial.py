@@ -191,12 +191,14 @@ class Course:
             if objective.loss is None or examples is None:
                 continue
             right = examples.compute(_RIGHT, weighted=False)
+            loss = self._loss_of(name, objective, logs)
             if objective.loss.kind == "binary_crossentropy":
                 logits = bool(getattr(objective.loss, "from_logits", False))
-                above = examples.compute(_SURE[logits], weighted=True)
+                sure = examples.compute(_SURE[logits], weighted=True)
+                share = sure if isfinite(right) else share_learned(loss, best)
             else:
                 above = examples.compute(_ABOVE, weighted=False)
-            share = share_learned(self._loss_of(name, objective, logs), best, above)
+                share = share_learned(loss, best, above)
             if objective.loss.kind in REGRESSIONS and not isfinite(right):
                 squared = objective.loss.kind == "mean_squared_error"
                 share = examples.compute(_EXPLAINED[squared], weighted=True)

@@ -14,17 +14,18 @@ from fastnn.health.words import combined, is_longer, length, usage
 if TYPE_CHECKING:
     from fastnn.health.report import Remedy, Report, Trial
 
+_HELPED = "Helped, recommended first"
+
 
 def remedy_cards(report: Report) -> Markup | None:
     """Those that helped, then those that did not; None if there are none."""
     if not report.remedies:
         return None
-    groups = {"Helped, best first": [], "Tried and useless": [], "Not tried": []}  # type: dict[str, list[Markup]]
+    groups = {_HELPED: [], "Tried and useless": [], "Not tried": []}  # type: dict[str, list[Markup]]
     for i, remedy in enumerate(report.remedies):
+        title = "Tried and useless" if remedy.trial else "Not tried"
         if remedy.helped:
-            title = "Helped, best first"
-        else:
-            title = "Tried and useless" if remedy.trial else "Not tried"
+            title = _HELPED
         rank = len(groups[title]) + 1 if remedy.helped else None
         groups[title].append(_card(report.untreated, remedy, i, rank))
     legend = element(
