@@ -11,7 +11,8 @@ import pytest
 from command import failure
 
 from fastnn.cli import main
-from fastnn.tables import Options, columns, form, label, read
+from fastnn.tables import Options, columns, form, label, parsing, read
+from fastnn.tables.cells import Categories
 
 ROWS = [
     f"{k % 7}.5,{('red', 'blue', 'green')[k % 3]},{'' if k % 10 == 0 else k},"
@@ -39,6 +40,13 @@ def test_train_evaluate_predict(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["predict", model, str(shuffled)]) == 0
     lines = list(csv.reader(capsys.readouterr().out.splitlines()))
     assert [line[0] for line in lines[1:3]] == ["no", "yes"] and len(lines) == 4
+    more = write(tmp_path / "f.csv", "id,age,when,color,size,answer", "x7,4,2020-01-02,red,1.5,new")
+    assert main(["predict", model, str(more)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1] == ",".join(lines[1])
+    assert said.err == (
+        "fastnn: left out, as the net has not learned from them: column 'id', column 'when'\n"
+    )
     renamed = write(tmp_path / "c.csv", "age,colour,size", "4,red,1.5")
     assert "no column 'color'" in failure(capsys, "predict", model, renamed)
     worse = write(tmp_path / "d.csv", "age,color,size", "4,red,1.5", "x,red,1")
@@ -70,7 +78,7 @@ def test_rare_categories_share_a_slot(tmp_path: Path) -> None:
     found = columns.learn(table, "kind", np.arange(len(texts)))
     assert found == columns.Category("kind", ["a", "b"], True, True)
     out = np.zeros((len(texts), found.width), np.float32)  # type: ignore[union-attr]
-    found.encode(table, out)  # type: ignore[union-attr]
+    found.encode(table, slice(None), out)  # type: ignore[union-attr]
     assert out.argmax(1).tolist() == [0] * 5 + [1] * 3 + [3, 3, 2]
 
 
@@ -168,6 +176,59 @@ def test_no_label_is_said(tmp_path: Path) -> None:
     assert "1 of 3 rows have no label" in table.notes[0] and "line 3" in table.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        (["1", "2", "", "4", "7.5", "6"], [1, 2, np.nan, 4, 7.5, 6]),
+        (["", "", "", "4", "-300", "65536"], [np.nan] * 3 + [4, -300, 65536]),
+        (["1", "2", "3", "4", "1,234", "6"], [1, 2, 3, 4, 1234, 6]),
+        (["TRUE", "false", "", "", "True", "TRUE"], [1, 0, np.nan, np.nan, 1, 1]),
+        (["1", "2", "2", "b", "b", "1"], ["1", "2", "2", "b", "b", "1"]),
+        (["01", "2", "2", "TRUE", "TRUE", "01"], ["01", "2", "2", "TRUE", "TRUE", "01"]),
+        (["b ", "b", "NA", "a", " a", "é"], ["b", "b", None, "a", "a", "é"]),
+        (["1", "2", "3", "4", "5", "99999999999999999999"], [1, 2, 3, 4, 5, 1e20]),
+        (["255", "0", "3", "4", "5", "6"], [255, 0, 3, 4, 5, 6]),
+        (["", "?", "NA", "", "", ""], [np.nan] * 6),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 2, 4, 6])
+def test_a_column_that_is_read_in_parts(
+    cells: list[str], what: list[object], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastnn.tables.parts.CELLS", 2 * rows)
+    lines = [f'"{cell}",{k % 2}' for k, cell in enumerate(cells)]
+    found = parsing.column(read(write(tmp_path / "a.csv", "a,y", *lines)), "a")
+    if isinstance(found, Categories):
+        assert found.names == sorted(found.names)
+        assert [None if k < 0 else found.names[k] for k in found.codes] == what
+    else:
+        np.testing.assert_array_equal(found, np.array(what, float))
+
+
+def test_faults_in_a_later_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastnn.tables.parts.CELLS", 4)
+    for last, fault in (("1,2,3", "line 8: 3 columns, but 2"), ("1", "line 8: 1 columns, but 2")):
+        with pytest.raises(ValueError, match=fault):
+            read(write(tmp_path / "a.csv", "a,y", *["1,2"] * 6, last, "1,2"))
+    path = tmp_path / "b.csv"
+    path.write_bytes(b"a,y\n" + b"1,2\n" * 6 + b"\xff,2\n")
+    with pytest.raises(ValueError, match="line 8: byte 0xff is not UTF-8"):
+        read(path)
+    table = read(write(tmp_path / "c.csv", "a,y", *[f"{k},0" for k in range(9)], "x,1"))
+    with pytest.raises(ValueError, match="line 11, column 'a': 'x' is not a number"):
+        parsing.numbers(table, "a")
+
+
+def test_too_little_memory_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fastnn._memory.available_memory", lambda: 1000)
+    path = write(tmp_path / "a.csv", HEADER, *ROWS)
+    assert "a.csv: the 6 features of 72 rows take 0.0 GB of memory" in failure(
+        capsys, "train", path
+    )
+
+
 def test_labels_that_are_true_and_false(tmp_path: Path) -> None:
     table = read(write(tmp_path / "a.csv", "a,y", "1,TRUE", "2,FALSE", "3,TRUE"))
     target, y, _, _ = label.learn(table, None)
@@ -212,7 +273,7 @@ def test_plain_numbers_need_no_pandas(
 
     before = learned()
     assert before[2] == (kind == "pixels")
-    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    monkeypatch.setattr("fastnn.tables.requirement.has_pandas", lambda: False)
     assert learned() == before
     assert "pandas is not installed: read as a table of plain numbers" in read(path).notes
     model = str(tmp_path / "m.safetensors")
@@ -223,7 +284,7 @@ def test_plain_numbers_need_no_pandas(
 def test_more_than_plain_numbers_needs_pandas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    monkeypatch.setattr("fastnn.tables.requirement.has_pandas", lambda: False)
     path = write(tmp_path / "a.csv", HEADER, *ROWS)
     assert "pip install 'fastnn[tables]'" in failure(capsys, "train", path)
     ragged = write(tmp_path / "b.csv", "a,b", "1,2", "1,2,3")
