@@ -125,8 +125,11 @@ def read_new(name: str, options: Options, task: str | None) -> Known:
     return _known(found, table, (train, test), rows, notes)
 
 
-def read_known(form: Form, name: str, options: Options) -> Known:
+def read_known(form: Form, name: str, options: Options, *, test_only: bool = False) -> Known:
     """Read a table with labels for a net that has learned from a table of ``form``.
+
+    Args:
+        test_only: Leaves the part to learn from empty.
 
     Raises:
         OSError, ValueError: There is no such table, it lacks a column, or has other classes.
@@ -135,7 +138,9 @@ def read_known(form: Form, name: str, options: Options) -> Known:
 
     table = form.read(_existing(name), options)
     y, rows = form.label_of(table)
-    return _known(form, table, files.split((np.arange(len(rows)), y)), rows, [])
+    (train, y), test = files.split((np.arange(len(rows)), y))
+    kept = slice(0 if test_only else None)
+    return _known(form, table, ((train[kept], y[kept]), test), rows, [])
 
 
 def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
