@@ -182,6 +182,9 @@ def test_no_label_is_said(tmp_path: Path) -> None:
         (["1", "2", "", "4", "7.5", "6"], [1, 2, np.nan, 4, 7.5, 6]),
         (["", "", "", "4", "-300", "65536"], [np.nan] * 3 + [4, -300, 65536]),
         (["1", "2", "3", "4", "1,234", "6"], [1, 2, 3, 4, 1234, 6]),
+        (["1,5", "2", "", "4,25", "-,5", "6,1e3"], [1.5, 2, np.nan, 4.25, -0.5, 6100]),
+        (["1,234,567", "2", "3", "4", "", "-9,876.5"], [1234567, 2, 3, 4, np.nan, -9876.5]),
+        (["1,5", "2", "1,5", "1,234.5", "b", "b"], ["1,5", "2", "1,5", "1,234.5", "b", "b"]),
         (["TRUE", "false", "", "", "True", "TRUE"], [1, 0, np.nan, np.nan, 1, 1]),
         (["1", "2", "2", "b", "b", "1"], ["1", "2", "2", "b", "b", "1"]),
         (["01", "2", "2", "TRUE", "TRUE", "01"], ["01", "2", "2", "TRUE", "TRUE", "01"]),
@@ -192,10 +195,17 @@ def test_no_label_is_said(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("rows", [1, 2, 4, 6])
+@pytest.mark.parametrize("many", [0, 10_000])
 def test_a_column_that_is_read_in_parts(
-    cells: list[str], what: list[object], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: list[str],
+    what: list[object],
+    many: int,
+    rows: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fastnn.tables.parts.CELLS", 2 * rows)
+    monkeypatch.setattr("fastnn.tables.parts.MANY", many)
     lines = [f'"{cell}",{k % 2}' for k, cell in enumerate(cells)]
     found = parsing.column(read(write(tmp_path / "a.csv", "a,y", *lines)), "a")
     if isinstance(found, Categories):

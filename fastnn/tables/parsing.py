@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._files import shortened
+from fastnn.tables import commas
 from fastnn.tables.cells import Categories
+from fastnn.tables.commas import Commas
 from fastnn.tables.reading import SHOWN, Table
 from fastnn.tables.requirement import pandas
 
@@ -22,8 +24,6 @@ _DATE = re.compile(
     r"|(\d{1,2}[ -])?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
     r"[ -](\d{1,2},?[ -])?(\d{4}|\d{2})( \d{1,2}:\d{2}.*)?"
 )
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -93,7 +93,7 @@ def _values(table: Table, name: str, cells: Categories) -> NDArray[np.float64]:
     """The number of each text, float64 (names,), NaN if it is none."""
     if _are_truths(cells.names):
         return np.array([_TRUTHS[text] for text in cells.names])
-    plain = _with_commas(table, name, cells)
+    plain = _without_commas(table, name, cells)
     found = pandas().to_numeric(np.array(plain, object), errors="coerce")
     return np.asarray(found, np.float64)
 
@@ -112,28 +112,23 @@ def _finite(table: Table, name: str, found: NDArray[np.float64]) -> NDArray[np.f
     return found
 
 
-def _with_commas(table: Table, name: str, cells: Categories) -> list[str]:
-    """Texts of numbers as 1,234.5 or 1,5 as Python writes them; texts as they are, if they are
-    none.
+def _without_commas(table: Table, name: str, cells: Categories) -> list[str]:
+    """Texts of numbers as Python writes them.
 
     Raises:
-        ValueError: They could be either.
+        ValueError: Their commas could be of either kind.
     """
-    comma = [text for text in cells.names if "," in text]
-    if not comma:
-        return cells.names
-    thousands = all(map(_THOUSANDS.fullmatch, comma))
-    decimal = all(map(_DECIMAL_COMMA.fullmatch, comma))
-    if thousands and decimal and table.dialect.separator != ",":
-        row = _first(cells, np.array(["," in text for text in cells.names]))
-        raise ValueError(
-            f"{table.place(row, name)}: {table.text(row, name)!r} could be a decimal comma or a "
-            "separator of thousands; write the column without, or leave it out (--drop "
-            f"{shortened(name, SHOWN)!r})"
-        )
-    if thousands:
-        return [text.replace(",", "") for text in cells.names]
-    return [text.replace(",", ".") for text in cells.names] if decimal else cells.names
+    found = commas.meaning(cells.names)
+    if found is Commas.EITHER:
+        if table.dialect.separator != ",":
+            row = _first(cells, np.array(["," in text for text in cells.names]))
+            raise ValueError(
+                f"{table.place(row, name)}: {table.text(row, name)!r} could be a decimal comma or "
+                "a separator of thousands; write the column without, or leave it out (--drop "
+                f"{shortened(name, SHOWN)!r})"
+            )
+        found = Commas.THOUSANDS
+    return cells.names if found is None else commas.without(cells.names, found)
 
 
 def _is_date(cell: str) -> bool:

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.tables import requirement
+from fastnn.tables import commas, requirement
 from fastnn.tables.cells import Cells, categories_of, smallest
+from fastnn.tables.commas import Commas
 from fastnn.tables.dialect import Dialect
 
 CELLS = 1 << 21
 """Of a part."""
+
+MANY = 10_000
+"""Different texts of a part: if they are numbers with commas, they are not kept as texts, which
+take twenty times as much memory."""
 
 
 def read(
@@ -39,7 +44,7 @@ def read(
         ValueError: It is no text table.
     """
     wanted = range(len(found.first)) if only is None else sorted(only)
-    columns = {position: _Column() for position in wanted}
+    columns = {position: _Column(position in text) for position in wanted}
     gaps, rows = False, 0
     for part in _parts(path, found, missing, text, only):
         for position, column in columns.items():
@@ -87,8 +92,10 @@ class _Column:
             or pandas has made truth values of its words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, text: bool) -> None:
         self.mixed = False
+        self._text = text
+        self._commas: Commas | None = None
         self._numeric = False
         self._rows = 0
         self._cells: NDArray[Any] = np.empty(0)
@@ -126,11 +133,31 @@ class _Column:
         if not all(isinstance(text, str) for text in texts):
             self.mixed = True
             return
+        if len(texts) > MANY and not self._text:
+            numbers = self._with_commas(texts)
+            if numbers is not None:
+                self._numeric = True
+                self._extend(np.append(numbers, np.nan)[codes])
+                return
         places = self._places
         if not places:  # up to here there were gaps, if anything
             self._cells = np.full(self._rows, -1, np.int32)
         known = np.array([*(places.setdefault(text, len(places)) for text in texts), -1], np.int32)
         self._extend(known[codes])
+
+    def _with_commas(self, texts: list[str]) -> NDArray[np.float64] | None:
+        """The numbers that all of the texts are, if their commas are of one kind in all parts."""
+        found = commas.meaning(texts)
+        if found in (None, Commas.EITHER) or self._commas not in (None, found):
+            return None
+        assert found is not None
+        values = requirement.pandas().to_numeric(
+            np.array(commas.without(texts, found), object), errors="coerce"
+        )
+        if np.isnan(values).any():
+            return None
+        self._commas = found
+        return np.asarray(values, np.float64)
 
     def _extend(self, part: NDArray[Any]) -> None:
         cells, rows = self._cells, self._rows + len(part)
