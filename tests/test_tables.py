@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from command import failure
 
-from fastnn.cli import main
+from fastnn.cli import main, scaling, training
 from fastnn.tables import Options, columns, form, label, parsing, read
 from fastnn.tables.cells import Categories
 
@@ -40,6 +43,11 @@ def test_train_evaluate_predict(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["predict", model, str(shuffled)]) == 0
     lines = list(csv.reader(capsys.readouterr().out.splitlines()))
     assert [line[0] for line in lines[1:3]] == ["no", "yes"] and len(lines) == 4
+    assert main(["evaluate", model, str(path), "--all"]) == 0
+    assert "90 examples (all)" in capsys.readouterr().out
+    other = write(tmp_path / "g.csv", "was,size,color,age,x", *(f"no,{row[:-2]}" for row in ROWS))
+    assert main(["evaluate", model, str(other), "--label", "was"]) == 0
+    assert "has not learned from them: column 'x'\n" in capsys.readouterr().out
     more = write(tmp_path / "f.csv", "id,age,when,color,size,answer", "x7,4,2020-01-02,red,1.5,new")
     assert main(["predict", model, str(more)]) == 0
     said = capsys.readouterr()
@@ -227,6 +235,32 @@ def test_faults_in_a_later_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     table = read(write(tmp_path / "c.csv", "a,y", *[f"{k},0" for k in range(9)], "x,1"))
     with pytest.raises(ValueError, match="line 11, column 'a': 'x' is not a number"):
         parsing.numbers(table, "a")
+
+
+def test_scaling_goes_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "_BLOCK", 40)
+    x = np.random.default_rng(0).normal(1e4, [1.0, 5.0, 0.0, 2.0], (103, 4)).astype(np.float32)
+    columns = np.array([True, True, True, False])
+    found = scaling.of_numbers(x, columns)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(found.mean, np.where(columns, exact.mean(axis=0), 0), rtol=1e-14)
+    wanted = np.where(columns & (exact.std(axis=0) > 0), exact.std(axis=0), 1)
+    np.testing.assert_allclose(found.deviation, wanted, rtol=1e-12)
+    scaled = (exact - found.mean) / found.deviation
+    np.testing.assert_array_equal(found.apply(x), scaled.astype(np.float32))
+    assert found.apply(x, x) is x
+    np.testing.assert_array_equal(x, scaled.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch"),
+    [(100, 200, 32), (3200, 20, 32), (640_000, 20, 128), (1_280_000, 10, 128), (10**8, 1, 128)],
+)
+def test_large_tables_have_fewer_epochs(rows: int, epochs: int, batch: int) -> None:
+    problem: Any = SimpleNamespace(is_table=True, are_pictures=False, x=range(rows))
+    arguments = argparse.Namespace(epochs=None, batch_size=None)
+    training.settle(problem, arguments)
+    assert (arguments.epochs, arguments.batch_size) == (epochs, batch)
 
 
 def test_too_little_memory_is_said_before(

@@ -82,6 +82,8 @@ class Form:
                     f"{_like(name, table.names)}"
                 )
         own = {self.label.name, *(column.name for column in self.columns)}
+        if options.label is not None and table.has(options.label):
+            own.add(table.column(options.label))
         others = [table.title(name) for name in table.names if name not in own]
         if others:
             table.notes.append(f"left out, as the net has not learned from them: {_some(others)}")

@@ -63,15 +63,26 @@ class Table:
             ValueError: There is none.
         """
         names = self.all_names
+        found = self._find(wanted)
+        if found is None:
+            there = f"its columns are {', '.join(names)}"
+            if not self.dialect.header:
+                there = f"it has {len(names)} columns"
+            raise ValueError(f"{self.path}: has no column {wanted!r}; {there}")
+        return found
+
+    def has(self, wanted: str | int) -> bool:
+        """Whether there is a column of this name or index."""
+        return self._find(wanted) is not None
+
+    def _find(self, wanted: str | int) -> str | None:
+        names = self.all_names
         if wanted in names:
             return str(wanted)
         try:
             return names[range(len(names))[int(wanted)]]
         except (ValueError, IndexError):
-            there = f"its columns are {', '.join(names)}"
-            if not self.dialect.header:
-                there = f"it has {len(names)} columns"
-            raise ValueError(f"{self.path}: has no column {wanted!r}; {there}") from None
+            return None
 
     def label(self) -> str:
         """The name of the label's column.
