@@ -31,7 +31,9 @@ def read(
     text: Sequence[int] = (),
     only: Sequence[int] | None = None,
 ) -> tuple[dict[int, Cells], bool]:
-    """Columns by their position in the file, and whether the last of them has gaps.
+    """Columns by their position in the file, and whether lines may differ in how many they have.
+
+    A short one is filled up with gaps, and pandas before 3 cuts one that begins a part.
 
     Args:
         missing: Texts that are gaps.
@@ -45,20 +47,21 @@ def read(
     """
     wanted = range(len(found.first)) if only is None else sorted(only)
     columns = {position: _Column(position in text) for position in wanted}
-    gaps, rows = False, 0
+    doubtful, n_parts = False, 0
     for part in _parts(path, found, missing, text, only):
         for position, column in columns.items():
             column.add(part[position])
-        gaps = gaps or bool(part[wanted[-1]].isna().any())
-        rows += len(part)
-    if not rows:
+        doubtful |= bool(part[wanted[-1]].isna().any())
+        n_parts += 1
+    if not n_parts:
         raise ValueError("holds no rows")
     again = [position for position, column in columns.items() if column.mixed]
     cells = {p: column.cells(missing) for p, column in columns.items() if not column.mixed}
     if again:
         columns.clear()
         cells |= read(path, found, missing, again, again)[0]
-    return {position: cells[position] for position in wanted}, gaps
+    doubtful |= n_parts > 1 and int(requirement.pandas().__version__.split(".")[0]) < 3
+    return {position: cells[position] for position in wanted}, doubtful
 
 
 def _parts(

@@ -229,12 +229,11 @@ def _parsed(
     errors = requirement.pandas().errors
     verbatim = [names.index(name) for name in set(text) & set(names)]
     try:
-        cells, gaps = parts.read(path, found, options.gaps, verbatim)
+        cells, doubtful = parts.read(path, found, options.gaps, verbatim)
     except (errors.ParserError, errors.ParserWarning) as fault:
         _check_widths(path, found)
         raise ValueError(f"not a text table: {fault}") from fault
-    # pandas fills a short line up, which shows in the last column.
-    if gaps:
+    if doubtful:
         _check_widths(path, found)
     return {names[position]: column for position, column in cells.items()}
 
@@ -242,9 +241,21 @@ def _parsed(
 def _check_widths(path: Path, found: Dialect) -> None:
     """Raise ValueError for the first line of another width."""
     width = len(found.first)
+    if _are_alike(path, found):
+        return
     for line, row in dialect.lines(path, found.encoding, found.separator):
         if len(row) != width:
             raise ValueError(f"line {line}: {len(row)} columns, but {width} in the first line")
+
+
+def _are_alike(path: Path, found: Dialect) -> bool:
+    """Whether lines have as many columns as the first for sure: none has quotes. That is quick."""
+    separators = len(found.first) - 1
+    with path.open(encoding=found.encoding) as file:
+        return all(
+            '"' not in line and (line.count(found.separator) == separators or not line.strip())
+            for line in file
+        )
 
 
 def _no_text(path: Path, fault: UnicodeDecodeError) -> str:
