@@ -15,7 +15,7 @@ from command import failure
 
 from fastnn.cli import main, scaling, training
 from fastnn.tables import Options, columns, dialect, form, label, parsing, read, reading
-from fastnn.tables.cells import Categories
+from fastnn.tables.cells import Categories, smallest
 
 ROWS = [
     f"{k % 7}.5,{('red', 'blue', 'green')[k % 3]},{'' if k % 10 == 0 else k},"
@@ -248,6 +248,15 @@ def test_faults_in_a_later_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     table = read(write(tmp_path / "c.csv", "a,y", *[f"{k},0" for k in range(9)], "x,1"))
     with pytest.raises(ValueError, match="line 11, column 'a': 'x' is not a number"):
         parsing.numbers(table, "a")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [([0, 255], "uint8"), ([-1, 200], "int16"), ([-1, 2**40], "int64"), ([5, 2**64 - 1], "uint64")],
+)
+def test_integers_are_held_in_the_smallest_type(numbers: list[int], kind: str) -> None:
+    found = smallest(np.array(numbers, np.uint64 if numbers[0] > 0 else np.int64))
+    assert found.tolist() == numbers and found.dtype == kind
 
 
 def test_scaling_goes_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,4 +49,5 @@ def categories_of_numbers(numbers: NDArray[Any]) -> Categories:
 def smallest(integers: NDArray[Any]) -> NDArray[Any]:
     """The same integers in the smallest type that holds them."""
     low, high = int(integers.min()), int(integers.max())
-    return integers.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    kind = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    return integers.astype(kind) if kind.kind in "ui" else integers
