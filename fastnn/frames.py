@@ -184,7 +184,8 @@ def _copied(column: Any) -> dict[str, bool]:
 
 
 def _texts(array: NDArray[Any], name: str) -> NDArray[Any]:
-    items = array.tolist()
+    # NumPy's own strings, which pandas may hold, become Python's.
+    items = [item.item() if isinstance(item, np.character) else item for item in array.tolist()]
     if all(isinstance(item, (str, bytes)) for item in items):
         return np.array(items, object)
     if all(isinstance(item, (bool, int, float, np.number)) for item in items):

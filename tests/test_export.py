@@ -340,6 +340,17 @@ def test_lookups(
     check(fnn.Model(x, layer(x)), tmp_path, [data], tolerance=0)
 
 
+@pytest.mark.parametrize("kind", [layers.StringLookup, layers.IntegerLookup])
+def test_weighted_lookups(kind: Any, tmp_path: Path) -> None:
+    data, vocabulary, mask = LOOKUPS[kind]
+    layer = kind(
+        7, vocabulary=vocabulary, mask_token=mask, output_mode="tf_idf", pad_to_max_tokens=True,
+        idf_weights=np.linspace(0.25, 3, len(vocabulary)),
+    )  # fmt: skip
+    x = layers.Input(data.shape[1:])
+    check(fnn.Model(x, layer(x)), tmp_path, [data])
+
+
 def test_a_lookup_makes_these_numbers(tmp_path: Path) -> None:
     """By hand: the mask is 0, then the buckets, by Python's remainder, then the vocabulary."""
     x = layers.Input((2,))
@@ -494,6 +505,9 @@ def test_what_predict_refuses_is_refused(make: Any, wrong: Any, tmp_path: Path) 
     [
         (lambda x: layers.StringLookup(vocabulary=["a"], num_oov_indices=2, name="words")(x),
          r"'words' \(StringLookup\) can't be exported: its num_oov_indices is 2"),
+        (lambda x: layers.IntegerLookup(
+            vocabulary=[1], num_oov_indices=2, oov_method="farmhash", name="ids")(x),
+         r"'ids' \(IntegerLookup\) can't be exported: its oov_method is 'farmhash'"),
         (lambda x: layers.IntegerLookup(name="ids")(x), "'ids' has no vocabulary yet"),
         (lambda x: layers.Discretization(num_bins=3, name="bins")(x),
          "'bins' has no bin_boundaries yet"),

@@ -186,8 +186,19 @@ def test_columns_go_to_the_inputs_of_their_names(frame: Any) -> None:
     table = frame({"color": columns["color"], "age": columns["age"]})
     np.testing.assert_array_equal(model.predict(table), model.predict(columns))
     model.fit(table, Y, verbose=0)
-    with pytest.raises(ValueError, match=r"x must have the keys \['age', 'color'\], got \['age'\]"):
+    with pytest.raises(
+        ValueError, match=r"x must have \['age', 'color'\], got \['age'\]: \['color'\]"
+    ):
         model.predict(frame({"age": columns["age"]}))
+    # What the model doesn't know is in nobody's way, whatever it holds.
+    more = {**columns, "id": [f"{k:04}" for k in range(ROWS)], "seen": [None, *[1.5] * (ROWS - 1)]}
+    for x in (frame(more), more):
+        with pytest.warns(
+            UserWarning, match=r"x has more .*: \['id', 'seen'\] are not used"
+        ) as seen:
+            found = model.predict(x)
+        np.testing.assert_array_equal(found, model.predict(columns))
+        assert len(seen) == 1 and seen[0].filename == __file__
 
 
 def test_layers_learn_from_tables(frame: Any) -> None:

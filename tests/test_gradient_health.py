@@ -144,7 +144,9 @@ def test_with_a_callback_for_each_batch() -> None:
     quick, one_by_one = watch(), watch()
     fit(vanishing(), quick)
     fit(vanishing(), [callbacks.LambdaCallback(on_train_batch_end=lambda *a: None), one_by_one])
-    assert quick.statistics == one_by_one.statistics and quick.found == one_by_one.found
+    # As text: since Python 3.13, one with a NaN does not equal itself.
+    assert repr(quick.statistics) == repr(one_by_one.statistics)
+    assert quick.found == one_by_one.found
 
 
 def test_two_that_look_at_different_steps() -> None:

@@ -46,6 +46,7 @@ FLOORS = [
         "_checks",
         "_files",
         "_locks",
+        "_memory",
         "_model_files",
         "_naming",
         "_registry",

@@ -14,6 +14,7 @@ from reference.preprocessing_cases import CASES, run
 import fastnn as fnn
 from fastnn import layers
 from fastnn.preprocessing.farmhash import fingerprint64
+from fastnn.preprocessing.siphash import siphash
 
 RECORDED = json.loads(
     (Path(__file__).parent / "reference" / "preprocessing.json").read_text(encoding="utf-8")
@@ -44,6 +45,17 @@ def test_farmhash() -> None:
     """TensorFlow 2.21's to_hash_bucket_fast, of 1000003 buckets, for texts of each way of it."""
     lengths = (0, 1, 3, 4, 7, 8, 16, 17, 32, 33, 64, 65, 128, 129, 500)
     assert [fingerprint64(b"a" * n) % 1000003 for n in lengths] == HASHES
+
+
+def test_siphash() -> None:
+    """The paper's own example, and lengths around a word."""
+    key = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
+    assert siphash(key, bytes(range(15))) == 0xA129CA6149BE45E5
+    # TensorFlow 2.21's to_hash_bucket_strong, of 1000003 buckets.
+    texts = ["", "a", "abcdefg", "abcdefgh", "é" * 20, "x" * 300]
+    assert [siphash((133, 137), text.encode()) % 1000003 for text in texts] == [
+        953272, 554259, 699324, 676107, 41927, 621382
+    ]  # fmt: skip
 
 
 HASHES = [
@@ -89,6 +101,35 @@ def test_lookups_learn_the_same_from_batches() -> None:
     assert whole.get_vocabulary() == parts.get_vocabulary() == ["[UNK]", *"arbdc"]
     parts.adapt((tokens[i : i + 2] for i in range(0, 11, 2)), steps=1)
     assert parts.get_vocabulary() == ["[UNK]", "b", "a"]
+
+
+def test_documents_come_in_batches_too() -> None:
+    """Rows of a matrix are documents, and a batch that is a vector is one."""
+    texts = np.array([["a", "b"], ["a", "a"], ["c", "b"]])
+    whole, parts, each = (layers.StringLookup(output_mode="tf_idf") for _ in range(3))
+    whole.adapt(texts)
+    parts.adapt([texts[:1], texts[1:]][k] for k in range(2))
+    each.adapt(row for row in texts)
+    idf = np.log(1 + 3 / (1 + np.array([2, 2, 1])))
+    assert whole.get_vocabulary() == ["[UNK]", "a", "b", "c"]
+    np.testing.assert_allclose(whole.idf_weights, [idf.mean(), *idf], rtol=1e-6)
+    for other in (parts, each):
+        np.testing.assert_array_equal(other.idf_weights, whole.idf_weights)
+
+
+def test_a_net_of_weighted_texts_comes_back_from_its_file(tmp_path: Path) -> None:
+    lookup = layers.StringLookup(
+        output_mode="tf_idf", max_tokens=6, pad_to_max_tokens=True, num_oov_indices=2, salt=3
+    )
+    texts = np.array([["a", "b", "x"], ["a", "a", "y"], ["c", "b", "a"]])
+    lookup.adapt(texts[:2])
+    model = fnn.Sequential([layers.Input((3,), dtype="string"), lookup, layers.Dense(2)])
+    model.save(tmp_path / "net.safetensors")
+    loaded = fnn.load_model(tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(loaded.predict(texts), model.predict(texts))
+    again = loaded.layers[0]
+    np.testing.assert_array_equal(again(texts), lookup(texts))
+    assert again.get_config() == lookup.get_config() and again.salt == (3, 3)
 
 
 def test_bins_of_batches_have_about_as_many_numbers() -> None:
@@ -330,7 +371,37 @@ def test_a_replay_has_no_layers_before_the_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: layers.StringLookup(output_mode="tf_idf"), ValueError, "'tf_idf' is not there"),
+        (
+            lambda: layers.StringLookup(output_mode="tf_idf", vocabulary=["a"]),
+            ValueError,
+            "for output_mode 'tf_idf' takes idf_weights",
+        ),
+        (
+            lambda: layers.StringLookup(vocabulary=["a"], idf_weights=[1.0]),
+            ValueError,
+            "idf_weights are for output_mode 'tf_idf', not 'int'",
+        ),
+        (
+            lambda: layers.IntegerLookup(
+                output_mode="tf_idf", vocabulary=[4, 2], idf_weights=[1.0, 2.0, 3.0]
+            ),
+            ValueError,
+            r"one for each of the 2 tokens, got shape \(3,\)",
+        ),
+        (
+            lambda: layers.StringLookup(output_mode="tf_idf", idf_weights=[1.0]),
+            ValueError,
+            "those of a vocabulary",
+        ),
+        (
+            lambda: layers.StringLookup(output_mode="tf_idf").adapt(np.full((2, 2, 2), "a")),
+            ValueError,
+            r"'tf_idf' takes data \(N, k\), got \(2, 2, 2\)",
+        ),
+        (lambda: layers.StringLookup(salt=[1, 2, 3]), ValueError, "one integer or two"),
+        (lambda: layers.StringLookup(salt="a"), TypeError, "salt must be an integer"),
+        (lambda: layers.IntegerLookup(salt=1), ValueError, "salt takes oov_method 'farmhash'"),
+        (lambda: layers.IntegerLookup(oov_method="fnv"), ValueError, "oov_method must be"),
         (lambda: layers.StringLookup(sparse=True), ValueError, "sparse must be False, got True"),
         (lambda: layers.StringLookup(vocabulary=["a", "a"]), ValueError, r"several \['a'\]"),
         (lambda: layers.StringLookup(vocabulary=[1]), TypeError, "tokens must be strings, got 1"),

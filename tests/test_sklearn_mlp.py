@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -433,6 +434,66 @@ def test_callbacks_hear_and_stop() -> None:
     assert len(own.history_["hidden_1/gradient_norm"]) == 4
     early = callbacks.EarlyStopping("loss", patience=0, min_delta=100.0)
     assert MLPClassifier(10, max_iter=4, callbacks=[early]).fit(X, Y).n_iter_ == 2
+
+
+class _CutOff(callbacks.Callback):
+    """Ends the process, as it were, after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        self._left = batches
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._left -= 1
+        if not self._left:
+            raise RuntimeError("cut off")
+
+
+@pytest.mark.parametrize("batches", [1, 17, 18, 30])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"early_stopping": True, "dropout": 0.2, "n_iter_no_change": 2, "tol": 0.02},
+        {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1},
+        {"shuffle": False, "batch_norm": True},
+    ],
+    ids=["early stopping", "adaptive", "in order"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_goes_on_from_a_backup(settings: dict[str, Any], batches: int, tmp_path: Path) -> None:
+    def estimator(*more: callbacks.Callback) -> MLPClassifier:
+        return MLPClassifier(
+            (12,), batch_size=97, max_iter=12, random_state=3, callbacks=list(more), **settings
+        )
+
+    alone = estimator().fit(X, Y)
+    with pytest.raises(RuntimeError, match="cut off"):
+        estimator(callbacks.BackupAndRestore(tmp_path, 4), _CutOff(batches)).fit(X, Y)
+    backup = callbacks.BackupAndRestore(tmp_path)
+    again = estimator(backup).fit(X, Y)
+    if batches > 4:
+        assert backup.resumed_at is not None and 4 <= backup.resumed_at <= batches
+    for name in ("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
+                 "validation_loss_curve_", "best_validation_score_"):  # fmt: skip
+        assert getattr(again, name) == getattr(alone, name), name
+    assert again.history_ == alone.history_
+    for ours, wanted in zip(again.coefs_, alone.coefs_, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def test_a_backup_of_another_estimator_is_refused(tmp_path: Path) -> None:
+    def estimator(**settings: Any) -> MLPClassifier:
+        return MLPClassifier((4,), max_iter=9, **{"random_state": 0, "tol": 0.1, **settings})
+
+    backup = callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(RuntimeError, match="cut off"):
+        estimator(callbacks=[backup, _CutOff(5)]).fit(X, Y)
+    with pytest.raises(ValueError, match=r"of a training with tol '0.1', this one has '0.2'"):
+        estimator(callbacks=[backup], tol=0.2).fit(X, Y)
+    for settings in ({"random_state": None}, {"warm_start": True}):
+        with pytest.raises(ValueError, match="takes a random_state that is an integer"):
+            estimator(callbacks=[backup], **settings).fit(X, Y)
+    with pytest.raises(ValueError, match="neither warm_start nor partial_fit"):
+        estimator(callbacks=[backup]).partial_fit(X, Y, classes=np.unique(Y))
 
 
 def test_nothing_goes_through_python_for_each_batch() -> None:

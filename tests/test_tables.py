@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from command import failure
 
-from fastnn.cli import main
-from fastnn.tables import Options, columns, form, label, read
+from fastnn.cli import main, scaling, training
+from fastnn.tables import Options, columns, dialect, form, label, parsing, read, reading
+from fastnn.tables.cells import Categories, smallest
 
 ROWS = [
     f"{k % 7}.5,{('red', 'blue', 'green')[k % 3]},{'' if k % 10 == 0 else k},"
@@ -39,6 +43,18 @@ def test_train_evaluate_predict(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["predict", model, str(shuffled)]) == 0
     lines = list(csv.reader(capsys.readouterr().out.splitlines()))
     assert [line[0] for line in lines[1:3]] == ["no", "yes"] and len(lines) == 4
+    assert main(["evaluate", model, str(path), "--all"]) == 0
+    assert "90 examples (all)" in capsys.readouterr().out
+    other = write(tmp_path / "g.csv", "was,size,color,age,x", *(f"no,{row[:-2]}" for row in ROWS))
+    assert main(["evaluate", model, str(other), "--label", "was"]) == 0
+    assert "has not learned from them: column 'x'\n" in capsys.readouterr().out
+    more = write(tmp_path / "f.csv", "id,age,when,color,size,answer", "x7,4,2020-01-02,red,1.5,new")
+    assert main(["predict", model, str(more)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1] == ",".join(lines[1])
+    assert said.err == (
+        "fastnn: left out, as the net has not learned from them: column 'id', column 'when'\n"
+    )
     renamed = write(tmp_path / "c.csv", "age,colour,size", "4,red,1.5")
     assert "no column 'color'" in failure(capsys, "predict", model, renamed)
     worse = write(tmp_path / "d.csv", "age,color,size", "4,red,1.5", "x,red,1")
@@ -70,7 +86,7 @@ def test_rare_categories_share_a_slot(tmp_path: Path) -> None:
     found = columns.learn(table, "kind", np.arange(len(texts)))
     assert found == columns.Category("kind", ["a", "b"], True, True)
     out = np.zeros((len(texts), found.width), np.float32)  # type: ignore[union-attr]
-    found.encode(table, out)  # type: ignore[union-attr]
+    found.encode(table, slice(None), out)  # type: ignore[union-attr]
     assert out.argmax(1).tolist() == [0] * 5 + [1] * 3 + [3, 3, 2]
 
 
@@ -168,6 +184,117 @@ def test_no_label_is_said(tmp_path: Path) -> None:
     assert "1 of 3 rows have no label" in table.notes[0] and "line 3" in table.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        (["1", "2", "", "4", "7.5", "6"], [1, 2, np.nan, 4, 7.5, 6]),
+        (["", "", "", "4", "-300", "65536"], [np.nan] * 3 + [4, -300, 65536]),
+        (["1", "2", "3", "4", "1,234", "6"], [1, 2, 3, 4, 1234, 6]),
+        (["1,5", "2", "", "4,25", "-,5", "6,1e3"], [1.5, 2, np.nan, 4.25, -0.5, 6100]),
+        (["1,234,567", "2", "3", "4", "", "-9,876.5"], [1234567, 2, 3, 4, np.nan, -9876.5]),
+        (["1,5", "2", "1,5", "1,234.5", "b", "b"], ["1,5", "2", "1,5", "1,234.5", "b", "b"]),
+        (["TRUE", "false", "", "", "True", "TRUE"], [1, 0, np.nan, np.nan, 1, 1]),
+        (["1", "2", "2", "b", "b", "1"], ["1", "2", "2", "b", "b", "1"]),
+        (["01", "2", "2", "TRUE", "TRUE", "01"], ["01", "2", "2", "TRUE", "TRUE", "01"]),
+        (["b ", "b", "NA", "a", " a", "é"], ["b", "b", None, "a", "a", "é"]),
+        (["1", "2", "3", "4", "5", "99999999999999999999"], [1, 2, 3, 4, 5, 1e20]),
+        (["255", "0", "3", "4", "5", "6"], [255, 0, 3, 4, 5, 6]),
+        (["", "?", "NA", "", "", ""], [np.nan] * 6),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 2, 4, 6])
+@pytest.mark.parametrize("many", [0, 10_000])
+def test_a_column_that_is_read_in_parts(
+    cells: list[str],
+    what: list[object],
+    many: int,
+    rows: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastnn.tables.parts.CELLS", 2 * rows)
+    monkeypatch.setattr("fastnn.tables.parts.MANY", many)
+    lines = [f'"{cell}",{k % 2}' for k, cell in enumerate(cells)]
+    found = parsing.column(read(write(tmp_path / "a.csv", "a,y", *lines)), "a")
+    if isinstance(found, Categories):
+        assert found.names == sorted(found.names)
+        assert [None if k < 0 else found.names[k] for k in found.codes] == what
+    else:
+        # Beyond 2**53 pandas 2 is a rounding off.
+        np.testing.assert_allclose(found, np.array(what, float), rtol=2e-16)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["1,2", "", "3,4", " "], ["1,2", '"3,4",5'], ["1,2", "3,4,5"], ["1,2", "3"], ["1,2", '3,"4"']],
+)
+def test_the_quick_look_at_widths_says_what_csv_does(lines: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", *lines)
+    found = dialect.Dialect("utf-8", ",", False, ("1", "2"), 0)
+    widths = {len(row) for _, row in dialect.lines(path, "utf-8", ",")}
+    assert not reading._are_alike(path, found) or widths == {2}
+    assert reading._are_alike(path, found) == (widths == {2} and '"' not in path.read_text())
+
+
+def test_faults_in_a_later_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastnn.tables.parts.CELLS", 4)
+    for last, fault in (("1,2,3", "line 8: 3 columns, but 2"), ("1", "line 8: 1 columns, but 2")):
+        with pytest.raises(ValueError, match=fault):
+            read(write(tmp_path / "a.csv", "a,y", *["1,2"] * 6, last, "1,2"))
+    path = tmp_path / "b.csv"
+    path.write_bytes(b"a,y\n" + b"1,2\n" * 6 + b"\xff,2\n")
+    with pytest.raises(ValueError, match="line 8: byte 0xff is not UTF-8"):
+        read(path)
+    table = read(write(tmp_path / "c.csv", "a,y", *[f"{k},0" for k in range(9)], "x,1"))
+    with pytest.raises(ValueError, match="line 11, column 'a': 'x' is not a number"):
+        parsing.numbers(table, "a")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [([0, 255], "uint8"), ([-1, 200], "int16"), ([-1, 2**40], "int64"), ([5, 2**64 - 1], "uint64")],
+)
+def test_integers_are_held_in_the_smallest_type(numbers: list[int], kind: str) -> None:
+    found = smallest(np.array(numbers, np.uint64 if numbers[0] > 0 else np.int64))
+    assert found.tolist() == numbers and found.dtype == kind
+
+
+def test_scaling_goes_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "_BLOCK", 40)
+    x = np.random.default_rng(0).normal(1e4, [1.0, 5.0, 0.0, 2.0], (103, 4)).astype(np.float32)
+    columns = np.array([True, True, True, False])
+    found = scaling.of_numbers(x, columns)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(found.mean, np.where(columns, exact.mean(axis=0), 0), rtol=1e-14)
+    wanted = np.where(columns & (exact.std(axis=0) > 0), exact.std(axis=0), 1)
+    np.testing.assert_allclose(found.deviation, wanted, rtol=1e-12)
+    scaled = (exact - found.mean) / found.deviation
+    np.testing.assert_array_equal(found.apply(x), scaled.astype(np.float32))
+    assert found.apply(x, x) is x
+    np.testing.assert_array_equal(x, scaled.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch"),
+    [(100, 200, 32), (3200, 20, 32), (640_000, 20, 128), (1_280_000, 10, 128), (10**8, 1, 128)],
+)
+def test_large_tables_have_fewer_epochs(rows: int, epochs: int, batch: int) -> None:
+    problem: Any = SimpleNamespace(is_table=True, are_pictures=False, x=range(rows))
+    arguments = argparse.Namespace(epochs=None, batch_size=None)
+    training.settle(problem, arguments)
+    assert (arguments.epochs, arguments.batch_size) == (epochs, batch)
+
+
+def test_too_little_memory_is_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fastnn._memory.available_memory", lambda: 1000)
+    path = write(tmp_path / "a.csv", HEADER, *ROWS)
+    assert "a.csv: the 6 features of 72 rows take 0.0 GB of memory" in failure(
+        capsys, "train", path
+    )
+
+
 def test_labels_that_are_true_and_false(tmp_path: Path) -> None:
     table = read(write(tmp_path / "a.csv", "a,y", "1,TRUE", "2,FALSE", "3,TRUE"))
     target, y, _, _ = label.learn(table, None)
@@ -212,7 +339,7 @@ def test_plain_numbers_need_no_pandas(
 
     before = learned()
     assert before[2] == (kind == "pixels")
-    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    monkeypatch.setattr("fastnn.tables.requirement.has_pandas", lambda: False)
     assert learned() == before
     assert "pandas is not installed: read as a table of plain numbers" in read(path).notes
     model = str(tmp_path / "m.safetensors")
@@ -223,7 +350,7 @@ def test_plain_numbers_need_no_pandas(
 def test_more_than_plain_numbers_needs_pandas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fastnn.tables.reading._has_pandas", lambda: False)
+    monkeypatch.setattr("fastnn.tables.requirement.has_pandas", lambda: False)
     path = write(tmp_path / "a.csv", HEADER, *ROWS)
     assert "pip install 'fastnn[tables]'" in failure(capsys, "train", path)
     ragged = write(tmp_path / "b.csv", "a,b", "1,2", "1,2,3")

@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = table.options(arguments)
     loaded = model_file.load(arguments.model)
     model, shape = loaded.model, source.example_shape(loaded.model)
-    data = source.read_for(loaded, arguments.data, options, arguments.on_error)
+    data = source.read_for(
+        loaded, arguments.data, options, arguments.on_error, test_only=not arguments.all
+    )
     x, y = data.test
     if arguments.all:
         x, y = (np.concatenate(parts) for parts in zip(data.train, data.test, strict=True))

@@ -12,7 +12,7 @@ import argparse
 import csv
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from fastnn.models import Model
     from fastnn.tables import Options
+
+
+_ROWS = 1 << 16
+"""That are written at a time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,12 +159,11 @@ class _Guesses:
         width = self.values.shape[1]
         if self.classes:
             header = ["prediction", *(f"probability_{self.model.named(k)}" for k in range(width))]
-            guesses = [[self.model.named(label)] for label in self.labels()]
         else:
             header = ["prediction"] if width == 1 else [f"prediction_{k}" for k in range(width)]
-            guesses = [[] for _ in self.values]
         yield self._with_file(["file"], header)
-        for k, (guess, row) in enumerate(zip(guesses, self.values, strict=True)):
+        for k, (label, row) in enumerate(self._rows()):
+            guess = [self.model.named(label)] if self.classes else []
             yield self._with_file(self._file(k), [*guess, *map(_short, row)])
 
     def short_table(self) -> Iterable[Sequence[Any]]:
@@ -176,9 +179,17 @@ class _Guesses:
                 yield [self.model.named(label), f"{self.values[0, label]:.4f}"]
             return
         yield self._with_file(["file"], header)
-        for k, (label, row) in enumerate(zip(self.labels(), self.values, strict=True)):
+        for k, (label, row) in enumerate(self._rows()):
             chance = row[label] if len(row) > 1 else row[0] if label else 1 - row[0]
             yield self._with_file(self._file(k), [self.model.named(label), f"{chance:.4f}"])
+
+    def _rows(self) -> Iterator[tuple[int, list[float]]]:
+        """The likeliest class of each example, and its values; as Python's numbers, which are
+        quick to write, but some at a time, for they are large."""
+        labels = self.labels()
+        for start in range(0, len(labels), _ROWS):
+            part = slice(start, start + _ROWS)
+            yield from zip(labels[part].tolist(), self.values[part].tolist(), strict=True)
 
     def _file(self, k: int) -> list[str]:
         return [] if self.files is None else [self.files[k]]

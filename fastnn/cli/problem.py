@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.cli import pictures, scaling, source, table
@@ -143,7 +144,8 @@ def _standardized(
         name,
         data.note,
         task,
-        x if features is None else features.apply(x),
+        # In place: nobody else has these rows.
+        x if features is None else features.apply(x, x if x.dtype == np.float32 else None),
         y if targets is None else targets.apply(y.reshape(len(y), -1)),
         data.test,
         features,

@@ -7,6 +7,7 @@ that arithmetic: the saved model takes and gives the table's own units.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,15 +18,38 @@ if TYPE_CHECKING:
     from fastnn.models import Model
 
 
+_BLOCK = 1 << 20
+"""Numbers that are scaled at a time."""
+
+
 class Scaling(NamedTuple):
     """What is taken off a column, and what it is divided by: float64 (columns,) each."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
-    def apply(self, table: NDArray[Any]) -> NDArray[np.float32]:
-        """The standardized table, float32 (rows, columns)."""
-        return ((table - self.mean) / self.deviation).astype(np.float32)
+    def apply(
+        self, table: NDArray[Any], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The standardized table, float32 (rows, columns); in ``out``, which may be the table."""
+        if out is None:
+            out = np.empty(table.shape, np.float32)
+        for rows in _blocks(table):
+            out[rows] = (table[rows] - self.mean) / self.deviation
+        return out
+
+
+def _blocks(table: NDArray[Any]) -> Iterator[slice]:
+    """Some rows after the other: arithmetic in float64 shall take no memory worth the name."""
+    rows = max(1, _BLOCK // table.shape[1])
+    return (slice(start, start + rows) for start in range(0, len(table), rows))
+
+
+def _moments(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of the columns of x, (rows, columns)."""
+    mean = sum(x[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(x)) / len(x)
+    squares = sum(((x[rows] - mean) ** 2).sum(axis=0) for rows in _blocks(x))
+    return mean, np.sqrt(squares / len(x))
 
 
 def of_features(x: NDArray[Any]) -> Scaling | None:
@@ -33,20 +57,16 @@ def of_features(x: NDArray[Any]) -> Scaling | None:
 
     A column that is the same everywhere keeps its unit.
     """
-    if x.ndim != 2 or x.dtype == np.uint8 or np.abs(x).max() <= 1:
+    if x.ndim != 2 or x.dtype == np.uint8 or (x.min() >= -1 and x.max() <= 1):
         return None
-    deviation = x.std(axis=0, dtype=np.float64)
-    return Scaling(x.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+    return of_numbers(x, np.ones(x.shape[1], np.bool_))
 
 
 def of_numbers(x: NDArray[Any], columns: NDArray[np.bool_]) -> Scaling:
     """The scaling of the chosen columns of x, (rows, columns); the others keep their unit."""
-    mean, deviation = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    chosen = x[:, columns]
-    mean[columns] = chosen.mean(axis=0, dtype=np.float64)
-    spread = chosen.std(axis=0, dtype=np.float64)
-    deviation[columns] = np.where(spread > 0, spread, 1.0)
-    return Scaling(mean, deviation)
+    mean, deviation = _moments(x)
+    scaled = columns & (deviation > 0)
+    return Scaling(np.where(columns, mean, 0.0), np.where(scaled, deviation, 1.0))
 
 
 def of_targets(y: NDArray[Any]) -> Scaling:

@@ -82,15 +82,25 @@ def _column(y: NDArray[Any]) -> NDArray[Any]:
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
-def read_for(loaded: Loaded, name: str, options: Options, on_error: str = "raise") -> Data:
+def read_for(
+    loaded: Loaded,
+    name: str,
+    options: Options,
+    on_error: str = "raise",
+    *,
+    test_only: bool = False,
+) -> Data:
     """Read what a saved model is to be tried on.
+
+    Args:
+        test_only: The examples to learn from are not wanted: those of a table are left out.
 
     Raises:
         ValueError: The data is pictures, and the model takes none, or has other classes; or it is a
             table without the columns that the model learned from.
     """
     if loaded.form is not None and table.is_table(name):
-        return of_table(table.read_known(loaded.form, name, options))
+        return of_table(table.read_known(loaded.form, name, options, test_only=test_only))
     form = pictures.Form()
     if pictures.is_folder(name):
         form = pictures.form_of(example_shape(loaded.model), on_error, verbose=True)

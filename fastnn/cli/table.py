@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastnn.tables.form import Form
 from fastnn.tables.options import Options
+from fastnn.tables.reading import SUFFIXES, Table
 
 Split = tuple[NDArray[Any], NDArray[Any]]
 
@@ -83,8 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser, *, new: bool) -> None:
 
 def is_table(name: str) -> bool:
     """Whether ``name`` is a table, by its suffix."""
-    from fastnn.tables.reading import SUFFIXES
-
     return Path(name).suffix.lower() in SUFFIXES
 
 
@@ -122,13 +121,15 @@ def read_new(name: str, options: Options, task: str | None) -> Known:
     target, y, rows, decided = label.learn(table, task)
     train, test = files.split((np.arange(len(rows)), y))
     found = form.learn(table, target, rows[train[0]])
-    x = found.encode(table)
     notes = [decided, found.describe()]
-    return _known(found, x, (train, test), rows, notes, table.notes)
+    return _known(found, table, (train, test), rows, notes)
 
 
-def read_known(form: Form, name: str, options: Options) -> Known:
+def read_known(form: Form, name: str, options: Options, *, test_only: bool = False) -> Known:
     """Read a table with labels for a net that has learned from a table of ``form``.
+
+    Args:
+        test_only: Leaves the part to learn from empty.
 
     Raises:
         OSError, ValueError: There is no such table, it lacks a column, or has other classes.
@@ -137,8 +138,9 @@ def read_known(form: Form, name: str, options: Options) -> Known:
 
     table = form.read(_existing(name), options)
     y, rows = form.label_of(table)
-    x = form.encode(table)
-    return _known(form, x, files.split((np.arange(len(rows)), y)), rows, [], table.notes)
+    (train, y), test = files.split((np.arange(len(rows)), y))
+    kept = slice(0 if test_only else None)
+    return _known(form, table, ((train[kept], y[kept]), test), rows, [])
 
 
 def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
@@ -157,15 +159,15 @@ def print_warnings(lines: Sequence[str]) -> None:
 
 def _known(
     form: Form,
-    x: NDArray[Any],
+    table: Table,
     parts: tuple[Split, Split],
-    rows: NDArray[Any],
+    rows: NDArray[np.int64],
     notes: list[str],
-    warnings: list[str],
 ) -> Known:
     (train, y), (test, yt) = parts
     note = f"{len(test)} of {len(rows)} examples, drawn with seed 0, set aside as the test set"
-    return Known((x[rows[train]], y), (x[rows[test]], yt), note, form, notes, warnings)
+    x, xt = (form.encode(table, rows[part]) for part in (train, test))
+    return Known((x, y), (xt, yt), note, form, notes, table.notes)
 
 
 def _existing(name: str) -> str:

@@ -43,6 +43,9 @@ EPOCHS = 10
 STEPS_OF_TABLE = 1000
 """Which a small table is passed over for again and again: at least 20 times, at most 200."""
 
+MOST_STEPS_OF_TABLE = 100_000
+"""Of a table so large that 20 times would be more of them."""
+
 
 def add_arguments(
     parser: argparse.ArgumentParser, batch_size: int | None = None
@@ -90,7 +93,7 @@ def add_arguments(
         type=int,
         metavar="N",
         help=f"passes over the data (default: {EPOCHS}; of a table as many as make "
-        f"{STEPS_OF_TABLE} steps, from 20 to 200)",
+        f"{STEPS_OF_TABLE} steps, from 20 to 200, within {MOST_STEPS_OF_TABLE} steps)",
     )
     group.add_argument(
         "--validation-split",
@@ -152,7 +155,8 @@ def settle(problem: Problem, arguments: argparse.Namespace) -> None:
         arguments.epochs = EPOCHS
         if problem.is_table:
             steps = -(-len(problem.x) // arguments.batch_size)
-            arguments.epochs = min(max(-(-STEPS_OF_TABLE // steps), 20), 200)
+            most = max(1, min(200, MOST_STEPS_OF_TABLE // steps))
+            arguments.epochs = min(max(-(-STEPS_OF_TABLE // steps), 20), most)
 
 
 def prepare(arguments: argparse.Namespace) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
     """
     arrays: dict[str, NDArray[Any]] = {}
     with path.open("rb") as file:  # np.load would leave a broken one open
-        with _faults(str(path)):
+        with _Faults(str(path)):
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("one array, not a .npz file")
@@ -33,7 +32,7 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
             key = name.lower()
             if key not in NAMES:
                 continue
-            with _faults(f"{path}: array {name!r}"):
+            with _Faults(f"{path}: array {name!r}"):
                 if key in arrays:
                     raise ValueError(f"another array has this name but for its case: {key}")
                 arrays[key] = archive[name]
@@ -46,16 +45,32 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
 
 def read_npy(path: Path) -> NDArray[Any]:
     """The array of a .npy file; OSError if it can't be opened, ValueError if it is not sound."""
-    with path.open("rb"), _faults(str(path)):
+    with path.open("rb"), _Faults(str(path)):
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
 
 
-@contextmanager
-def _faults(what: str) -> Iterator[None]:
-    """ValueError that names what is read. A broken file makes NumPy, zipfile and those that unpack
-    raise nearly anything."""
-    try:
-        with np.errstate(over="ignore"):
-            yield
-    except Exception as fault:
-        raise ValueError(f"{what}: {shortened(fault) or type(fault).__name__}") from fault
+class _Faults:
+    """Errors inside become a ValueError that names what is read. A broken file makes NumPy, zipfile
+    and those that unpack raise nearly anything.
+
+    A generator of ``contextlib`` would tie the error to itself from Python 3.13 on, and keep the
+    array that was to be filled until the next collection of garbage.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._quiet = np.errstate(over="ignore")
+
+    def __enter__(self) -> None:
+        self._quiet.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._quiet.__exit__(kind, fault, trace)
+        if isinstance(fault, Exception):
+            text = shortened(fault) or type(fault).__name__
+            raise ValueError(f"{self._what}: {text}") from fault

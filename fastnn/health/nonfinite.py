@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,10 @@ class Located:
     infinite: int
     size: int
     largest: float = nan
+
+    def __eq__(self, other: object) -> bool:
+        # Field by field, as Python compares since 3.13, no NaN would equal itself.
+        return isinstance(other, Located) and astuple(self) == astuple(other)
 
     def __str__(self) -> str:
         text = (

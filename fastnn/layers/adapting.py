@@ -23,7 +23,7 @@ def batches_of(data: Any, name: str, steps: int | None = None) -> Iterator[NDArr
     Raises:
         TypeError, ValueError: There is nothing, or no arrays.
     """
-    whole = isinstance(data, (list, tuple)) or hasattr(data, "__array__") or is_of_table(data)
+    whole = is_one_batch(data)
     if not whole and not hasattr(data, "__iter__"):
         raise TypeError(f"{name} must be an array or an iterable of batches, got {data!r:.80}")
     if steps is not None:
@@ -41,3 +41,8 @@ def batches_of(data: Any, name: str, steps: int | None = None) -> Iterator[NDArr
             yield np.atleast_1d(array)
     if not rows:
         raise ValueError(f"{name} is empty")
+
+
+def is_one_batch(data: Any) -> bool:
+    """Whether this is an array or a table, not an iterable of them."""
+    return isinstance(data, (list, tuple)) or hasattr(data, "__array__") or is_of_table(data)

@@ -14,20 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn._checks import check_choice, check_flag, check_integer
 from fastnn.graph import Shape
-from fastnn.layers.adapting import batches_of
+from fastnn.layers.adapting import batches_of, is_one_batch
 from fastnn.layers.category_encoding import check_not_sparse, shape_of_encoding
-from fastnn.layers.preprocessing import PreprocessingLayer
+from fastnn.layers.preprocessing import PreprocessingLayer, as_float32
 from fastnn.preprocessing.encoding import MODES, encode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Token = str | int
-
-NO_TF_IDF = (
-    "output_mode 'tf_idf' is not there: weigh the columns of 'count' yourself, "
-    "or use scikit-learn's TfidfVectorizer"
-)
 
 
 class IndexLookup(PreprocessingLayer):
@@ -46,17 +41,19 @@ class IndexLookup(PreprocessingLayer):
         mask_token: Token | None,
         oov_token: Token,
         vocabulary: Any,
+        idf_weights: Any,
         invert: bool,
         output_mode: str,
         pad_to_max_tokens: bool,
         sparse: bool,
+        salt: int | Sequence[int] | None,
         name: str | None,
         trainable: bool,
     ) -> None:
         owner = type(self).__name__
-        if output_mode == "tf_idf":
-            raise ValueError(f"{owner}: {NO_TF_IDF}")
-        self.output_mode = check_choice(owner, "output_mode", output_mode, ("int", *MODES))
+        self.output_mode = check_choice(
+            owner, "output_mode", output_mode, ("int", *MODES, "tf_idf")
+        )
         self.invert = check_flag(owner, "invert", invert)
         if invert and output_mode != "int":
             raise ValueError(f"{owner}: invert takes output_mode 'int', got {output_mode!r}")
@@ -70,12 +67,16 @@ class IndexLookup(PreprocessingLayer):
         check_not_sparse(owner, sparse)
         self.mask_token = None if mask_token is None else self._as_token(mask_token)
         self.oov_token = self._as_token(oov_token)
+        self.salt = None if salt is None else _pair(owner, salt)
         self._tokens: list[Token] = []
         self._places: dict[Token, int] = {}
+        self._idf: NDArray[np.float32] | None = None
         super().__init__(name=name, trainable=trainable)
         self._was_given = vocabulary is not None
         if vocabulary is not None:
-            self.set_vocabulary(vocabulary)
+            self.set_vocabulary(vocabulary, idf_weights)
+        elif idf_weights is not None:
+            raise ValueError(f"{owner}: idf_weights are those of a vocabulary: give that, too")
 
     # The vocabulary
 
@@ -111,16 +112,23 @@ class IndexLookup(PreprocessingLayer):
         mask = [self.mask_token] * self._first_oov
         return [*mask, *[self.oov_token] * self.num_oov_indices, *self._tokens]
 
-    def set_vocabulary(self, vocabulary: Sequence[Token] | ArrayLike | str) -> None:
+    def set_vocabulary(
+        self,
+        vocabulary: Sequence[Token] | ArrayLike | str,
+        idf_weights: ArrayLike | None = None,
+    ) -> None:
         """Take these tokens.
 
         Args:
             vocabulary: The tokens, with or without the special ones in front; or the path of a
                 text file that has one in each line.
+            idf_weights: For "tf_idf" alone, and needed there: the weight of each token, in the
+                same order. Special tokens that are not among them get the mean.
 
         Raises:
             TypeError, ValueError: There is none, one twice, the mask among them, or more than
-                ``max_tokens``; or the layer is in a model that knows another number of them.
+                ``max_tokens``; or the weights are not as many; or the layer is in a model that
+                knows another number of them.
         """
         if isinstance(vocabulary, (str, os.PathLike)):
             lines = Path(vocabulary).read_text(encoding="utf-8").splitlines()
@@ -129,8 +137,11 @@ class IndexLookup(PreprocessingLayer):
             tokens = [self._as_token(each) for each in np.asarray(vocabulary, object).tolist()]
         owner = f"layer {self.name!r}"
         special = [self.mask_token] * self._first_oov + [self.oov_token] * self.num_oov_indices
+        idf = self._checked_idf(idf_weights, len(tokens))
         if tokens[: len(special)] == special:
             tokens = tokens[len(special) :]
+        elif idf is not None:
+            idf = _with_mean(idf, len(special))
         if not tokens:
             raise ValueError(f"{owner}: a vocabulary must have tokens, got {vocabulary!r:.80}")
         twice = [token for token, count in Counter(tokens).items() if count > 1]
@@ -146,12 +157,30 @@ class IndexLookup(PreprocessingLayer):
                 f"{owner}: the token for unknown ones, {self.oov_token!r}, may stand in a "
                 f"vocabulary only in front, as {special}"
             )
-        self._take(tokens)
+        self._take(tokens, idf)
+
+    def _checked_idf(self, weights: Any, count: int) -> NDArray[np.float32] | None:
+        owner = f"layer {self.name!r}"
+        if self.output_mode != "tf_idf":
+            if weights is not None:
+                raise ValueError(
+                    f"{owner}: idf_weights are for output_mode 'tf_idf', not {self.output_mode!r}"
+                )
+            return None
+        if weights is None:
+            raise ValueError(f"{owner}: a vocabulary for output_mode 'tf_idf' takes idf_weights")
+        idf = as_float32(np.asarray(weights), f"{owner}: idf_weights")
+        if idf.shape != (count,):
+            raise ValueError(
+                f"{owner}: idf_weights must be one for each of the {count} tokens, got shape "
+                f"{idf.shape}"
+            )
+        return idf
 
     def _parsed(self, line: str) -> Any:
         return line
 
-    def _take(self, tokens: list[Token]) -> None:
+    def _take(self, tokens: list[Token], idf: NDArray[np.float32] | None) -> None:
         owner, size = f"layer {self.name!r}", self._first_token + len(tokens)
         if self.max_tokens is not None and size > self.max_tokens:
             raise ValueError(
@@ -164,12 +193,16 @@ class IndexLookup(PreprocessingLayer):
                 f"{owner} is in a model, with {self.vocabulary_size()} tokens, so it can't have "
                 f"{size}: adapt it before, or set pad_to_max_tokens"
             )
-        self._tokens = tokens
+        self._tokens, self._idf = tokens, idf
         self._places = {token: self._first_token + i for i, token in enumerate(tokens)}
 
     def adapt(self, data: ArrayLike | Iterable[ArrayLike], steps: int | None = None) -> None:
         """Learn the vocabulary: the tokens of the data, the most frequent first, of equally
         frequent ones the last in the order of the alphabet, as Keras has it.
+
+        For "tf_idf" also the weight of each, ``log(1 + documents / (1 + documents that have it))``,
+        and the mean of these for unknown tokens. A document is a row (k,) of (N, k); a single token
+        of an array (N,), but all of a batch (k,).
 
         Args:
             data: An array or table of any shape, or an iterable of such batches.
@@ -181,15 +214,33 @@ class IndexLookup(PreprocessingLayer):
         """
         if self._was_given:
             raise ValueError(f"layer {self.name!r} was given its vocabulary")
+        owner = f"layer {self.name!r}"
         counts: Counter[Token] = Counter()
-        for batch in batches_of(data, f"layer {self.name!r}: data", steps):
-            counts.update(self._tokens_of(batch))
+        documents: Counter[Token] = Counter()
+        n_documents = 0
+        whole = is_one_batch(data)
+        for batch in batches_of(data, f"{owner}: data", steps):
+            tokens = self._tokens_of(batch)
+            counts.update(tokens)
+            if self.output_mode == "tf_idf":
+                if batch.ndim > 2:
+                    raise ValueError(f"{owner}: 'tf_idf' takes data (N, k), got {batch.shape}")
+                width = len(tokens) if batch.ndim == 1 and not whole else batch[:1].size
+                for start in range(0, len(tokens), width):
+                    documents.update(set(tokens[start : start + width]))
+                n_documents += len(tokens) // width
         for special in (self.mask_token, self.oov_token):
             if special is not None:
                 counts.pop(special, None)
         order = sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True)
         most = None if self.max_tokens is None else max(0, self.max_tokens - self._first_token)
-        self._take([token for token, _ in order[:most]])
+        tokens = [token for token, _ in order[:most]]
+        idf = None
+        if self.output_mode == "tf_idf":
+            having = np.array([documents[token] for token in tokens])
+            found = np.log(1 + n_documents / (1 + having)).astype(np.float32)
+            idf = _with_mean(found, self._first_token)
+        self._take(tokens, idf)
 
     # Its use
 
@@ -201,7 +252,11 @@ class IndexLookup(PreprocessingLayer):
             )
         if self.output_mode == "int":
             return input_shape
-        return shape_of_encoding(self.name, input_shape, self.output_mode, self._depth())
+        return shape_of_encoding(self.name, input_shape, self._encoding, self._depth())
+
+    @property
+    def _encoding(self) -> str:
+        return "count" if self.output_mode == "tf_idf" else self.output_mode
 
     def _depth(self) -> int:
         if self.pad_to_max_tokens:
@@ -209,6 +264,13 @@ class IndexLookup(PreprocessingLayer):
             return self.max_tokens
         self.check_has_vocabulary()
         return self.vocabulary_size()
+
+    @property
+    def idf_weights(self) -> NDArray[np.float32] | None:
+        """Of "tf_idf", the weight of each column; 0 of those beyond the vocabulary."""
+        if self._idf is None:
+            return None
+        return np.pad(self._idf, (0, self._depth() - len(self._idf)))
 
     def check_has_vocabulary(self) -> None:
         """ValueError before ``adapt``, if no vocabulary was given."""
@@ -218,14 +280,17 @@ class IndexLookup(PreprocessingLayer):
             )
 
     def transform(self, x: NDArray[Any]) -> NDArray[Any]:
-        """int64 indices; uint8 of zeros and ones; float32 of counts; or, if ``invert``, tokens."""
+        """int64 indices; uint8 of zeros and ones; float32 of counts, weighted or not; or, if
+        ``invert``, tokens."""
         self.check_has_vocabulary()
         if self.invert:
             return self._inverted(x)
         found = self._indices(x)
         if self.output_mode == "int":
             return found
-        return encode(f"layer {self.name!r}", found, self.output_mode, self._depth())
+        made: NDArray[Any] = encode(f"layer {self.name!r}", found, self._encoding, self._depth())
+        weights = self.idf_weights
+        return made if weights is None else made * weights
 
     def _indices(self, x: NDArray[Any]) -> NDArray[np.int64]:
         tokens, places = self._tokens_of(x), self._places
@@ -268,6 +333,8 @@ class IndexLookup(PreprocessingLayer):
             "invert": self.invert,
             "output_mode": self.output_mode,
             "pad_to_max_tokens": self.pad_to_max_tokens,
+            "idf_weights": None if self._idf is None else self._idf.tolist(),
+            "salt": None if self.salt is None else list(self.salt),
         }
 
     @classmethod
@@ -280,8 +347,22 @@ class IndexLookup(PreprocessingLayer):
         tokens = config.pop("vocabulary", None)
         if tokens is not None and not isinstance(tokens, list):
             raise ValueError(f"{cls.__name__}: 'vocabulary' must be a list, got {tokens!r:.80}")
+        idf_weights = config.pop("idf_weights", None)
         layer = cls(**config)
         if tokens is not None:
-            layer.set_vocabulary(tokens)
+            layer.set_vocabulary([*layer.get_vocabulary(), *tokens], idf_weights)
             layer._was_given = given
         return layer
+
+
+def _with_mean(idf: NDArray[np.float32], special: int) -> NDArray[np.float32]:
+    """Weights with those of so many special tokens in front."""
+    return np.concatenate([np.full(special, idf.mean() if idf.size else 0, np.float32), idf])
+
+
+def _pair(owner: str, salt: int | Sequence[int]) -> tuple[int, int]:
+    """Keras's: a single number stands for both."""
+    if isinstance(salt, (list, tuple)) and len(salt) != 2:
+        raise ValueError(f"{owner}: salt must be one integer or two, got {salt!r}")
+    first, second = salt if isinstance(salt, (list, tuple)) else (salt, salt)
+    return check_integer(owner, "salt", first), check_integer(owner, "salt", second)

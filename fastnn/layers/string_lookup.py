@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.layers.lookup import NO_TF_IDF, IndexLookup, Token
+from fastnn.layers.lookup import IndexLookup, Token
 from fastnn.preprocessing.farmhash import fingerprint64
+from fastnn.preprocessing.siphash import siphash
 
 
 class StringLookup(IndexLookup):
@@ -31,13 +32,15 @@ class StringLookup(IndexLookup):
         mask_token: Stands for no value.
         oov_token: Stands for unknown strings, in ``get_vocabulary`` and with ``invert``.
         vocabulary: Instead of ``adapt``: strings, or the path of a text file, one in each line.
-        idf_weights: None; "tf_idf" is not there.
+        idf_weights: Of a given vocabulary, for "tf_idf": see ``set_vocabulary``.
         invert: Integers to strings; only for arrays, such as what a model predicts.
         output_mode: "int", or how :class:`CategoryEncoding` shows the integers: "one_hot",
-            "multi_hot" or "count". A mask counts for nothing there.
+            "multi_hot" or "count". A mask counts for nothing there. "tf_idf" is "count" times the
+            weight of each token, which is the larger the fewer documents have it.
         pad_to_max_tokens: max_tokens columns, even if the vocabulary has less.
         sparse: False.
         encoding: Of bytes.
+        salt: An integer or two: the buckets are those of SipHash with this key.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class StringLookup(IndexLookup):
         mask_token: str | None = None,
         oov_token: str = "[UNK]",
         vocabulary: Sequence[str] | ArrayLike | str | None = None,
-        idf_weights: None = None,
+        idf_weights: ArrayLike | None = None,
         invert: bool = False,
         output_mode: str = "int",
         pad_to_max_tokens: bool = False,
@@ -55,14 +58,13 @@ class StringLookup(IndexLookup):
         encoding: str = "utf-8",
         *,
         name: str | None = None,
+        salt: int | Sequence[int] | None = None,
         trainable: bool = True,
     ) -> None:
-        if idf_weights is not None:
-            raise ValueError(f"StringLookup: {NO_TF_IDF}")
         self.encoding = encoding
         super().__init__(
-            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, invert, output_mode,
-            pad_to_max_tokens, sparse, name, trainable,
+            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights,
+            invert, output_mode, pad_to_max_tokens, sparse, salt, name, trainable,
         )  # fmt: skip
 
     def _as_token(self, value: Any) -> str:
@@ -95,7 +97,9 @@ class StringLookup(IndexLookup):
         return list(tokens)
 
     def _bucket(self, token: Token) -> int:
-        return fingerprint64(str(token).encode("utf-8")) % self.num_oov_indices
+        text = str(token).encode("utf-8")
+        found = fingerprint64(text) if self.salt is None else siphash(self.salt, text)
+        return found % self.num_oov_indices
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "encoding": self.encoding}

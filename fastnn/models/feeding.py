@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._warnings import warn
 from fastnn.data.arrays import as_indices, as_rows, check_same_length
 from fastnn.data.dataset import Dataset
 from fastnn.data.sparse import SparseMatrix, as_sparse_matrix, is_sparse
@@ -153,16 +154,24 @@ def _as_given(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 def by_input(model: Learner, x: Any) -> dict[str, Any]:
     """``x`` for each input of the built model, by a name for messages.
 
+    A dict or table may have more than that, as in Keras: an id, say, or the target. What is not
+    used is named in a warning.
+
     Raises:
-        ValueError: It is not a list or dict of as many, or a table without these columns; or a
-            table has a gap.
+        ValueError: It is not a list of as many, or a dict or table without one of these names; or
+            a column that is used has a gap.
         TypeError: A table's column holds dates or the like.
     """
     names = [tensor.name for tensor in model.inputs]
     if is_frame(x) and len(names) > 1:
         x = columns_of(x)
-    if isinstance(x, Mapping) and set(x) != set(names):
-        raise ValueError(f"x must have the keys {names}, got {sorted(map(str, x))}")
+    if isinstance(x, Mapping):
+        missing = [name for name in names if name not in x]
+        if missing:
+            raise ValueError(f"x must have {names}, got {sorted(map(str, x))}: {missing} missing")
+        others = sorted(str(name) for name in x if name not in names)
+        if others:
+            warn(f"x has more than the inputs of the model, {names}: {others} are not used")
     given = _each(x, "x", "input", names)
     return {name: as_plain(value, name) for name, value in given.items()}
 

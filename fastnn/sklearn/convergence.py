@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._checks import check_flag
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.messages import print_message
@@ -14,6 +15,12 @@ from fastnn.sklearn.solver import LearningRate
 
 if TYPE_CHECKING:
     from fastnn.sklearn.mlp import MLP
+
+
+_STATE = (
+    "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
+    "validation_loss_curve_", "best_validation_score_", "_best_weights", "_no_improvement_count",
+)  # fmt: skip
 
 
 class Convergence(Callback):
@@ -57,6 +64,18 @@ class Convergence(Callback):
         self._rate.epoch_ends(own.t_)
         if own._no_improvement_count > own.n_iter_no_change:
             self._stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the estimator knows of its training."""
+        found = {name: getattr(self._estimator, name, None) for name in _STATE}
+        return {"stopped": self.stopped, **found}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Tell it."""
+        self.stopped = check_flag("its backup", "stopped", state["stopped"])
+        for name in _STATE:
+            if state[name] is not None:
+                setattr(self._estimator, name, state[name])
 
     def diverged(self) -> None:
         """Note an epoch that ended at a gradient that is not finite."""

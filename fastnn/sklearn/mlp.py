@@ -29,7 +29,7 @@ from fastnn.models.predicting import predict_rows
 from fastnn.optimizers import Optimizer
 from fastnn.sklearn import epochs, lbfgs, network
 from fastnn.sklearn.convergence import Convergence
-from fastnn.sklearn.parameters import check_parameters, hidden_layers
+from fastnn.sklearn.parameters import check_parameters, hidden_layers, settings_of_backup
 from fastnn.sklearn.solver import learning_rate, make_optimizer
 from fastnn.sklearn.validation import validate_data
 
@@ -280,7 +280,9 @@ class MLP(BaseEstimator):
         elif not self.early_stopping and self.best_loss_ is None:
             self.best_loss_ = math.inf
         convergence = Convergence(self, rows, learning_rate(self, self._optimizer), score)
-        fit = epochs.Epochs(model, plan, data, [convergence, *(self.callbacks or ())], random)
+        settings = None if incremental else settings_of_backup(self)
+        watching = [convergence, *(self.callbacks or ())]
+        fit = epochs.Epochs(model, plan, data, watching, random, settings)
         self.n_iter_ = 0
         self.history_ = fit.history.history
         try:
@@ -299,6 +301,7 @@ class MLP(BaseEstimator):
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
                 )
+        self.history_ = fit.history.history  # after a backup it is another dict
         if self.early_stopping:
             model.set_weights(self._best_weights)
 

@@ -4,6 +4,7 @@ conventions have it; and what they mean for a net of so many layers."""
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,19 @@ def _check_solver(owner: str, estimator: MLP) -> None:
             f"{owner}: solver must be 'lbfgs', an Optimizer of fastnn, or one of "
             f"{', '.join(names)}; got {solver!r}"
         )
+
+
+def settings_of_backup(estimator: MLP) -> dict[str, Any] | None:
+    """The arguments that must be the same where a training goes on from a backup; None if none can
+    go on, since other numbers would be drawn."""
+    if estimator.warm_start or not isinstance(estimator.random_state, numbers.Integral):
+        return None
+    return {
+        name: repr(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in ("callbacks", "max_iter", "verbose")
+        and isinstance(value, (bool, int, float, str, list, tuple, np.generic))
+    }
 
 
 def hidden_layers(estimator: MLP) -> list[Hidden]:

@@ -1,8 +1,8 @@
 """Tables as people have them: read, and turned into numbers that a network learns from.
 
-``reading`` has pandas read a file (``plain`` does without), ``parsing`` tells what a column holds,
-``columns`` and ``label`` are what is learned of each column, and ``form`` is all of that together:
-what a saved model keeps.
+``reading`` reads a file, by ``parts`` with pandas, or by ``plain`` without; ``cells`` is how a
+column is held, and ``parsing`` tells what it holds. ``columns`` and ``label`` are what is learned
+of each column, and ``form`` is all of that together: what a saved model keeps.
 """
 
 from fastnn.tables.form import Form

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.tables import parsing
-from fastnn.tables.parsing import Categories
+from fastnn.tables.cells import Categories
 from fastnn.tables.reading import Table
 
 MAX_CATEGORIES = 100
@@ -18,6 +18,9 @@ MAX_CATEGORIES = 100
 
 MIN_COUNT = 3
 """Rows that a category needs for a slot of its own."""
+
+
+Rows = NDArray[np.int64] | slice
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Number:
         """Whether its cells are read as text, whatever they look like."""
         return False
 
-    def encode(self, table: Table, out: NDArray[np.float32]) -> None:
-        """Write a table's column into ``out``, (rows, width), which is 0."""
-        values = parsing.numbers(table, self.name)
+    def encode(self, table: Table, rows: Rows, out: NDArray[Any]) -> None:
+        """Write rows of a table's column into ``out``, (len(rows), width), which is 0."""
+        values = parsing.numbers(table, self.name)[rows]
         empty = np.isnan(values)
         out[:, 0] = np.where(empty, self.fill, values)
         if self.gaps:
@@ -100,16 +103,18 @@ class Category:
         """Whether its cells are read as text, whatever they look like."""
         return True
 
-    def encode(self, table: Table, out: NDArray[np.float32]) -> None:
-        """Write a table's column into ``out``, (rows, width), which is 0."""
-        found = parsing.categories(table, self.name)
+    def encode(self, table: Table, rows: Rows, out: NDArray[Any]) -> None:
+        """Write rows of a table's column into ``out``, (len(rows), width), which is 0."""
+        found = table.texts(self.name)
         slots = {name: k for k, name in enumerate(self.names)}
         unknown = self.width - 1 if self.other else -1
         gap = len(self.names) if self.gaps else unknown
         # The last is that of a gap, whose code is -1.
-        slot = np.array([*(slots.get(name, unknown) for name in found.names), gap])[found.codes]
-        rows = np.flatnonzero(slot >= 0)
-        out[rows, slot[rows]] = 1
+        slot = np.array([*(slots.get(name, unknown) for name in found.names), gap])[
+            found.codes[rows]
+        ]
+        filled = np.flatnonzero(slot >= 0)
+        out[filled, slot[filled]] = 1
 
     def describe(self) -> str:
         """In a few words."""

@@ -9,18 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastnn.tables.options import Options
+from fastnn.tables.options import MISSING, Options
 
 SAMPLE = 1000
 """Lines that are looked at."""
 
 SEPARATORS = ",;\t|"
-
-MISSING = frozenset({
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "?", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
-})  # fmt: skip
-"""Cells without a value: pandas's, and the question mark of the UCI tables."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

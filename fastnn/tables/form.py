@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.tables import columns
-from fastnn.tables.columns import Category, Column, Number
+from fastnn._memory import check_memory
+from fastnn.tables import columns, parsing
+from fastnn.tables.cells import Categories
+from fastnn.tables.columns import Category, Column, Number, Rows
 from fastnn.tables.label import Label
 from fastnn.tables.options import Options
-from fastnn.tables.plain import PlainFrame
 from fastnn.tables.reading import Table, read
 
 
@@ -57,7 +58,7 @@ class Form:
         return np.array(found)
 
     def read(self, path: str, options: Options) -> Table:
-        """Read a table with such columns, in any order and beside others.
+        """Read a table with such columns, in any order and beside others, of which a note is made.
 
         Raises:
             OSError, ValueError: As ``reading.read``; or a column is missing.
@@ -80,21 +81,35 @@ class Form:
                     f"{path}: has no column {name!r}, which the model learned from"
                     f"{_like(name, table.names)}"
                 )
+        own = {self.label.name, *(column.name for column in self.columns)}
+        if options.label is not None and table.has(options.label):
+            own.add(table.column(options.label))
+        others = [table.title(name) for name in table.names if name not in own]
+        if others:
+            table.notes.append(f"left out, as the net has not learned from them: {_some(others)}")
         return table
 
-    def encode(self, table: Table) -> NDArray[Any]:
-        """The features of all rows: float32 (rows, width), or uint8 if they are pixels.
+    def encode(self, table: Table, rows: Rows = slice(None)) -> NDArray[Any]:
+        """The features of these rows: float32 (len(rows), width), or uint8 if they are pixels.
 
         Raises:
+            MemoryError: There is too little for them.
             ValueError: A cell is no number where the column had numbers.
         """
-        out = np.zeros((len(table.frame), self.width), np.float32)
+        bytes_ = self.pixels and all(
+            _in_bytes(parsing.numbers(table, column.name)) for column in self.columns
+        )
+        n_rows = len(range(table.rows)[rows] if isinstance(rows, slice) else rows)
+        kind = np.dtype(np.uint8 if bytes_ else np.float32)
+        check_memory(
+            n_rows * self.width * kind.itemsize,
+            f"{table.path}: the {self.width:,} features of {n_rows:,} rows",
+        )
+        out = np.zeros((n_rows, self.width), kind)
         start = 0
         for column in self.columns:
-            column.encode(table, out[:, start : start + column.width])
+            column.encode(table, rows, out[:, start : start + column.width])
             start += column.width
-        if self.pixels and _in_bytes(out):
-            return out.astype(np.uint8)
         return out
 
     def label_of(self, table: Table) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -170,7 +185,8 @@ class Form:
                 f"{table.path}: has no header, so its columns go by their position, but they are "
                 f"{len(table.names)}, wanted {len(names)}: {', '.join(names)}"
             )
-        table.frame.columns = table.all_names = names
+        table.cells = dict(zip(names, table.cells.values(), strict=True))
+        table.all_names = names
 
 
 def learn(table: Table, label: Label, rows: NDArray[np.int64]) -> Form:
@@ -202,22 +218,30 @@ def learn(table: Table, label: Label, rows: NDArray[np.int64]) -> Form:
 def _are_pixels(table: Table, names: list[str]) -> bool:
     if len(names) < 2:
         return False
-    frame = table.frame[names]
-    if isinstance(frame, PlainFrame):
-        return frame.are_pixels()
-    if any(kind.kind not in "ui" for kind in frame.dtypes):
-        return False
-    return int(frame.min().min()) == 0 and int(frame.max().max()) == 255
+    low, high = [], []
+    for cells in (table.cells[name] for name in names):
+        if isinstance(cells, Categories) or cells.dtype.kind not in "ui":
+            return False
+        low.append(cells.min())
+        high.append(cells.max())
+    return bool(min(low) == 0 and max(high) == 255)
 
 
 def _left_out(table: Table, spare: Mapping[str, str]) -> str:
-    shown = [f"{table.title(name)}: {why}" for name, why in list(spare.items())[:10]]
-    more = f" and {len(spare) - 10} more" if len(spare) > 10 else ""
-    return f"left out, as there is nothing to learn from: {'; '.join(shown)}{more}"
+    shown = [f"{table.title(name)}: {why}" for name, why in spare.items()]
+    return f"left out, as there is nothing to learn from: {_some(shown, '; ')}"
 
 
-def _in_bytes(x: NDArray[Any]) -> bool:
-    return bool(x.min() >= 0 and x.max() <= 255 and (np.trunc(x) == x).all())
+def _some(items: Sequence[str], separator: str = ", ") -> str:
+    """The first ten, and how many more there are."""
+    more = f" and {len(items) - 10} more" if len(items) > 10 else ""
+    return separator.join(items[:10]) + more
+
+
+def _in_bytes(numbers: NDArray[np.float64]) -> bool:
+    """Whether all are whole and from 0 to 255, gaps aside."""
+    there = numbers[~np.isnan(numbers)]
+    return bool(((there >= 0) & (there <= 255) & (np.trunc(there) == there)).all())
 
 
 def _like(name: str, names: list[str]) -> str:

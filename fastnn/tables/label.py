@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn._files import shortened
 from fastnn.tables import parsing
-from fastnn.tables.parsing import Categories
+from fastnn.tables.cells import Categories
 from fastnn.tables.reading import SHOWN, Table
 
 MAX_WHOLE_CLASSES = 20
@@ -66,7 +66,7 @@ class Label:
             values = parsing.numbers(table, name)
             rows = _labelled(table, name, ~np.isnan(values))
             return values[rows].astype(np.float32), rows
-        found = parsing.categories(table, name)
+        found = table.texts(name)
         known = {str(value): k for k, value in enumerate(self.classes)}
         whole = not isinstance(self.classes[0], str)
         names = [_whole_text(text) for text in found.names] if whole else found.names
@@ -112,7 +112,7 @@ def learn(table: Table, wanted: str | None) -> tuple[Label, NDArray[Any], NDArra
     title = f"label {name!r}" if table.dialect.header else f"label in column {name} (from 0)"
     found = parsing.numbers(table, name) if wanted == "regression" else parsing.column(table, name)
     if wanted != "regression" and parsing.are_truths(table, name):
-        found = parsing.categories(table, name)
+        found = table.texts(name)
     if isinstance(found, Categories):
         rows = _labelled(table, name, found.codes >= 0)
         used, y = np.unique(found.codes[rows], return_inverse=True)

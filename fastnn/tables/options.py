@@ -5,6 +5,12 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
+MISSING = frozenset({
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "?", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+})  # fmt: skip
+"""Cells without a value: pandas's, and the question mark of the UCI tables."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -31,6 +37,11 @@ class Options:
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> frozenset[str]:
+        """All texts that mean that there is no value."""
+        return MISSING | {text.strip() for text in self.missing}
 
     def __post_init__(self) -> None:
         if self.encoding is not None:

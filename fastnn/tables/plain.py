@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.tables.cells import Cells, smallest
 from fastnn.tables.dialect import Dialect
 
 
-class PlainFrame:
-    """As much of a pandas DataFrame as numbers need.
-
-    Args:
-        columns: Their names.
-        cells: float64 (rows, columns), NaN where there is none.
-    """
-
-    def __init__(self, columns: list[str], cells: NDArray[np.float64]) -> None:
-        self.columns = columns
-        self._cells = cells
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    @overload
-    def __getitem__(self, names: str) -> NDArray[np.float64]: ...
-    @overload
-    def __getitem__(self, names: list[str]) -> PlainFrame: ...
-    def __getitem__(self, names: str | list[str]) -> NDArray[np.float64] | PlainFrame:
-        if isinstance(names, str):
-            return self._cells[:, self.columns.index(names)]
-        places = [self.columns.index(name) for name in names]
-        return PlainFrame(list(names), self._cells[:, places])
-
-    def are_pixels(self) -> bool:
-        """Whether all are whole numbers from 0 to 255, and both of these are there."""
-        cells = self._cells
-        return bool(cells.min() == 0 and cells.max() == 255 and (np.trunc(cells) == cells).all())
-
-
-def read(path: Path, found: Dialect, names: list[str]) -> PlainFrame:
+def read(path: Path, found: Dialect, names: list[str]) -> dict[str, Cells]:
     """The numbers of a file; ``names`` are those of its columns.
 
     Raises:
@@ -61,4 +31,10 @@ def read(path: Path, found: Dialect, names: list[str]) -> PlainFrame:
             "pip install 'fastnn[tables]'",
             name="pandas",
         ) from fault
-    return PlainFrame(names, cells)
+    return {name: _kept(column) for name, column in zip(names, cells.T, strict=True)}
+
+
+def _kept(column: NDArray[np.float64]) -> NDArray[Any]:
+    """Whole numbers as integers, as pandas has them."""
+    whole = bool((np.trunc(column) == column).all()) and np.abs(column).max() < 2**53
+    return smallest(column.astype(np.int64)) if whole else column

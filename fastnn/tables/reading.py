@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import csv
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from fastnn._files import shortened
-from fastnn.tables import dialect, plain
+from fastnn.tables import dialect, parts, plain, requirement
+from fastnn.tables.cells import Categories, Cells, categories_of_numbers
 from fastnn.tables.dialect import Dialect
 from fastnn.tables.options import Options
 
@@ -35,7 +33,7 @@ class Table:
         path: The file.
         dialect: How it is written.
         all_names: Of its columns: by the header, or from "0" on; without an index.
-        frame: The pandas DataFrame of those that are used, or a PlainFrame.
+        cells: Of the columns that are used, by name.
         options: Of the user.
         notes: What the user should know of, each a sentence.
     """
@@ -43,14 +41,20 @@ class Table:
     path: Path
     dialect: Dialect
     all_names: list[str]
-    frame: Any
+    cells: dict[str, Cells]
     options: Options
     notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
         """Of the columns that are used."""
-        return list(self.frame.columns)
+        return list(self.cells)
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        first = next(iter(self.cells.values()))
+        return len(first.codes if isinstance(first, Categories) else first)
 
     def column(self, wanted: str | int) -> str:
         """The name of a column that is given by name or by its index from 0.
@@ -59,15 +63,26 @@ class Table:
             ValueError: There is none.
         """
         names = self.all_names
+        found = self._find(wanted)
+        if found is None:
+            there = f"its columns are {', '.join(names)}"
+            if not self.dialect.header:
+                there = f"it has {len(names)} columns"
+            raise ValueError(f"{self.path}: has no column {wanted!r}; {there}")
+        return found
+
+    def has(self, wanted: str | int) -> bool:
+        """Whether there is a column of this name or index."""
+        return self._find(wanted) is not None
+
+    def _find(self, wanted: str | int) -> str | None:
+        names = self.all_names
         if wanted in names:
             return str(wanted)
         try:
             return names[range(len(names))[int(wanted)]]
         except (ValueError, IndexError):
-            there = f"its columns are {', '.join(names)}"
-            if not self.dialect.header:
-                there = f"it has {len(names)} columns"
-            raise ValueError(f"{self.path}: has no column {wanted!r}; {there}") from None
+            return None
 
     def label(self) -> str:
         """The name of the label's column.
@@ -100,15 +115,24 @@ class Table:
     def text(self, row: int, name: str) -> str:
         """A cell as the file has it, to be named in a message: a long one is cut."""
         _, cells = self._line(row)
-        offset = len(self.dialect.first) - len(self.all_names)
-        return shortened(cells[offset + self.all_names.index(name)], SHOWN)
+        return shortened(cells[self._position(name)], SHOWN)
 
-    def texts(self, name: str) -> Any:
-        """A column as the file has it: a Series of text, with gaps."""
-        number = len(self.dialect.first) - len(self.all_names) + self.all_names.index(name)
-        names = [str(k) for k in range(len(self.dialect.first))]
-        frame = _parse(self.path, self.dialect, names, self.options, (names[number],), number)
-        return frame.iloc[:, 0]
+    def texts(self, name: str) -> Categories:
+        """A column as the file has it, whatever it looks like. Reads the file again, if need be."""
+        cells = self.cells[name]
+        if isinstance(cells, Categories):
+            return cells
+        if not requirement.has_pandas():
+            return categories_of_numbers(cells)
+        place = self._position(name)
+        found, _ = parts.read(self.path, self.dialect, self.options.gaps, (place,), (place,))
+        texts = found[place]
+        # Without a single value there are no texts.
+        return texts if isinstance(texts, Categories) else categories_of_numbers(texts)
+
+    def _position(self, name: str) -> int:
+        """Of a column in the file."""
+        return len(self.dialect.first) - len(self.all_names) + self.all_names.index(name)
 
     def _line(self, row: int) -> tuple[int, list[str]]:
         found = dialect.lines(self.path, self.dialect.encoding, self.dialect.separator)
@@ -145,13 +169,13 @@ def read(
         found = dialect.find(path, options, frozenset(known))
         names = _names(found)
         verbatim = [*text, *_positions(options.categories, names, path)]
-        if _has_pandas():
-            frame = _parse(path, found, names, options, verbatim)
+        if requirement.has_pandas():
+            cells = _parsed(path, found, names, options, verbatim)
         else:
             _check_widths(path, found)
             if options.categories or options.missing:
-                raise _wanted(f"{path}: categories and gaps of one's own")
-            frame = plain.read(path, found, names)
+                requirement.pandas(f"{path}: categories and gaps of one's own")
+            cells = plain.read(path, found, names)
     except UnicodeDecodeError as fault:
         raise ValueError(_no_text(path, fault)) from fault
     except csv.Error as fault:
@@ -163,8 +187,8 @@ def read(
         ) from fault
     index = found.header and not found.first[0] and len(names) > 1
     names = names[index:]
-    table = Table(path, found, names, frame[names], options)
-    if isinstance(frame, plain.PlainFrame):
+    table = Table(path, found, names, cells, options)
+    if not requirement.has_pandas():
         table.notes.append("pandas is not installed: read as a table of plain numbers")
     if index:
         table.notes.append("the first column has no name: it is taken as an index and left out")
@@ -174,29 +198,8 @@ def read(
             "(--header yes changes that)"
         )
     dropped = {table.column(name) for name in options.drop}
-    table.frame = table.frame[[name for name in names if name not in dropped]]
+    table.cells = {name: cells[name] for name in names if name not in dropped}
     return table
-
-
-def pandas() -> Any:
-    """The module.
-
-    Raises:
-        ImportError: It is not installed.
-    """
-    if not _has_pandas():
-        raise _wanted("tables of other things than numbers")
-    import pandas
-
-    return pandas
-
-
-def _has_pandas() -> bool:
-    return find_spec("pandas") is not None
-
-
-def _wanted(what: str) -> ImportError:
-    return ImportError(f"{what} are read by pandas: pip install 'fastnn[tables]'", name="pandas")
 
 
 def _names(found: Dialect) -> list[str]:
@@ -220,41 +223,39 @@ def _positions(columns: Sequence[str], names: Sequence[str], path: Path) -> list
     return found
 
 
-def _parse(
-    path: Path,
-    found: Dialect,
-    names: list[str],
-    options: Options,
-    text: Sequence[str],
-    only: int | None = None,
-) -> Any:
-    pd = pandas()
+def _parsed(
+    path: Path, found: Dialect, names: list[str], options: Options, text: Sequence[str]
+) -> dict[str, Cells]:
+    errors = requirement.pandas().errors
+    verbatim = [names.index(name) for name in set(text) & set(names)]
     try:
-        with warnings.catch_warnings():
-            # The one that a line longer than the first is cut.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path, sep=found.separator, header=None, names=names, skiprows=found.skipped,
-                index_col=False, encoding=found.encoding, skipinitialspace=True, low_memory=False,
-                keep_default_na=False, na_values=[*dialect.MISSING, *options.missing],
-                dtype=dict.fromkeys(set(text) & set(names), str),
-                usecols=None if only is None else [only],
-            )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as fault:
+        cells, doubtful = parts.read(path, found, options.gaps, verbatim)
+    except (errors.ParserError, errors.ParserWarning) as fault:
         _check_widths(path, found)
         raise ValueError(f"not a text table: {fault}") from fault
-    # pandas fills a short line up, which shows in the last column.
-    if only is None and frame.iloc[:, -1].isna().any():
+    if doubtful:
         _check_widths(path, found)
-    return frame
+    return {names[position]: column for position, column in cells.items()}
 
 
 def _check_widths(path: Path, found: Dialect) -> None:
     """Raise ValueError for the first line of another width."""
     width = len(found.first)
+    if _are_alike(path, found):
+        return
     for line, row in dialect.lines(path, found.encoding, found.separator):
         if len(row) != width:
             raise ValueError(f"line {line}: {len(row)} columns, but {width} in the first line")
+
+
+def _are_alike(path: Path, found: Dialect) -> bool:
+    """Whether lines have as many columns as the first for sure: none has quotes. That is quick."""
+    separators = len(found.first) - 1
+    with path.open(encoding=found.encoding) as file:
+        return all(
+            '"' not in line and (line.count(found.separator) == separators or not line.strip())
+            for line in file
+        )
 
 
 def _no_text(path: Path, fault: UnicodeDecodeError) -> str:

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 
 from fastnn import datasets, tables
-from fastnn.tables import form, label, reading
+from fastnn.tables import form, label, requirement
 from fuzz import damage
 
 ALLOWED = (ValueError,)
@@ -69,7 +69,7 @@ def load(name: str, content: bytes, directory: Path) -> None:
     path = directory / name
     path.write_bytes(content)
     if name.startswith("plain"):
-        with mock.patch.object(reading, "_has_pandas", lambda: False):
+        with mock.patch.object(requirement, "has_pandas", lambda: False):
             try:
                 datasets.load(path)
             except ImportError as error:

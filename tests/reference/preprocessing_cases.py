@@ -15,6 +15,7 @@ UNSEEN = [
     "[UNK]",
     "a rather long text of more than sixty-four bytes, " * 2,
 ]
+DOCUMENTS = [["red", "red", "green"], ["blue", "red", ""], ["red", "zoo", "zoo"]]
 NUMBERS = [12, -3, 7, 12, 12, 7, 0, 2**40]
 
 
@@ -67,6 +68,47 @@ CASES = {
     "integer-given": Case("IntegerLookup", {"vocabulary": [4, 2]}, None, [2, 4, 6]),
     "integer-invert": Case(
         "IntegerLookup", {"vocabulary": [4, 2], "invert": True}, None, [0, 1, 2]
+    ),
+    "string-salt": Case("StringLookup", {"num_oov_indices": 7, "salt": 133}, COLORS, UNSEEN),
+    "string-salts": Case("StringLookup", {"num_oov_indices": 7, "salt": [133, 9]}, COLORS, UNSEEN),
+    "string-tf-idf": Case(
+        "StringLookup",
+        {"output_mode": "tf_idf", "mask_token": "", "num_oov_indices": 2},
+        DOCUMENTS,
+        [UNSEEN, COLORS[:6]],
+    ),
+    "string-tf-idf-singles": Case(
+        "StringLookup", {"output_mode": "tf_idf", "max_tokens": 4}, COLORS, [UNSEEN, COLORS[:6]]
+    ),
+    "string-tf-idf-padded": Case(
+        "StringLookup",
+        {"output_mode": "tf_idf", "max_tokens": 9, "pad_to_max_tokens": True},
+        DOCUMENTS,
+        [UNSEEN, COLORS[:6]],
+    ),
+    "integer-tf-idf-given": Case(
+        "IntegerLookup",
+        {"output_mode": "tf_idf", "vocabulary": [4, 2], "idf_weights": [0.25, 2.0]},
+        None,
+        [[2, 4, 2], [6, 6, 4]],
+    ),
+    "integer-tf-idf-all-given": Case(
+        "IntegerLookup",
+        {"output_mode": "tf_idf", "vocabulary": [-1, 4, 2], "idf_weights": [0.5, 0.25, 2.0]},
+        None,
+        [[2, 4, 2], [6, 6, 4]],
+    ),
+    "integer-farmhash": Case(
+        "IntegerLookup",
+        {"num_oov_indices": 5, "oov_method": "farmhash"},
+        NUMBERS,
+        [7, 5, -4, 11, -5, 6, 2**50],
+    ),
+    "integer-salt": Case(
+        "IntegerLookup",
+        {"num_oov_indices": 5, "oov_method": "farmhash", "salt": [1, 2]},
+        NUMBERS,
+        [7, 5, -4, 11, -5, 6, 2**50],
     ),
     "category-multi-hot": Case("CategoryEncoding", {"num_tokens": 4}, None, [[0, 1], [3, 3]]),
     "category-count": Case(

@@ -24,7 +24,7 @@ def _(layer: layers.StringLookup, use: LayerUse) -> Value:
             "can be exported"
         )
     x = use.plain(use.cast(use.inputs[0], Element.STRING))
-    return _encoded(use, x, _places(layer, use, x.name, "keys_strings"), layer.output_mode)
+    return _looked_up(layer, use, x, _places(layer, use, x.name, "keys_strings"))
 
 
 @element_read.register(layers.IntegerLookup)
@@ -35,8 +35,13 @@ def _(layer: layers.IntegerLookup | layers.CategoryEncoding) -> Element:
 
 @export_layer.register
 def _(layer: layers.IntegerLookup, use: LayerUse) -> Value:
+    if layer.num_oov_indices > 1 and layer.oov_method != "floormod":
+        raise ValueError(
+            f"layer {layer.name!r} (IntegerLookup) can't be exported: its oov_method is "
+            f"{layer.oov_method!r}, which ONNX does not have; 'floormod' can be exported"
+        )
     x = use.plain(use.cast(use.inputs[0], Element.INT64))
-    return _encoded(use, x, _places(layer, use, x.name, "keys_int64s"), layer.output_mode)
+    return _looked_up(layer, use, x, _places(layer, use, x.name, "keys_int64s"))
 
 
 @export_layer.register
@@ -85,6 +90,14 @@ def _places(layer: IndexLookup, use: LayerUse, x: str, keys: str) -> str:
     if first > buckets:
         bucket = use.add("Add", bucket, use.extents(first - buckets))
     return use.add("Where", use.add("Less", found, use.extents(0)), bucket, found)
+
+
+def _looked_up(layer: IndexLookup, use: LayerUse, x: Value, indices: str) -> Value:
+    weights = layer.idf_weights
+    if weights is None:
+        return _encoded(use, x, indices, layer.output_mode)
+    counts = _encoded(use, x, indices, "count")
+    return use.made_plain(use.add("Mul", counts.name, use.tensor("idf_weights", weights)))
 
 
 def _labelled(use: LayerUse, x: str, keys: str, labels: dict[str | int, int], default: int) -> str:
