@@ -370,21 +370,22 @@ def test_what_counts_of_them_is_the_mean_of_the_last_looks() -> None:
     assert learns(seen(*[0.8] * 7)[:6], False, Thresholds(), cheap=True) is None
 
 
-def test_a_net_near_the_limit_goes_by_the_mean_of_its_folds() -> None:
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_net_near_the_limit_goes_by_the_mean_of_its_folds(numbers: bool) -> None:
     limits, looks = Thresholds(), stages(100, 32, cheap=True)
 
     def seen(share: float, reference: float = 0.9) -> list[Progress]:
         return [Progress(n, share * reference, reference) for n in looks]
 
     def verdict(first: float, *others: float) -> bool | None:
-        return learns(seen(first), True, limits, True, [seen(each) for each in others])
+        return learns(seen(first), True, limits, True, numbers, [seen(each) for each in others])
 
-    limit = limits.learned_cheap
+    limit = limits.learned_numbers if numbers else limits.learned_classes
     assert verdict(limit - 0.02) is False and verdict(limit - 0.02, limit + 0.03, limit) is True
     assert verdict(limit + 0.02) is True and verdict(limit + 0.02, limit - 0.03, limit) is False
     assert lasting(seen(0.8), seen(1.0, 0.5)) == pytest.approx((0.61, 0.7))
     broken = [*seen(1.0)[:3], Progress(3000, 0.0, 0.9, failed=True)]
-    assert learns(seen(0.96), True, limits, True, [broken]) is False
+    assert learns(seen(0.96), True, limits, True, numbers, [broken]) is False
     for share, near in ((0.79, False), (0.81, True), (0.96, True), (0.98, False)):
         assert is_near(seen(share), limits) is near
     assert not is_near(seen(0.9, 0.04), limits) and not is_near(broken, limits)

@@ -94,13 +94,14 @@ def is_cheap(work: int, steps: int, batch_size: int) -> bool:
 
 def learns(
     progress: Sequence[Progress], last: bool, thresholds: Thresholds, cheap: bool = False,
-    folds: Sequence[Sequence[Progress]] = (),
+    numbers: bool = False, folds: Sequence[Sequence[Progress]] = (),
 ) -> bool | None:  # fmt: skip
     """Whether a net learns, by what it has learned so far; None if one must see more of it.
 
     Args:
         last: There is no more to see.
         cheap: It costs nothing to see it to the end.
+        numbers: It is a regression.
         folds: What it has learned with other rows held out: then the mean counts.
     """
     if any(each[-1].failed for each in (progress, *folds)):
@@ -115,7 +116,8 @@ def learns(
     if share >= thresholds.learned_surely:
         return True
     if cheap:
-        return share >= thresholds.learned_cheap or behind < _NOISE_OF_MEANS
+        asked = thresholds.learned_numbers if numbers else thresholds.learned_classes
+        return share >= asked or behind < _NOISE_OF_MEANS
     if last:
         return share >= thresholds.learned or behind < _NOISE
     hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
