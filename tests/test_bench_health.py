@@ -223,6 +223,16 @@ def test_saturated_units_vanish_in_float64() -> None:
     assert list(record["norms"]) == [*(f"dense_{i}" for i in range(1, 13)), "output"]
 
 
+def test_a_table_with_nothing_to_learn_labels_nobody() -> None:
+    """Of labels that are nearly all 0, no net can be said to have learned or not."""
+    found = {
+        name: {"trains": True, "accuracy": 1.0, "accuracies": [1.0], "sound": sound}
+        for name, sound in (("nothing", 0.02), ("something", 0.4))
+    }
+    judged = confusion.outcomes(found, dict.fromkeys(found, "learning_rate"))
+    assert confusion.false_alarms(judged) == Share(1, 1)
+
+
 # Files
 
 

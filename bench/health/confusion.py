@@ -11,6 +11,7 @@ from bench.health.journal import Record
 from bench.health.labels import is_borderline
 from bench.health.shares import Share
 from fastnn.bench.report import markdown
+from fastnn.health.judge import NOTHING
 from fastnn.health.report import LEARNS, VERDICTS
 
 
@@ -26,10 +27,11 @@ class Outcome:
 
 
 def outcomes(labels: Mapping[str, Record], verdicts: Mapping[str, str]) -> list[Outcome]:
-    """Of each net with a verdict."""
+    """Of each net with a verdict, but for those whose table has nothing that a sound net learns."""
     return [
         Outcome(verdict, label["trains"], is_borderline(label), label.get("gradients"))
         for verdict, label in ((verdict, labels[name]) for name, verdict in verdicts.items())
+        if label.get("sound", 1.0) >= NOTHING
     ]
 
 
