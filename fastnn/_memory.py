@@ -29,5 +29,6 @@ def check_memory(wanted: int, what: str) -> None:
     there = available_memory()
     if there is not None and wanted > there:
         raise MemoryError(
-            f"{what} take {wanted / 1e9:.1f} GB of memory, and {there / 1e9:.1f} GB are free"
+            f"{what} take {wanted / 1e9:.1f} GB of memory, and there are at most "
+            f"{there / 1e9:.1f} GB"
         )

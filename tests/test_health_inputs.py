@@ -131,8 +131,22 @@ def test_tables_of_several_inputs(library: str) -> None:
     plain = health.find_learning_rate(model, x, y, steps=30, validation_data=(x, y))
     rates = health.find_learning_rate(model, table, targets, steps=30, validation_data=parts)
     assert rates.losses.tolist() == plain.losses.tolist()
-    with pytest.raises(ValueError, match=r"x must have the keys \['age', 'height'\], got"):
+    with pytest.raises(ValueError, match=r"x must have \['age', 'height'\], .*'age'\] missing"):
         look(table.rename({"age": "years"}, **AXIS[library]), targets)
+
+
+def test_what_the_model_does_not_read_is_named_and_left_out() -> None:
+    frame = pytest.importorskip("pandas").DataFrame
+    model, x, y = by_column()
+    plain = health.diagnose(model, x, y, steps=20, remedies=False)
+    days = np.arange(len(X)).astype("datetime64[D]")
+    with pytest.warns(UserWarning, match=r"more than the inputs .*: \['day'\] are not used"):
+        found = health.diagnose(
+            model, frame({**x, "day": days}), frame(y), steps=20, remedies=False
+        )
+    assert found.untreated.losses == plain.untreated.losses
+    with pytest.warns(UserWarning, match=r"\['others'\] are not used"):
+        health.diagnose(model, {**x, "others": np.zeros(3)}, y, steps=20, remedies=False)
 
 
 AXIS: dict[str, dict[str, Any]] = {"pandas": {"axis": "columns"}, "polars": {}}

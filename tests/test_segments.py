@@ -96,6 +96,44 @@ def test_norms_of_gradients_that_are_not_stored(monkeypatch: pytest.MonkeyPatch)
     assert found == trained(stack, 1, global_clipnorm=0.1)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_few_rows_have_their_maxima(batch_size: int) -> None:
+    """Of the gradient of a wide picture there are more panels than of its channels."""
+    for filters, settings in ((128, {}), (512, {"nonfinite": "skip"})):
+        names = [
+            op.name
+            for op in program([conv(filters), layers.Flatten(), layers.Dense(1)], **settings).ops
+        ]
+        assert "regroup" not in names
+        fnn.utils.set_random_seed(0)
+        model = fnn.Sequential(
+            [layers.Input((6, 7, 3)), conv(filters), layers.Flatten(), layers.Dense(1)]
+        )
+        model.compile(optimizers.SGD(1e-3, **settings), "mse")
+        model.fit(X[:9], Y[:9], batch_size=batch_size, verbose=0)
+        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_gradient_that_overflows_below_stops_the_step(
+    fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum over all positions is what is proved to be finite, not that over rows."""
+    if not fused:
+        copying(monkeypatch)
+    model = fnn.Sequential([
+        layers.Input((28, 28, 1)), conv(activation=None), layers.Flatten(), layers.Dense(1),
+    ])  # fmt: skip
+    model.compile(optimizers.Adam(1e-3), "mae")
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([np.full_like(kernel, 5e17), bias])
+    before = model.get_weights()
+    with pytest.raises(fnn.NonFiniteGradientError):
+        model.fit(np.ones((4, 28, 28, 1)), np.zeros(4), batch_size=4, epochs=4, verbose=0)
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("filters, copies", [(16, 0), (64, 0), (20, 2)])
 def test_nothing_is_copied_of_whole_blocks(filters: int, copies: int) -> None:
     """Forward and backward; where channels end within a block of 16, blocks of the kernel don't."""

@@ -482,18 +482,35 @@ def test_goes_on_from_a_backup(settings: dict[str, Any], batches: int, tmp_path:
 
 def test_a_backup_of_another_estimator_is_refused(tmp_path: Path) -> None:
     def estimator(**settings: Any) -> MLPClassifier:
-        return MLPClassifier((4,), max_iter=9, **{"random_state": 0, "tol": 0.1, **settings})
+        given = {"hidden_layer_sizes": (4,), "random_state": 0, "tol": 0.1, **settings}
+        return MLPClassifier(max_iter=9, **given)
 
     backup = callbacks.BackupAndRestore(tmp_path)
     with pytest.raises(RuntimeError, match="cut off"):
         estimator(callbacks=[backup, _CutOff(5)]).fit(X, Y)
     with pytest.raises(ValueError, match=r"of a training with tol '0.1', this one has '0.2'"):
         estimator(callbacks=[backup], tol=0.2).fit(X, Y)
+    with pytest.raises(ValueError, match="of a training with learning_rate "):
+        estimator(callbacks=[backup], learning_rate=CosineDecay(0.1, 10)).fit(X, Y)
+    estimator(callbacks=[backup], hidden_layer_sizes=np.array([4])).fit(X, Y)
+    assert backup.resumed_at is not None
     for settings in ({"random_state": None}, {"warm_start": True}):
         with pytest.raises(ValueError, match="takes a random_state that is an integer"):
             estimator(callbacks=[backup], **settings).fit(X, Y)
     with pytest.raises(ValueError, match="neither warm_start nor partial_fit"):
         estimator(callbacks=[backup]).partial_fit(X, Y, classes=np.unique(Y))
+
+
+def test_a_backup_with_other_weights_of_classes_is_refused(tmp_path: Path) -> None:
+    def estimator(weight: float, *more: callbacks.Callback) -> MLPClassifier:
+        given = [callbacks.BackupAndRestore(tmp_path), *more]
+        weights = dict.fromkeys(np.unique(Y).tolist(), 1.0) | {1: weight}
+        return MLPClassifier((4,), random_state=0, class_weight=weights, callbacks=given)
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        estimator(5.0, _CutOff(25)).fit(X, Y)
+    with pytest.raises(ValueError, match="of a training with class_weight "):
+        estimator(50.0).fit(X, Y)
 
 
 def test_nothing_goes_through_python_for_each_batch() -> None:

@@ -252,11 +252,20 @@ def test_faults_in_a_later_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("numbers", "kind"),
-    [([0, 255], "uint8"), ([-1, 200], "int16"), ([-1, 2**40], "int64"), ([5, 2**64 - 1], "uint64")],
-)
+    [
+        ([0, 255], "uint8"), ([-1, 200], "int16"), ([-1, 2**40], "int64"),
+        ([5, 2**40], "int64"), ([5, 2**64 - 1], "uint64"),
+    ],
+)  # fmt: skip
 def test_integers_are_held_in_the_smallest_type(numbers: list[int], kind: str) -> None:
     found = smallest(np.array(numbers, np.uint64 if numbers[0] > 0 else np.int64))
     assert found.tolist() == numbers and found.dtype == kind
+
+
+def test_a_column_that_is_the_same_everywhere_keeps_its_unit() -> None:
+    """Though the mean of so many 0.1 is another number."""
+    x = np.stack([np.full(100_000, 0.1), np.arange(100_000)], axis=1)
+    assert scaling.of_numbers(x, np.ones(2, bool)).deviation[0] == 1.0
 
 
 def test_scaling_goes_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:

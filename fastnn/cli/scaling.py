@@ -65,7 +65,8 @@ def of_features(x: NDArray[Any]) -> Scaling | None:
 def of_numbers(x: NDArray[Any], columns: NDArray[np.bool_]) -> Scaling:
     """The scaling of the chosen columns of x, (rows, columns); the others keep their unit."""
     mean, deviation = _moments(x)
-    scaled = columns & (deviation > 0)
+    # Of equal numbers rounding may leave a deviation.
+    scaled = columns & (x.max(axis=0) > x.min(axis=0))
     return Scaling(np.where(columns, mean, 0.0), np.where(scaled, deviation, 1.0))
 
 

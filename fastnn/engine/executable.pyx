@@ -165,8 +165,8 @@ cdef class Executable:
         come to its end is left as it is.
         times: (steps, n_threads, ops + 1, 4): for each member of the team (of which there may be fewer) and op,
         when it came to the op, began it after a wait, and ended it, in seconds on the monotonic clock, and the
-        seconds that it took. The last "op" is the wait that ends a step. In a band the first op begins and ends for all. What is left out
-        leaves its entries as they are.
+        seconds that it took. The last "op" is the wait that ends a step. In a band the first op begins and ends
+        for all. What is left out leaves its entries as they are.
 
         Raises what a function of the user's raised; its batch does not count. RuntimeError: it would train a
         model that another thread is training.

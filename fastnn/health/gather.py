@@ -14,6 +14,7 @@ from fastnn.frames import as_plain, columns_of, is_frame, is_of_table
 from fastnn.health.sample import n_rows_of
 from fastnn.images.dataset import ImageDataset
 from fastnn.models.arguments import BATCH_SIZE, held_arrays
+from fastnn.models.feeding import used_of
 
 if TYPE_CHECKING:
     from fastnn.models import Model
@@ -83,9 +84,11 @@ def validation(owner: str, model: Model, data: Any, most: int) -> Data:
 
 
 def _plain(model: Model, x: Any, y: Any, sample_weight: Any) -> Data:
-    """Arrays in the place of tables and their columns, of the whole data: a gap is one in ``fit``,
-    too, wherever it is. A model that isn't built has one input and one output."""
+    """Arrays in the place of tables and their columns, of all that the model reads: a gap is one
+    in ``fit``, too, wherever it is. A model that isn't built has one input and one output."""
     inputs, outputs = (len(model.inputs), len(model.outputs)) if model.built else (1, 1)
+    if model.built:
+        x = used_of(model, x)
     return (
         _arrays(x, "x", inputs > 1),
         _arrays(y, "y", outputs > 1),

@@ -151,16 +151,14 @@ def _as_given(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
-def by_input(model: Learner, x: Any) -> dict[str, Any]:
-    """``x`` for each input of the built model, by a name for messages.
+def used_of(model: Learner, x: Any) -> Any:
+    """Of a dict or table what the built model reads, by its inputs' names; else ``x`` itself.
 
-    A dict or table may have more than that, as in Keras: an id, say, or the target. What is not
-    used is named in a warning.
+    It may have more than that, as in Keras: an id, say, or the target. What is not used is named in
+    a warning.
 
     Raises:
-        ValueError: It is not a list of as many, or a dict or table without one of these names; or
-            a column that is used has a gap.
-        TypeError: A table's column holds dates or the like.
+        ValueError: One of these names is missing.
     """
     names = [tensor.name for tensor in model.inputs]
     if is_frame(x) and len(names) > 1:
@@ -172,7 +170,20 @@ def by_input(model: Learner, x: Any) -> dict[str, Any]:
         others = sorted(str(name) for name in x if name not in names)
         if others:
             warn(f"x has more than the inputs of the model, {names}: {others} are not used")
-    given = _each(x, "x", "input", names)
+        x = {name: x[name] for name in names}
+    return x
+
+
+def by_input(model: Learner, x: Any) -> dict[str, Any]:
+    """``x`` for each input of the built model, by a name for messages; see ``used_of``.
+
+    Raises:
+        ValueError: It is not a list of as many, or a dict or table without one of these names; or
+            a column that is used has a gap.
+        TypeError: A table's column holds dates or the like.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    given = _each(used_of(model, x), "x", "input", names)
     return {name: as_plain(value, name) for name, value in given.items()}
 
 

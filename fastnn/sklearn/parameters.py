@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,11 +120,27 @@ def settings_of_backup(estimator: MLP) -> dict[str, Any] | None:
     if estimator.warm_start or not isinstance(estimator.random_state, numbers.Integral):
         return None
     return {
-        name: repr(value)
+        name: repr(_plain(value))
         for name, value in estimator.get_params(deep=False).items()
         if name not in ("callbacks", "max_iter", "verbose")
-        and isinstance(value, (bool, int, float, str, list, tuple, np.generic))
     }
+
+
+def _plain(value: Any) -> Any:
+    """An argument in a form in which it is equal to what means the same."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return sorted((repr(_plain(key)), _plain(item)) for key, item in value.items())
+    if hasattr(value, "get_config"):
+        return [type(value).__name__, _plain(value.get_config())]
+    if value is None or isinstance(value, (bool, int, float, str)) or is_dataclass(value):
+        return value
+    return type(value).__name__
 
 
 def hidden_layers(estimator: MLP) -> list[Hidden]:

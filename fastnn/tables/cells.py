@@ -50,4 +50,6 @@ def smallest(integers: NDArray[Any]) -> NDArray[Any]:
     """The same integers in the smallest type that holds them."""
     low, high = int(integers.min()), int(integers.max())
     kind = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    if kind == np.uint64 and high < 2**63:  # or others below 0 would make floats of both
+        kind = np.dtype(np.int64)
     return integers.astype(kind) if kind.kind in "ui" else integers

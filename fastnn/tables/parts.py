@@ -20,8 +20,8 @@ CELLS = 1 << 21
 """Of a part."""
 
 MANY = 10_000
-"""Different texts of a part: if they are numbers with commas, they are not kept as texts, which
-take twenty times as much memory."""
+"""Different texts of a part: if they are numbers with commas of which one knows what they mean
+(12,345 may be either), they are not kept as texts, which take twenty times as much memory."""
 
 
 def read(
@@ -136,7 +136,7 @@ class _Column:
         if not all(isinstance(text, str) for text in texts):
             self.mixed = True
             return
-        if len(texts) > MANY and not self._text:
+        if (len(texts) > MANY or self._numeric) and not self._text:
             numbers = self._with_commas(texts)
             if numbers is not None:
                 self._numeric = True

@@ -56,16 +56,18 @@ class Proof:
         self._of: dict[object, Maxima] = {}
         self._factors: list[tuple[Maxima, Maxima]] = []
 
-    def room(self, of: object, positions: int, parts: int = 0) -> Buffer:
+    def room(self, of: object, positions: int, parts: int = 0, segments: int = 1) -> Buffer:
         """Where the maxima of a tensor go: one for each unit in which the team shares its lines;
-        or, with ``parts``, for each of these and of 16 lines."""
+        or, with ``parts``, for each of these and of 16 times ``segments`` lines."""
         by_blocks = bool(parts) or positions == 1
-        stride = n_blocks(self._capacity * positions) if by_blocks else self._capacity
+        rows = self._capacity * positions // segments
+        stride = n_blocks(rows) if by_blocks else self._capacity
         first, parts = self._taken, parts or 1
         self._taken += parts * stride
         if self._taken > len(self._magnitudes):  # a kernel would write beyond the end
             raise InvalidProgram(f"more maxima than the {len(self._magnitudes)} there is room for")
-        self._of[of] = Maxima(first, parts, stride, positions, BLOCK if by_blocks else positions)
+        unit = BLOCK * segments if by_blocks else positions
+        self._of[of] = Maxima(first, parts, stride, positions, unit)
         return Buffers.of_array("magnitudes", self._magnitudes[first : self._taken], passing=True)
 
     def entry(self, of: object) -> Maxima | None:

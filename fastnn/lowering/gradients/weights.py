@@ -51,6 +51,13 @@ class WeightGradients:
                 (3 + -(-value.features // PANEL)) * units(emitter.capacity, value.positions)
                 for value in values
             )
+            # A Dense layer takes the maxima of its input's gradient by panels of its kernel's rows.
+            room += sum(
+                -(-variable.matrix_shape[0] // PANEL) * units(emitter.capacity, n.output.positions)
+                for n in nodes
+                if n.inputs and n.output.positions < n.inputs[0].positions
+                for variable in n.variables()
+            )
             self.proof = Proof(emitter.capacity, room)
 
     @property

@@ -115,7 +115,7 @@ class DenseNode(ActivatedNode):
         magnitudes, proof = None, builder.weight_gradients.proof
         if proof is not None and not accumulate:
             panels = -(-self.kernel.shape[0] // PANEL)
-            magnitudes = proof.room(dx, self.output.positions, panels)
+            magnitudes = proof.room(dx, x.positions, panels, self.segments)
         builder.emit(
             "dense_backward_input", dz_t=dz_t, kernel=self.factor(builder), dx=dx, x_z=x_z,
             x=builder.values[x] if through.kind != "linear" else None,
