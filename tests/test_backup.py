@@ -381,11 +381,3 @@ def test_an_unbuilt_model(tmp_path: Path) -> None:
         model.fit(iter([(X, Y)]), callbacks=[callbacks.BackupAndRestore(tmp_path)], verbose=0)
     # With arrays it is built before callbacks are called.
     model.fit(X, Y, callbacks=[callbacks.BackupAndRestore(tmp_path)], verbose=0)
-
-
-def test_scikit_learns_order_of_rows_is_not_in_a_backup(tmp_path: Path) -> None:
-    from fastnn.sklearn import MLPClassifier
-
-    estimator = MLPClassifier((4,), max_iter=2, callbacks=[callbacks.BackupAndRestore(tmp_path)])
-    with pytest.raises(ValueError, match="must not have a BackupAndRestore"):
-        estimator.fit(X, Y)
