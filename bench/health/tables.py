@@ -21,7 +21,7 @@ from fastnn import initializers, layers, losses, optimizers
 
 Array = NDArray[np.float64]
 
-RULE, FRESH = (101, 102, 103, 104, 105, 201, 202), (203, 204)
+RULE, FRESH = (101, 102, 103, 104, 105, 201, 202), (203, 204, 205, 206)
 """Seeds of the draws: on the nets of the first ones the rule was made, those of the others were
 looked at once, when it stood."""
 
