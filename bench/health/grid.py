@@ -17,8 +17,8 @@ CURED = 8
 """The seed whose nets that fail are trained with remedies."""
 
 COUNT = 50
-"""Nets of a seed, so that all kinds take about an hour on two cores; the table of docs/health.md is
-of 200 of each (``--count 200``)."""
+"""Nets of a seed, so that all kinds take about an hour on two cores; docs/health.md also has the
+table of 200 of each (``--count 200``)."""
 
 ORDINARY_RATES = {"sgd": 0.1, "momentum": 0.03, "rmsprop": 1e-3, "adam": 1e-3}
 """Learning rates that suit MNIST; the factor ``rate`` multiplies them."""

@@ -94,18 +94,17 @@ cdef void dense_forward_part(const Op *op, const Step *step, int64_t r0, int64_t
     cdef int64_t inputs = o.d.inputs, kernel_block = o.d.kernel_block
     cdef float *sums = y if z == NULL else z
     cdef int64_t x_block = o.stride.x, y_block = o.stride.y
-    cdef int64_t k = 0, j
-    if o.d.segments > 1:
-        sum_segments(step, o.d.segments, inputs // o.d.segments, r1 - r0, j1 - j0,
-                     x + r0 * o.d.segments * FNN_BLOCK, x_block, kernel + j0 * kernel_block, kernel_block,
-                     sums + j0 * y_block + r0 * FNN_BLOCK, y_block)
-        k = inputs
-    while k < inputs:
-        step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
-                       x + (k // FNN_BLOCK) * x_block + r0 * FNN_BLOCK, x_block,
-                       kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
-                       sums + j0 * y_block + r0 * FNN_BLOCK, y_block, k > 0)
-        k += PRODUCT_CHUNK
+    cdef int64_t segments = o.d.segments, k = 0, j
+    if segments > 1:
+        sum_segments(step, segments, inputs // segments, r1 - r0, j1 - j0, x + r0 * segments * FNN_BLOCK, x_block,
+                     kernel + j0 * kernel_block, kernel_block, sums + j0 * y_block + r0 * FNN_BLOCK, y_block)
+    else:
+        while k < inputs:
+            step.k.product(r1 - r0, j1 - j0, smaller(PRODUCT_CHUNK, inputs - k),
+                           x + (k // FNN_BLOCK) * x_block + r0 * FNN_BLOCK, x_block,
+                           kernel + j0 * kernel_block + k * FNN_BLOCK, kernel_block,
+                           sums + j0 * y_block + r0 * FNN_BLOCK, y_block, k > 0)
+            k += PRODUCT_CHUNK
     for j in range(j0, j1):
         bias_and_activation(&o.d.activated, o.f.params, step, bias, y, z, y_block, r0, r1, j)
 
