@@ -48,7 +48,7 @@ class Thresholds:
     learned_surely: float = 0.97
     learned: float = 0.91
     learned_numbers: float = 0.885
-    learned_classes: float = 0.905
+    learned_classes: float = 0.89
     hopeless: float = 0.2
 
 

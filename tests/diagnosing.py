@@ -36,6 +36,6 @@ def diagnose(model: Any, x: Any, y: Any, batch_size: int, remedies: bool) -> Any
         verdict=verdict,
         cause="",
         remedies=tried * remedies,
-        progress=[Progress(100, learned, 0.9), Progress(400, learned, 0.9)],
+        progress=[Progress(100, learned, (0.9,)), Progress(400, learned, (0.9,))],
         folds=[],
     )

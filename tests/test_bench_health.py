@@ -25,6 +25,8 @@ from bench.health import (
     labels,
     nets,
     norms,
+    table_labels,
+    table_nets,
     tables,
     thresholds,
 )
@@ -49,7 +51,7 @@ def test_the_grid_is_the_same_for_a_seed() -> None:
     assert [case.name for case in first[:2]] == ["1-000", "1-001"]
     same = sum(a == dataclasses.replace(b, seed=1) for a, b in zip(first, second, strict=True))
     assert same < 3
-    assert Case.from_dict(json.loads(json.dumps(first[0].to_dict()))) == first[0]
+    assert Case(**json.loads(json.dumps(dataclasses.asdict(first[0])))) == first[0]
 
 
 @pytest.mark.parametrize("count", [40, 200, 201])
@@ -237,7 +239,7 @@ def test_a_table_with_nothing_to_learn_labels_nobody() -> None:
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
-    path, settings = tmp_path / "labels.jsonl", SMALL.to_dict()
+    path, settings = tmp_path / "labels.jsonl", dataclasses.asdict(SMALL)
     jobs = {case.name: (case, SMALL) for case in (ORDINARY, SLOW, BROKEN)}
 
     def interrupt(text: str) -> None:
@@ -274,8 +276,8 @@ def test_numbers_that_json_lacks_come_back(tmp_path: Path) -> None:
 
 
 def test_other_thresholds_are_tried_on_what_was_seen() -> None:
-    seen = [(100, 0.5, 0.9, False), (400, 0.6, 0.9, False), (1600, 0.8, 0.92, False)]
-    keys = ("steps", "learned", "reference", "failed")
+    seen = [(100, 0.5, [0.9], False), (400, 0.6, [0.9], False), (1600, 0.8, [0.92], False)]
+    keys = ("steps", "learned", "sound", "failed")
     record = {"verdict": "dead", "progress": [dict(zip(keys, row, strict=True)) for row in seen]}
     limits = Thresholds()
 
@@ -395,7 +397,7 @@ def test_all_stages(tmp_path: Path) -> None:
     assert result["verdicts_built_in"]["detection"]["count"] == 1
     assert result["cures"]["first"]["count"] == 1
     assert result["cures"]["chance"]["count"] == 0.5
-    (cured,) = journal.read(tmp_path / "cures.jsonl", budget.to_dict()).values()
+    (cured,) = journal.read(tmp_path / "cures.jsonl", dataclasses.asdict(budget)).values()
     assert [len(own["curve"]) for own in cured["remedies"]] == [2, 2]  # no more than the budget
     said.clear()
     assert measure(*arguments) == result
@@ -429,19 +431,19 @@ def test_a_table_is_always_the_same(kind: str) -> None:
     assert len({case.name for case in cases}) == 40
     budget = tables.TableBudget(rows=300, epochs=1, test_rows=200)
     for case in cases[:12]:
-        assert kinds.case_of({"case": json.loads(json.dumps(case.to_dict()))}) == case
-        data = tables.table(case, budget)
-        tables.table.cache_clear()
-        np.testing.assert_array_equal(data.y, tables.table(case, budget).y)
+        assert kinds.case_of({"case": json.loads(json.dumps(dataclasses.asdict(case)))}) == case
+        data = table_nets.table(case, budget)
+        table_nets.table.cache_clear()
+        np.testing.assert_array_equal(data.y, table_nets.table(case, budget).y)
         assert data.x.shape == (300, case.features) and data.y.shape == (300, case.columns)
         assert data.xt.shape == (200, case.features) and data.best.shape == (200, case.columns)
-        assert tables.build(case).output_shape == (None, case.columns)
+        assert table_nets.build(case).output_shape == (None, case.columns)
 
 
 def test_a_target_is_scaled_score_and_noise() -> None:
     budget = tables.TableBudget(rows=2_000, epochs=1, test_rows=4_000)
     case = TableCase("regression", 0, 0, noise=0.3, scale=1e4, offset=30.0, outputs="uneven")
-    data = tables.table(case, budget)
+    data = table_nets.table(case, budget)
     for column, scale in enumerate((1e4, 1e6, 1e2)):
         best, found = data.best[:, column], data.yt[:, column]
         assert best.std() == pytest.approx(scale, rel=0.05)
@@ -453,22 +455,22 @@ def test_scores_are_shares_of_the_variance() -> None:
     case = TableCase("regression", 0, 0)
     best = np.random.default_rng(0).standard_normal((500, 2)) * (1, 1e6)
     middle = np.broadcast_to(best.mean(axis=0), best.shape)
-    assert tables.score(case, best, best, False) == 1.0
-    assert tables.score(case, best, middle, False) == pytest.approx(0, abs=1e-12)
+    assert table_labels.score(case, best, best, False) == 1.0
+    assert table_labels.score(case, best, middle, False) == pytest.approx(0, abs=1e-12)
     half = np.stack([best[:, 0], middle[:, 1]], axis=1)
-    assert tables.score(case, best, half, False) == pytest.approx(0.5)
-    assert tables.score(case, best, best * np.nan, False) == 0.0
+    assert table_labels.score(case, best, half, False) == pytest.approx(0.5)
+    assert table_labels.score(case, best, best * np.nan, False) == 0.0
     labels = (best[:, :1] > 0).astype(float)
     binary = dataclasses.replace(case, kind="classes", loss="logits")
-    assert tables.score(binary, labels, 100 * (labels - 0.5), True) == pytest.approx(1.0)
-    assert tables.score(binary, labels, labels, False) == 1.0
+    assert table_labels.score(binary, labels, 100 * (labels - 0.5), True) == pytest.approx(1.0)
+    assert table_labels.score(binary, labels, labels, False) == 1.0
 
 
 def test_a_table_net_trains_if_a_sound_one_does_no_better() -> None:
     budget = tables.TableBudget(rows=1_000, epochs=12, test_rows=1_000)
     sound = TableCase("regression", 0, 3, initializer="he_normal", target="linear")
     lost = dataclasses.replace(sound, scale=1e6, offset=30.0)
-    one, other = (tables.label(case, budget) for case in (sound, lost))
+    one, other = (table_labels.label(case, budget) for case in (sound, lost))
     assert one["trains"] and one["accuracy"] > 0.9 and one["sound"] > 0.9
     assert not other["trains"] and other["accuracy"] == 0.0 and other["sound"] > 0.9
 

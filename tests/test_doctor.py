@@ -292,7 +292,7 @@ def remedied(monkeypatch: pytest.MonkeyPatch, **change: Any) -> None:
         remedy = fastnn.health.Remedy(
             "tried", "to", Trial((1.0,)), change.pop("helped", True), lambda: model, lambda: change
         )
-        seen = (Progress(100, 0.0, change.pop("reference", 1.0)),)
+        seen = (Progress(100, 0.0, (change.pop("reference", 1.0),)),)
         return Report("vanishing", "so", (), (remedy,), Trial((1.0,)), progress=seen)
 
     monkeypatch.setattr(fastnn.health, "diagnose", diagnose)

@@ -63,9 +63,9 @@ def tried(
         settings: ``net``, instead of the usual one; ``longer``, what it learned in four times the
             steps.
     """
-    progress = [Progress(steps, 0.0, reference)]
+    progress = [Progress(steps, 0.0, (reference,))]
     if "longer" in settings:
-        progress.append(Progress(4 * steps, settings["longer"], reference))
+        progress.append(Progress(4 * steps, settings["longer"], (reference,)))
     net = settings.get("net") or model()
     cures = Cures(net, Trial((), learned=0.0), "", progress, SAMPLE, steps, 32)
     return {remedy.name: remedy for remedy in cures.try_all(changes)}
@@ -134,7 +134,7 @@ def test_no_combination_is_tried_twice() -> None:
     sick.compile(optimizers.Adam(1e-7), "sparse_categorical_crossentropy")
     blueprint = Blueprint.of(sick)
     changes = [*learning_rate(blueprint), *normalization(blueprint)]
-    progress = [Progress(40, 0.0, 9.9)]
+    progress = [Progress(40, 0.0, (9.9,))]
     cures = Cures(sick, Trial((), learned=0.0), "", progress, SAMPLE, 40, 32)
     parts = [frozenset(remedy.name.split("+")) for remedy in cures.try_all(changes)]
     assert frozenset({"learning_rate_default", "batch_normalization"}) in parts
@@ -209,7 +209,7 @@ class _Looked:
 def test_of_remedies_that_may_not_do_the_one_that_goes_furthest_is_first() -> None:
     def first(**shares: float) -> str | None:
         cures = Cures(
-            model(), Trial(()), "learning_rate", [Progress(40, 0.0, 0.9)], SAMPLE, 40, 32,
+            model(), Trial(()), "learning_rate", [Progress(40, 0.0, (0.9,))], SAMPLE, 40, 32,
             _Looked(**shares),  # type: ignore[arg-type]
         )  # fmt: skip
         changes = [replace(faster(0.02), name="undoing", category="learning_rate"),
@@ -228,8 +228,8 @@ def test_of_remedies_that_may_not_do_the_one_that_goes_furthest_is_first() -> No
 class _Fold:
     """A sound net that learns 0.8 from the first look on."""
 
-    def after(self, steps: int) -> float:
-        return 0.8
+    def after(self, steps: int) -> tuple[float, ...]:
+        return (0.8,)
 
 
 class _Two:
@@ -263,7 +263,7 @@ def test_a_remedy_is_looked_at_on_two_folds_and_must_keep_what_it_has_learned() 
 
 
 def test_what_undoes_a_known_cause_comes_before_combinations_if_the_net_learns_with_it() -> None:
-    progress = [Progress(40, 0.0, 0.9)]
+    progress = [Progress(40, 0.0, (0.9,))]
 
     def undone(
         first: Change | None, rate: float, certain: str = "initialization"

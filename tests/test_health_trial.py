@@ -198,14 +198,17 @@ def test_the_best_of_three_sound_nets_counts_where_all_are_cheap() -> None:
     y = (X[:, :1] + noise).astype(np.float32)
     net, sample = model("mse", 1), draw(X, y, None, 600, 480, 120, seed=0)
     fnn.utils.set_random_seed(0)
-    makers = (reference_for, plain_reference_for, small_reference_for)
-    alone = [
-        Course(make(net, [sample.train[1]]), sample, 32).hurry_on(200) or 0.0 for make in makers
+    x, y, _ = sample.train
+    nets = [
+        reference_for(net, [y]),
+        plain_reference_for(net, [y], [x]),
+        small_reference_for(net, [y], [x]),
     ]
+    alone = [Course(each, sample, 32).hurry_on(200) or 0.0 for each in nets]
 
     def learned(several: bool) -> float:
         fnn.utils.set_random_seed(0)
-        return Sound(net, sample, 32, several).after(200)
+        return max(Sound(net, sample, 32, several).after(200))
 
     assert learned(True) == max(alone) == alone[2]  # the larger ones learn the noise
     assert learned(False) == alone[0] < alone[2]
@@ -324,6 +327,24 @@ def test_the_sound_net_learns(loss: Any, units: int, activation: str | None, y: 
     reference = reference_for(model(loss, units, activation))
     learned = Course(reference, sample, 16).hurry_on(2000)
     assert learned is not None and learned > 0.5
+
+
+def test_plain_sound_nets_see_what_all_rows_say_of_the_inputs() -> None:
+    x = np.stack(
+        [X[:, 0] * 1e4 + 3e4, X[:, 1] * 1e-3, np.full(600, 7.3), X[:, 2], X[:, 3] * 1e25], axis=1
+    ).astype(np.float32)
+    net = fnn.Sequential([layers.Input((5,)), layers.Dense(1)])
+    net.compile("adam", "mse")
+    for made in (plain_reference_for, small_reference_for):
+        sound = made(net, [X[:, :1]], [x])
+        (scaling,) = [each for each in sound.layers if isinstance(each, layers.Normalization)]
+        found = scaling.transform(x)[:, :4]
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(found.std(axis=0), [1, 1, 0, 1], rtol=1e-3, atol=1e-3)
+        assert np.isfinite(sound.predict(x, verbose=0)).all()
+        other = x.copy()
+        other[:, 2] = 255
+        np.testing.assert_array_equal(sound.predict(other, verbose=0), sound.predict(x, verbose=0))
 
 
 def test_deep_models_are_copied_without_recursion() -> None:

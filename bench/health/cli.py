@@ -120,13 +120,15 @@ def measure(
 
     def stage(name: str, job: Callable[..., Record], chosen: list[str], *more: Any) -> Records:
         jobs = {each: (cases[each], budget, *more) for each in chosen}
-        return journal.run(folder / f"{name}.jsonl", budget.to_dict(), job, jobs, processes, say)
+        return journal.run(
+            folder / f"{name}.jsonl", dataclasses.asdict(budget), job, jobs, processes, say
+        )
 
     first = next(iter(cases.values()))
     labelled = stage("labels", kinds.of(first).label, list(cases))
     tables = {"Labels": summary.table(labelled)}
     result: dict[str, Any] = {
-        "budget": budget.to_dict(), "labels": summary.to_dict(labelled), "tables": tables,
+        "budget": dataclasses.asdict(budget), "labels": summary.to_dict(labelled), "tables": tables,
     }  # fmt: skip
     if "diagnoses" not in stages:
         return result

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -114,15 +113,6 @@ class ConvolutionCase:
         """The learning rate as a multiple of the ordinary one."""
         return float(f"{self.learning_rate / _RATES[self.optimizer]:.3g}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values, of which :meth:`from_dict` makes the case again."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ConvolutionCase:
-        """The case that :meth:`to_dict` described."""
-        return cls(**values)
-
 
 def draw(seed: int, count: int = COUNT) -> list[ConvolutionCase]:
     """Nets, each value of a factor by its share; see ``grid.draw``."""
@@ -225,4 +215,4 @@ def label(case: ConvolutionCase, budget: Budget) -> Record:
     the median counts. The record is that of ``labels.label``, without gradients in float64."""
     start = time.perf_counter()
     found = labels.middle(lambda order: train(build(case, order), case, budget))
-    return {"case": case.to_dict(), **found, "seconds": round(time.perf_counter() - start, 2)}
+    return {"case": asdict(case), **found, "seconds": round(time.perf_counter() - start, 2)}

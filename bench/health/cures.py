@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def cure(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagnose) 
     random = np.random.default_rng([case.seed, case.index])
     drawn = set(random.permutation(count)[: kinds.of(case).drawn].tolist())
     return {
-        "case": case.to_dict(),
+        "case": asdict(case),
         "verdict": report.verdict,
         "tried": count,
         "remedies": [

@@ -77,7 +77,7 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
     report = examine(case, budget, diagnose, remedies=False)
     model = kinds.of(case).build(case)
     return {
-        "case": case.to_dict(),
+        "case": asdict(case),
         "verdict": report.verdict,
         "cause": report.cause,
         "progress": [asdict(progress) for progress in report.progress],
@@ -91,10 +91,10 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
 def verdict(record: Record, thresholds: Thresholds) -> str:
     """What it would be with these thresholds, if they ask for no longer a look; "unhealthy" where
     the net was found healthy before."""
-    progress = tuple(Progress(**each) for each in record["progress"])
+    progress = [Progress(**each) for each in record["progress"]]
     found: str = record["verdict"]
     cheap, numbers = record.get("cheap", False), record.get("numbers", False)
-    folds = [tuple(Progress(**each) for each in fold) for fold in record.get("folds", ())]
+    folds = [[Progress(**each) for each in fold] for fold in record.get("folds", ())]
     for seen in range(1, len(progress) + 1):
         last = seen == len(progress)
         learned = learns(progress[:seen], last, thresholds, cheap, numbers, folds if last else ())

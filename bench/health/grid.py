@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,15 +96,6 @@ class Case:
     def rate(self) -> float:
         """The learning rate as a multiple of the ordinary one."""
         return float(f"{self.learning_rate / ORDINARY_RATES[self.optimizer]:.3g}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values, of which :meth:`from_dict` makes the case again."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Case:
-        """The case that :meth:`to_dict` described."""
-        return cls(**values)
 
 
 def draw(seed: int, count: int = COUNT) -> list[Case]:

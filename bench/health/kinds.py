@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.health import convolutions, grid, labels, nets, tables
+from bench.health import convolutions, grid, labels, nets, table_labels, table_nets, tables
 from bench.health.convolutions import ConvolutionCase
 from bench.health.grid import Case
 from bench.health.journal import Record
@@ -63,7 +63,7 @@ def _images(case: Case, budget: labels.Budget) -> tuple[Any, Any]:
 
 
 def _rows(case: TableCase, budget: tables.TableBudget) -> tuple[Any, Any]:
-    data = tables.table(case, budget)
+    data = table_nets.table(case, budget)
     return data.x, data.y
 
 
@@ -73,7 +73,7 @@ _CONVOLUTIONS = Kind(
     convolutions.train, drawn=1,
 )  # fmt: skip
 _TABLES = {
-    name: Kind(factors, tables.label, _rows, tables.build, tables.train)
+    name: Kind(factors, table_labels.label, _rows, table_nets.build, table_labels.train)
     for name, factors in tables.FACTORS.items()
 }
 
@@ -109,5 +109,5 @@ def case_of(record: Record) -> AnyCase:
     """The case that a record is about."""
     values = record["case"]
     if values.get("kind") == "convolutions":
-        return ConvolutionCase.from_dict(values)
-    return TableCase.from_dict(values) if "kind" in values else Case.from_dict(values)
+        return ConvolutionCase(**values)
+    return TableCase(**values) if "kind" in values else Case(**values)

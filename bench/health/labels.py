@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -47,10 +46,6 @@ class Budget:
     epochs: int = 2
     test_rows: int = 10_000
 
-    def to_dict(self) -> dict[str, int]:
-        """JSON values."""
-        return dataclasses.asdict(self)
-
 
 def label(case: Case, budget: Budget) -> Record:
     """Train the untreated net; one near the border several times, from the same weights.
@@ -72,7 +67,7 @@ def label(case: Case, budget: Budget) -> Record:
     ratio = gradient_ratio(found, sizes)
     largest = max(norm for name, norm in found.items() if not name.startswith("norm"))
     return {
-        "case": case.to_dict(),
+        "case": asdict(case),
         **middle(lambda order: train(nets.build(case, order), case, budget)),
         "norms": found,
         "ratio": ratio,

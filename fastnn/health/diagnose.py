@@ -277,8 +277,8 @@ def _try(
     cheap, numbers = is_cheap(work_of(model), steps, batch_size), learns_numbers(model)
     sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
-    reference = sound.after(steps)
-    progress = [Progress(steps, trial.learned, reference, trial.error is not None, trial.loss)]
+    broken = trial.error is not None
+    progress = [Progress(steps, trial.learned, sound.after(steps), broken, trial.loss)]
     looks = stages(steps, batch_size, cheap)
     learned = learns(progress, False, thresholds, cheap, numbers)
     if learned is None and not cheap and trial.learned < NOTHING and is_hopeless(trial):
@@ -290,8 +290,8 @@ def _try(
             course.widen(sample)
             sound.widen(sample)
         further = total - progress[-1].steps
-        own, reference = course.hurry_on(further), sound.after(total)
-        progress.append(Progress(total, own or 0.0, reference, own is None, course.loss))
+        own = course.hurry_on(further)
+        progress.append(Progress(total, own or 0.0, sound.after(total), own is None, course.loss))
         learned = learns(progress, total == looks[-1], thresholds, cheap, numbers)
     folds = Folds(model, larger, batch_size, sample, sound)
     seen = [tuple(progress)]

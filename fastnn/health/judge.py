@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from statistics import fmean
 
 from fastnn.health.report import LayerReport, Progress, Trial
 from fastnn.layers.base import Layer
@@ -133,22 +134,27 @@ def is_near(progress: Sequence[Progress], thresholds: Thresholds) -> bool:
 
 
 def lasting(*folds: Sequence[Progress]) -> tuple[float, float]:
-    """What a net and a sound one have learned, means of the looks in the last fifth of the steps;
-    of the net, what it had at the look before if that is more, for overfitting is no failure to
-    learn. A net that has lost more than half of it has not. Of several folds, the means."""
-    found = []
+    """What a net and the best of the sound ones have learned, means of the looks in the last fifth
+    of the steps; of the net, what it had at the look before if that is more, for overfitting is no
+    failure to learn. A net that has lost more than half of it has not. Of several folds, the
+    means."""
+    kept = []
     for progress in folds:
-        kept, reference = final(progress)
+        now, _ = final(progress)
         before = [each.learned for each in progress if each.steps <= _LAST * progress[-1].steps]
-        found.append((max([kept, *(each for each in before[-1:] if each <= 2 * kept)]), reference))
-    return sum(kept for kept, _ in found) / len(found), sum(best for _, best in found) / len(found)
+        kept.append(max([now, *(each for each in before[-1:] if each <= 2 * now)]))
+    return fmean(kept), final(*folds)[1]
 
 
-def final(progress: Sequence[Progress]) -> tuple[float, float]:
+def final(*folds: Sequence[Progress]) -> tuple[float, float]:
     """Likewise, whatever the net had before."""
-    late = [each for each in progress if each.steps > _LAST * progress[-1].steps]
-    kept = sum(each.learned for each in late) / len(late)
-    return kept, sum(each.reference for each in late) / len(late)
+    own, sound = [], []
+    for progress in folds:
+        late = [each for each in progress if each.steps > _LAST * progress[-1].steps]
+        own.append(fmean(each.learned for each in late))
+        sound.append([fmean(net) for net in zip(*(each.sound for each in late), strict=True)])
+    # The best in the mean: at each look and fold the best would be the luckiest.
+    return fmean(own), max(fmean(net) for net in zip(*sound, strict=True))
 
 
 def _falls(progress: Sequence[Progress]) -> bool:

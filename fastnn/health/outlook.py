@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fastnn.health.attempt import Attempt
 from fastnn.health.folds import Folds
 from fastnn.health.judge import final, is_cheap, learns, stages
 from fastnn.health.report import Progress
 from fastnn.health.sample import Sample
+from fastnn.health.sound import Sound
 from fastnn.verdicts import Thresholds
 
 _MOST_WORK = 2**32
@@ -70,16 +71,14 @@ class Outlook:
         seen: list[list[Progress]] = []
         for fold in range(2 if self._cheap else 1):
             sample, sound = self._folds.at(fold)
-            progress = self._seen(attempt, sample if self._cheap else None, sound.after)
+            progress = self._seen(attempt, sample if self._cheap else None, sound)
             if not self._learns([*seen, progress]):
                 return 0.0
             seen.append(progress)
-        kept, reference = (sum(each) for each in zip(*map(final, seen), strict=True))
+        kept, reference = final(*seen)
         return kept / reference if reference > 0 else 0.0
 
-    def _seen(
-        self, attempt: Attempt, sample: Sample | None, reference_after: Callable[[int], float]
-    ) -> list[Progress]:
+    def _seen(self, attempt: Attempt, sample: Sample | None, sound: Sound) -> list[Progress]:
         """As far as it is worth a look.
 
         Args:
@@ -87,8 +86,8 @@ class Outlook:
         """
         progress: list[Progress] = []
         for steps, learned in attempt.looks(self._looks, self._batch_size, sample):
-            reference = reference_after(steps)
-            progress.append(Progress(steps, learned or 0.0, reference, learned is None))
+            broken = learned is None
+            progress.append(Progress(steps, learned or 0.0, sound.after(steps), broken))
             if self._learns([progress]) is False:
                 break
         return progress

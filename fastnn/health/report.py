@@ -69,16 +69,21 @@ class Progress:
     Attributes:
         steps: Since the beginning.
         learned: See ``Trial.learned``.
-        reference: What a net that is known to be sound had learned from the same batches.
+        sound: What each of the nets had learned from the same batches that are known to be sound.
         failed: Whether training has broken off.
         loss: On the rows held out; NaN if it has.
     """
 
     steps: int
     learned: float
-    reference: float
+    sound: tuple[float, ...]
     failed: bool = False
     loss: float = nan
+
+    @property
+    def reference(self) -> float:
+        """What the best of the sound nets had learned."""
+        return max(self.sound)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.health.reference import (
-    plain_reference_for,
-    reference_for,
-    small_reference_for,
-)
+import numpy as np
+
+from fastnn.health.reference import plain_reference_for, reference_for, small_reference_for
 from fastnn.health.sample import Sample
 from fastnn.health.trial import Course
 from fastnn.models.feeding import feed
@@ -30,21 +28,22 @@ class Sound:
     """
 
     def __init__(self, model: Model, sample: Sample, batch_size: int, several: bool) -> None:
-        targets = feed(model, *sample.train).targets
-        makers = [reference_for]
+        dense = sample.dense()
+        data = feed(model, *dense.train)
+        nets = [reference_for(model, data.targets)]
         if several:
-            makers += [plain_reference_for, small_reference_for]
-        self._courses = [
-            Course(make(model, targets), sample.dense(), batch_size) for make in makers
-        ]
-        self._learned = {0: 0.0}
+            rows = [np.asarray(values) for values in data.inputs]
+            nets.append(plain_reference_for(model, data.targets, rows))
+            nets.append(small_reference_for(model, data.targets, rows))
+        self._courses = [Course(net, dense, batch_size) for net in nets]
+        self._learned: dict[int, tuple[float, ...]] = {0: (0.0,) * len(nets)}
 
-    def after(self, steps: int) -> float:
-        """What they have learned after so many. Numbers may be too large even for them: then they
+    def after(self, steps: int) -> tuple[float, ...]:
+        """What each has learned after so many. Numbers may be too large even for them: then they
         have learned nothing."""
         if steps not in self._learned:
             more = steps - max(self._learned)
-            self._learned[steps] = max(course.hurry_on(more) or 0.0 for course in self._courses)
+            self._learned[steps] = tuple(each.hurry_on(more) or 0.0 for each in self._courses)
         return self._learned[steps]
 
     def widen(self, sample: Sample) -> None:
