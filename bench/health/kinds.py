@@ -81,7 +81,7 @@ _TABLES = {
 def _tables(kind: str) -> Suite:
     return Suite(
         lambda seed, count: tables.draw(kind, seed, count),
-        tables.FRESH, tables.COUNTS[kind], tables.FRESH, tables.TableBudget(),
+        tables.FRESH[kind], tables.COUNTS[kind], tables.FRESH[kind], tables.TableBudget(),
     )  # fmt: skip
 
 

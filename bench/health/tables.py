@@ -9,9 +9,11 @@ import numpy as np
 
 from bench.health import grid
 
-RULE, FRESH = (101, 102, 103, 104, 105, 201, 202), (203, 204, 205, 206)
-"""Seeds of the draws: on the nets of the first ones the rule was made, those of the others were
-looked at once, when it stood."""
+RULE = (101, 102, 103, 104, 105, 201, 202, 203, 204, 205, 206)
+"""Seeds of the draws on whose nets the rule was made."""
+
+FRESH = {"regression": (207, 208, 209, 210), "classes": (207, 208, 209, 210, 211, 212, 213, 214)}
+"""Those on whose nets none was made: they were looked at once, when it stood."""
 
 COUNTS = {"regression": 100, "classes": 60}
 """Nets of a seed."""

@@ -13,7 +13,6 @@ import numpy as np
 from fastnn._checks import check_integer
 from fastnn.data.sparse import is_sparse
 from fastnn.health import rates
-from fastnn.health.baseline import learns_numbers
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.initialization import weights_off
@@ -100,8 +99,8 @@ def diagnose(
         x, y, sample_weight: As for ``fit``: arrays, a data set of pictures, or x an iterable of
             batches, of which the first are taken. Of their rows, ``4 * steps * batch_size`` are
             drawn to train with, more for a net in doubt, and up to 8000 others, at most a fifth, to
-            evaluate on. A small net that is near the limit is tried three times, each with other
-            rows held out.
+            evaluate on. A small net that is near the limit is tried up to five times, each with
+            other rows held out.
         steps: Of a trial; changes that do badly get fewer. While it is in doubt whether the net
             learns, it gets up to 32 times as many, of rows that it has not seen yet as long as
             there are some, for some stand still for long before they learn; with batches of more
@@ -182,7 +181,6 @@ def diagnose(
                     folds,
                     work_of(probed),
                     has_convolutions(probed),
-                    learns_numbers(probed),
                     steps,
                     batch_size,
                     limits,
@@ -274,13 +272,13 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error), batch_size=batch_size), (), False, None
-    cheap, numbers = is_cheap(work_of(model), steps, batch_size), learns_numbers(model)
+    cheap = is_cheap(work_of(model), steps, batch_size)
     sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
     broken = trial.error is not None
     progress = [Progress(steps, trial.learned, sound.after(steps), broken, trial.loss)]
     looks = stages(steps, batch_size, cheap)
-    learned = learns(progress, False, thresholds, cheap, numbers)
+    learned = learns(progress, False, thresholds, cheap)
     if learned is None and not cheap and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
@@ -292,13 +290,13 @@ def _try(
         further = total - progress[-1].steps
         own = course.hurry_on(further)
         progress.append(Progress(total, own or 0.0, sound.after(total), own is None, course.loss))
-        learned = learns(progress, total == looks[-1], thresholds, cheap, numbers)
+        learned = learns(progress, total == looks[-1], thresholds, cheap)
     folds = Folds(model, larger, batch_size, sample, sound)
     seen = [tuple(progress)]
-    if cheap and is_near(progress, thresholds):
-        for fold in range(1, FOLDS):
-            seen.append(_followed(model, *folds.at(fold), looks, batch_size))
-        learned = learns(progress, True, thresholds, cheap, numbers, seen[1:]) is True
+    while cheap and len(seen) < FOLDS and is_near(seen, thresholds):
+        seen.append(_followed(model, *folds.at(len(seen)), looks, batch_size))
+    if len(seen) > 1:
+        learned = learns(progress, True, thresholds, cheap, seen[1:]) is True
     return trial, tuple(seen), learned, folds
 
 

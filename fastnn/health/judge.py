@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, sqrt
 from statistics import fmean
 
 from fastnn.health.report import LayerReport, Progress, Trial
@@ -27,17 +27,18 @@ NOTHING = 0.05
 _CHEAP = 2**32
 """Multiplications: a second or two, with those of the sound nets."""
 
-_LATE = (13, 14, 15)
+_LATE = (14, 15)
 """Sixteenths of all steps after which a net is looked at, too, that costs little. What one net has
 learned after a step or ten more differs by some per cent, if its steps are long or its table small:
-the mean of four looks tells what it comes to."""
+the mean of three looks tells what it comes to."""
 
-FOLDS = 3
-"""Where a net that costs little is near the limit, it is tried with so many parts of the rows held
-out, in other orders: what one comes to differs by two or three per cent from the next."""
+FOLDS = 5
+"""Where a net that costs little is near the limit, it is tried with up to so many parts of the rows
+held out, in other orders."""
 
-_NEAR = 0.8
-"""By what a sound net has learned: less is not near the limit."""
+_DOUBT = 0.1
+"""What a net comes to on one fold, by what a sound one does, may be so far from what it comes to on
+others: two standard deviations. The mean of n folds, so far by the root of n."""
 
 _LAST = 0.8
 """Looks after this share of the steps count."""
@@ -95,14 +96,13 @@ def is_cheap(work: int, steps: int, batch_size: int) -> bool:
 
 def learns(
     progress: Sequence[Progress], last: bool, thresholds: Thresholds, cheap: bool = False,
-    numbers: bool = False, folds: Sequence[Sequence[Progress]] = (),
+    folds: Sequence[Sequence[Progress]] = (),
 ) -> bool | None:  # fmt: skip
     """Whether a net learns, by what it has learned so far; None if one must see more of it.
 
     Args:
         last: There is no more to see.
         cheap: It costs nothing to see it to the end.
-        numbers: It is a regression.
         folds: What it has learned with other rows held out: then the mean counts.
     """
     if any(each[-1].failed for each in (progress, *folds)):
@@ -117,20 +117,21 @@ def learns(
     if share >= thresholds.learned_surely:
         return True
     if cheap:
-        asked = thresholds.learned_numbers if numbers else thresholds.learned_classes
-        return share >= asked or behind < _NOISE_OF_MEANS
+        return share >= thresholds.learned_cheap or behind < _NOISE_OF_MEANS
     if last:
         return share >= thresholds.learned or behind < _NOISE
     hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
     return False if hopeless and not _falls(progress) else None
 
 
-def is_near(progress: Sequence[Progress], thresholds: Thresholds) -> bool:
-    """Whether another order of the rows may give another verdict on a net seen to the end."""
-    kept, reference = lasting(progress)
-    if progress[-1].failed or reference < NOTHING:
+def is_near(folds: Sequence[Sequence[Progress]], thresholds: Thresholds) -> bool:
+    """Whether one more fold of the rows may give another verdict on a net seen to the end."""
+    if any(progress[-1].failed for progress in folds):
         return False
-    return _NEAR <= kept / reference < thresholds.learned_surely
+    kept, reference = lasting(*folds)
+    if reference < NOTHING or kept >= thresholds.learned_surely * reference:
+        return False
+    return abs(kept / reference - thresholds.learned_cheap) < _DOUBT / sqrt(len(folds))
 
 
 def lasting(*folds: Sequence[Progress]) -> tuple[float, float]:
