@@ -31,18 +31,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(status.BAD_INPUT, f"{self.prog}: error: {message}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: What follows the program's name; ``sys.argv[1:]`` by default.
-
-    Returns:
-        The exit status, see ``status.TEXT``.
-
-    Raises:
-        SystemExit: ``--help``, ``--version``, or a mistake in the arguments.
-    """
+def run(arguments: Sequence[str] | None) -> int:
+    """See ``fastnn.cli.main``."""
     parser = Parser(prog="fastnn", description="Train and use neural networks on CPUs.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
