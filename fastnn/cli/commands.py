@@ -10,7 +10,17 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import doctor, evaluate, export, info, predict, status, termination, train
+from fastnn.cli import (
+    doctor,
+    evaluate,
+    export,
+    info,
+    predict,
+    status,
+    termination,
+    train,
+    warning_lines,
+)
 from fastnn.errors import NonFiniteGradientError
 
 COMMANDS = {
@@ -48,7 +58,7 @@ def run(arguments: Sequence[str] | None) -> int:
         module.add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        with termination.terminable():
+        with termination.terminable(), warning_lines.printed(parsed.command):
             found: int = COMMANDS[parsed.command].run(parsed)
         sys.stdout.flush()
         return found
