@@ -68,3 +68,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for child in children:
         with child:
             child.kill()
+
+
+@pytest.fixture
+def fixed_seed() -> None:
+    """The same weights and names of layers, whichever tests ran before."""
+    fastnn.utils.clear_session()
+    fastnn.utils.set_random_seed(0)
