@@ -117,6 +117,7 @@ NAMES = [
     "fastnn.kernels.norms",
     "fastnn.kernels.objective",
     "fastnn.kernels.pooling",
+    "fastnn.kernels.product_norms",
     "fastnn.kernels.gradients",
     "fastnn.kernels.nonzeros",
     "fastnn.kernels.python",

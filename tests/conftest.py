@@ -68,3 +68,22 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for child in children:
         with child:
             child.kill()
+
+
+@pytest.fixture
+def fixed_seed() -> None:
+    """The same weights and names of layers, whichever tests ran before."""
+    fastnn.utils.clear_session()
+    fastnn.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """However small the model is; or as many as the test asks for."""
+    from fastnn.models import executables
+
+    before = fastnn.get_num_threads()
+    monkeypatch.setattr(executables, "_WORK_PER_THREAD", 1)
+    fastnn.set_num_threads(2)
+    yield
+    fastnn.set_num_threads(before)

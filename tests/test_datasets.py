@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastnn import datasets
-from fastnn.datasets import files, mnist
+from fastnn.datasets import _csv, files, mnist
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 5, 4), np.uint8)
@@ -392,6 +393,24 @@ def test_a_header_that_is_too_short_loses_no_column(tmp_path: Path) -> None:
 def test_whole_numbers_of_any_length(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data.csv: line 1, column 1 \(from 0\): '1{60}"):
         load_csv(tmp_path, [f"1,{'1' * 400},3"])
+
+
+@pytest.mark.parametrize("highest", [255, 256])
+def test_csv_features_take_little_more_than_they_are(tmp_path: Path, highest: int) -> None:
+    rows = np.random.default_rng(0).integers(0, highest + 1, (2000, 41))
+    rows[0, :2] = 0, highest
+    path = tmp_path / "a.csv"
+    np.savetxt(path, rows, fmt="%d", delimiter=",")
+    table = _csv.table(path, None)
+    tracemalloc.start()
+    try:
+        x, _ = _csv.examples(table)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert x.dtype == (np.uint8 if highest == 255 else np.float32)
+    assert_array_equal(x, rows[:, :-1])
+    assert peak < x.nbytes + 6 * 8 * len(x)  # some columns
 
 
 def test_csv_label_faults(tmp_path: Path) -> None:

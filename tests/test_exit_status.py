@@ -201,6 +201,43 @@ def test_sigterm_before_the_training(table: Path, tmp_path: Path) -> None:
     assert done.stderr == "fastnn train: terminated\n"
 
 
+STARTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException:
+                raise ImportError("of another kind")
+from fastnn.cli import main
+sys.meta_path.insert(0, Finder())
+sys.exit(main(["info"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "fastnn.bench.cli", "fastnn.cli.commands"])
+def test_ctrl_c_while_modules_are_imported(module: str) -> None:
+    """There is nothing to be told of but the interruption, whatever the imports make of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING.format(module=module)],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stderr == "fastnn: interrupted\n"
+    assert done.returncode == status.INTERRUPTED and done.stdout == ""
+
+
+def test_little_is_imported_before_main() -> None:
+    """While it is, nobody can say what Ctrl-C does."""
+    code = "import sys, fastnn.cli; print(*(m for m in sys.modules if m.startswith('fastnn')))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert set(done.stdout.split()) <= {
+        "fastnn", "fastnn._version", "fastnn.kernels", "fastnn.kernels.levels", "fastnn.cli",
+        "fastnn.cli.status",
+    }  # fmt: skip
+
+
 def test_sigterm_leaves_no_half_file(tmp_path: Path, start: Start) -> None:
     """``predict`` writes beside its target: a process that just died would leave that."""
     model = fastnn.Sequential([fastnn.layers.Input((2,)), fastnn.layers.Dense(3)])

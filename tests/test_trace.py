@@ -14,7 +14,7 @@ import fastnn as fnn
 from fastnn import layers, losses
 from fastnn.bench import data, trace
 from fastnn.bench.peers.base import Job
-from fastnn.cli.main import main
+from fastnn.cli import main
 from fastnn.engine.executable import Executable
 from fastnn.models.feeding import feed
 from fastnn.models.passes import objectives_for

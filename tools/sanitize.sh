@@ -67,6 +67,7 @@ LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider tests/kernels
 for level in $(LD_PRELOAD="$preload" "$python" -c 'from fastnn.kernels import levels; print(*levels.levels())'); do
     echo "$level:"
     FASTNN_CPU_LEVEL=$level LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider \
-        tests/test_lowering.py tests/test_determinism.py tests/test_concurrency.py \
+        tests/test_lowering.py tests/test_lowering_waits.py tests/test_lowering_gradients.py \
+        tests/test_determinism.py tests/test_concurrency.py \
         tests/test_hypothesis_models.py -k "$without"
 done

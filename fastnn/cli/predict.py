@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastnn.models import Model
-    from fastnn.tables import Options
 
 
 _ROWS = 1 << 16
@@ -60,8 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
     options = table.options(arguments)
     loaded = model_file.load(arguments.model)
     model, shape = loaded.model, source.example_shape(loaded.model)
-    inputs, files = _inputs(arguments, loaded, options)
-    values = model.predict(source.fitted(inputs, shape), verbose=0)
+
+    def predicted(x: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = model.predict(source.fitted(x, shape), verbose=0)
+        return found
+
+    files = None
+    if loaded.form is not None and len(arguments.data) == 1 and table.is_table(arguments.data[0]):
+        values = table.predict(loaded.form, arguments.data[0], options, predicted)
+    else:
+        inputs, files = _inputs(arguments, shape)
+        values = predicted(inputs)
     guesses = _Guesses(values, _classifies(model), loaded, files)
 
     if arguments.output and arguments.output.suffix == ".npy":
@@ -88,13 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _inputs(
-    arguments: argparse.Namespace, loaded: Loaded, options: Options
+    arguments: argparse.Namespace, shape: tuple[int, ...]
 ) -> tuple[NDArray[Any], list[str] | None]:
     """Examples and, of pictures, the files that they are from."""
     from fastnn.datasets import files, mnist
 
     names: list[str] = arguments.data
-    shape = source.example_shape(loaded.model)
     if all(map(pictures.is_picture, names)) or (len(names) == 1 and pictures.is_folder(names[0])):
         return pictures.read_files(names, pictures.form_of(shape))
     if len(names) > 1:
@@ -102,8 +109,6 @@ def _inputs(
         raise ValueError(f"{other}: only pictures can be several, and this is none by its suffix")
     if names[0] == "mnist":
         return mnist.load_data()[1][0], None
-    if loaded.form is not None and table.is_table(names[0]):
-        return table.read_inputs(loaded.form, names[0], options), None
     found = files.load_inputs(names[0], features=math.prod(shape), label=arguments.label)
     return found, None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.tables import features
 from fastnn.tables.form import Form
 from fastnn.tables.options import Options
 from fastnn.tables.reading import SUFFIXES, Table
@@ -143,12 +144,27 @@ def read_known(form: Form, name: str, options: Options, *, test_only: bool = Fal
     return _known(form, table, ((train[kept], y[kept]), test), rows, [])
 
 
-def read_inputs(form: Form, name: str, options: Options) -> NDArray[Any]:
-    """Features alone, to predict from; the table may have labels or not."""
-    table = form.read(_existing(name), options)
-    x = form.encode(table)
-    print_warnings(table.notes)
-    return x
+def predict(
+    form: Form, name: str, options: Options, predicted: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    """What ``predicted`` makes of the features of a table, which may have labels or not.
+
+    They are read and thrown away some rows at a time. The whole table is read where columns are not
+    written alike all the way down.
+    """
+    _existing(name)
+    found: list[NDArray[Any]] = []
+    notes: list[str] = []
+    try:
+        for x, notes_of_part in features.by_parts(form, name, options):
+            found.append(predicted(x))
+            notes = notes_of_part
+        values = np.concatenate(found)
+    except features.UnlikeError:
+        table = form.read(name, options)
+        values, notes = predicted(form.encode(table)), table.notes
+    print_warnings(notes)
+    return values
 
 
 def print_warnings(lines: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from fastnn.engine.sources import Rows, SparseRows
 from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
     augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, levels, matrix, merging,
-    noise, norms, objective, pooling, python, regrouping, statistics, winograd,
+    noise, norms, objective, pooling, product_norms, python, regrouping, statistics, winograd,
 )
 from fastnn.kernels.layout import aligned_zeros
 
@@ -34,7 +34,7 @@ KERNELS = {
     name: kernel
     for module in (
         augmentation, convolution, dense, depthwise, elementwise, embedding, gradients, group_norms, matrix, merging,
-        noise, norms, objective, pooling, python, regrouping, statistics, winograd,
+        noise, norms, objective, pooling, product_norms, python, regrouping, statistics, winograd,
     )
     for name, kernel in module.KERNELS.items()
 }

@@ -15,6 +15,8 @@ from fastnn.importing.target import Part, Target
 
 Pairs = list[tuple[Target, Module]]
 
+_HINT = "names={'layer': 'its name there', ...} says which is which"
+
 
 def match(targets: Sequence[Target], source: Source, names: Mapping[str, str]) -> Pairs:
     """Every target with its module.
@@ -23,22 +25,33 @@ def match(targets: Sequence[Target], source: Source, names: Mapping[str, str]) -
         names: Of modules by those of layers, for some of them.
 
     Raises:
-        ValueError: There is no way, or more than one; the message lists both sides.
+        ValueError: There is no way, or more than one; the message names the layers that don't fit
+            where most do by their names or in their order, else it lists both sides.
     """
     fixed = _fixed(targets, source, names)
     free = [target for target in targets if target.name not in fixed]
     left = [each for each in source.modules if all(each is not other for other in fixed.values())]
     named = _by_name(free, left, source)
-    plans = [[named.get(target.name) for target in free]]
+    plans = {"by name": [named.get(target.name) for target in free]}
     if source.ordered and len(left) == len(free):
-        plans.append(list(left))
-    plans.append(_by_shape(free, left))
-    for plan in plans:
+        plans["in their order"] = list(left)
+    plans["by their shapes"] = _by_shape(free, left)
+    misfits: dict[str, Pairs] = {}
+    for way, plan in plans.items():
         pairs = [(target, module) for target, module in zip(free, plan, strict=True) if module]
         whole = len(pairs) == len(free) == len(left)
-        if whole and not _contradicts(pairs, named) and not any(faults(*pair) for pair in pairs):
-            chosen = {target.name: module for target, module in pairs} | fixed
-            return [(target, chosen[target.name]) for target in targets]
+        if whole and not _contradicts(pairs, named):
+            misfits[way] = [pair for pair in pairs if faults(*pair)]
+            if not misfits[way]:
+                chosen = {target.name: module for target, module in pairs} | fixed
+                return [(target, chosen[target.name]) for target in targets]
+    way = min(misfits, key=lambda way: len(misfits[way]), default="")
+    if way == "by name" or (way and len(misfits[way]) <= max(1, len(free) / 2)):
+        wrong = [fault for pair in misfits[way] for fault in faults(*pair)]
+        fit = f"{way} {len(free) - len(misfits[way])} of {len(free)} layers fit"
+        raise ValueError(
+            f"the weights of {source.title} don't fit: {', '.join(wrong)}; {fit}; {_HINT}"
+        )
     tried = {**named, **fixed}
     raise ValueError(_explained(targets, source, tried))
 
@@ -145,11 +158,17 @@ def _endings(path: str) -> list[str]:
 
 
 def _by_shape(targets: Sequence[Target], modules: Sequence[Module]) -> list[Module | None]:
-    """The only module that fits each; None where several do."""
+    """The only module that fits each; None where several do. If all but one have theirs, the one
+    gets what is left."""
     fitting = [[each for each in modules if not faults(target, each)] for target in targets]
     single = [each[0] if len(each) == 1 else None for each in fitting]
-    taken = [id(each) for each in single if each is not None]
-    return single if len(taken) == len(set(taken)) else [None] * len(single)
+    taken = {id(each) for each in single if each is not None}
+    if len(taken) < len(single) - single.count(None):
+        return [None] * len(single)
+    left = [each for each in modules if id(each) not in taken]
+    if single.count(None) == len(left) == 1:
+        single[single.index(None)] = left[0]
+    return single
 
 
 def _contradicts(pairs: Pairs, named: Mapping[str, Module]) -> bool:
@@ -172,7 +191,7 @@ def _explained(targets: Sequence[Target], source: Source, tried: Mapping[str, Mo
     lines += _listed(
         "left over", [f"{t.name} {t.shape}" for m in spare for t in m.tensors.values()]
     )
-    lines.append("names={'layer': 'its name there', ...} says which is which")
+    lines.append(_HINT)
     return "; ".join(lines)
 
 

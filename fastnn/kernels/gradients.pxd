@@ -8,6 +8,13 @@ from fastnn.kernels.op cimport Step
 cdef extern from "math.h" nogil:
     double NAN
 
+cdef extern from *:
+    """
+    // Of a gradient and of its squares, with room for the rounding of long sums and for regularizers.
+    #define SURELY_FINITE 1e18
+    """
+    double SURELY_FINITE
+
 cdef enum:
     INFINITE = 0x7f800000  # the bits of a float; those of a NaN are more
 

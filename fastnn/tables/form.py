@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastnn.tables.cells import Categories
 from fastnn.tables.columns import Category, Column, Number, Rows
 from fastnn.tables.label import Label
 from fastnn.tables.options import Options
-from fastnn.tables.reading import Table, read
+from fastnn.tables.reading import Table, read, read_parts
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,21 @@ class Form:
         Raises:
             OSError, ValueError: As ``reading.read``; or a column is missing.
         """
+        return self._checked(read(path, **self._reading(options)))
+
+    def read_parts(self, path: str, options: Options) -> Iterator[Table]:
+        """As ``read``, but some rows after the other: see ``reading.read_parts``."""
+        return map(self._checked, read_parts(path, **self._reading(options)))
+
+    def _reading(self, options: Options) -> dict[str, Any]:
         text = [column.name for column in self.columns if column.verbatim]
         if self.label.classes is not None:
             text.append(self.label.name)
         options = replace(options, missing=(*options.missing, *self.missing))
-        table = read(path, options, known=self.names if self.header else (), text=text)
+        return {"options": options, "known": self.names if self.header else (), "text": text}
+
+    def _checked(self, table: Table) -> Table:
+        path, options = table.path, table.options
         if not table.dialect.header:
             self._name_by_position(table)
         elif not self.header:

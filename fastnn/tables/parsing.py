@@ -52,6 +52,22 @@ def are_truths(table: Table, name: str) -> bool:
     return isinstance(cells, Categories) and bool(cells.names) and _are_truths(cells.names)
 
 
+def kind(table: Table, name: str) -> str | None:
+    """How a column of numbers is written; None if it has gaps alone, which go with anything.
+
+    Rows of one kind become the same numbers together as they do some by some.
+    """
+    cells = table.cells[name]
+    if not isinstance(cells, Categories):
+        return None if np.isnan(cells).all() else "numbers"
+    if not cells.names:
+        return None
+    if _are_truths(cells.names):
+        return "truth values"
+    found = commas.meaning(cells.names)
+    return "texts" if found is None else found.name
+
+
 def column(table: Table, name: str) -> NDArray[np.float64] | Categories:
     """A column as what it holds.
 

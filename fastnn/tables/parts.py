@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.tables import commas, requirement
-from fastnn.tables.cells import Cells, categories_of, smallest
+from fastnn.tables.cells import Categories, Cells, categories_of, smallest
 from fastnn.tables.commas import Commas
 from fastnn.tables.dialect import Dialect
 
@@ -33,7 +33,7 @@ def read(
 ) -> tuple[dict[int, Cells], bool]:
     """Columns by their position in the file, and whether lines may differ in how many they have.
 
-    A short one is filled up with gaps, and pandas before 3 cuts one that begins a part.
+    A short one is filled up with gaps, or cut: see ``_cuts_short_lines``.
 
     Args:
         missing: Texts that are gaps.
@@ -60,8 +60,42 @@ def read(
     if again:
         columns.clear()
         cells |= read(path, found, missing, again, again)[0]
-    doubtful |= n_parts > 1 and int(requirement.pandas().__version__.split(".")[0]) < 3
+    doubtful |= n_parts > 1 and _cuts_short_lines()
     return {position: cells[position] for position in wanted}, doubtful
+
+
+def each(
+    path: Path, found: Dialect, missing: frozenset[str], text: Sequence[int] = ()
+) -> Iterator[tuple[dict[int, Cells], bool]]:
+    """What ``read`` gives, but of each part by itself, one after another.
+
+    A column may so be of numbers in one part, and of texts in the next one. Texts that pandas has
+    made truth values of are True and False, whatever their letters were.
+    """
+    n_parts = 0
+    for n_parts, part in enumerate(_parts(path, found, missing, text, None), 1):
+        cells = {position: _cells(part[position], missing) for position in part}
+        for position in text:
+            if not isinstance(cells[position], Categories):  # gaps alone
+                cells[position] = Categories(np.full(len(part), -1, np.int32), [])
+        yield cells, bool(part.iloc[:, -1].isna().any()) or (n_parts > 1 and _cuts_short_lines())
+    if not n_parts:
+        raise ValueError("holds no rows")
+
+
+def _cells(series: Any, missing: frozenset[str]) -> Cells:
+    # As texts: their commas are not known from one part.
+    column = _Column(text=True)
+    column.add(series)
+    if column.mixed:
+        column = _Column(text=True)
+        column.add(series.map(str, na_action="ignore"))
+    return column.cells(missing)
+
+
+def _cuts_short_lines() -> bool:
+    """Whether pandas cuts a short line that begins a part, in place of filling it up with gaps."""
+    return int(requirement.pandas().__version__.split(".")[0]) < 3
 
 
 def _parts(

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Table:
         cells: Of the columns that are used, by name.
         options: Of the user.
         notes: What the user should know of, each a sentence.
+        first: Which of the file's rows, from 0, is the first of these.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Table:
     cells: dict[str, Cells]
     options: Options
     notes: list[str] = field(default_factory=list)
+    first: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -137,10 +140,11 @@ class Table:
     def _line(self, row: int) -> tuple[int, list[str]]:
         found = dialect.lines(self.path, self.dialect.encoding, self.dialect.separator)
         for number, item in enumerate(found):
-            if number == row + self.dialect.header:
+            if number == self.first + row + self.dialect.header:
                 return item
         raise ValueError(
-            f"{self.path}: row {row + 1} has no line of its own: one holds a blank in quotes only"
+            f"{self.path}: row {self.first + row + 1} has no line of its own: one holds a blank in "
+            "quotes only"
         )
 
 
@@ -165,17 +169,53 @@ def read(
             of columns.
     """
     path = Path(path)
-    try:
-        found = dialect.find(path, options, frozenset(known))
-        names = _names(found)
-        verbatim = [*text, *_positions(options.categories, names, path)]
+    with _named(path):
+        found, names, verbatim = _head(path, options, known, text)
         if requirement.has_pandas():
             cells = _parsed(path, found, names, options, verbatim)
         else:
-            _check_widths(path, found)
-            if options.categories or options.missing:
-                requirement.pandas(f"{path}: categories and gaps of one's own")
-            cells = plain.read(path, found, names)
+            cells = _plain(path, found, names, options)
+    return _table(path, found, names, cells, options)
+
+
+def read_parts(
+    path: str | os.PathLike[str],
+    options: Options = _DEFAULT,
+    *,
+    known: Sequence[str] = (),
+    text: Sequence[str] = (),
+) -> Iterator[Table]:
+    """As ``read``, but some rows after the other, each a table; ``text`` columns are categories.
+
+    What a column holds is told from these rows alone. A fault further down is raised when it is
+    come to. Without pandas all rows come at once.
+    """
+    path = Path(path)
+    if not requirement.has_pandas():
+        yield read(path, options, known=known, text=text)
+        return
+    with _named(path):
+        found, names, verbatim = _head(path, options, known, text)
+    parsed, row, doubtful = _parsed_parts(path, found, names, options, verbatim), 0, False
+    while True:
+        with _named(path):
+            cells, doubtful_here = next(parsed, (None, False))
+            doubtful |= doubtful_here
+            if cells is None:
+                if doubtful:
+                    _check_widths(path, found)
+                return
+        table = _table(path, found, names, cells, options)
+        table.first = row
+        row += table.rows
+        yield table
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have every fault name the file."""
+    try:
+        yield
     except UnicodeDecodeError as fault:
         raise ValueError(_no_text(path, fault)) from fault
     except csv.Error as fault:
@@ -185,6 +225,29 @@ def read(
         raise ValueError(
             text_of if str(path) in text_of else f"{path}: {shortened(text_of)}"
         ) from fault
+
+
+def _head(
+    path: Path, options: Options, known: Sequence[str], text: Sequence[str]
+) -> tuple[Dialect, list[str], list[int]]:
+    """The dialect of a file, the names of its columns, and which of them stay text."""
+    found = dialect.find(path, options, frozenset(known))
+    names = _names(found)
+    verbatim = {*text, *_positions(options.categories, names, path)}
+    return found, names, [names.index(name) for name in verbatim & set(names)]
+
+
+def _plain(path: Path, found: Dialect, names: list[str], options: Options) -> dict[str, Cells]:
+    _check_widths(path, found)
+    if options.categories or options.missing:
+        requirement.pandas(f"{path}: categories and gaps of one's own")
+    return plain.read(path, found, names)
+
+
+def _table(
+    path: Path, found: Dialect, names: list[str], cells: dict[str, Cells], options: Options
+) -> Table:
+    """With notes, and without an index and what is dropped."""
     index = found.header and not found.first[0] and len(names) > 1
     names = names[index:]
     table = Table(path, found, names, cells, options)
@@ -224,18 +287,32 @@ def _positions(columns: Sequence[str], names: Sequence[str], path: Path) -> list
 
 
 def _parsed(
-    path: Path, found: Dialect, names: list[str], options: Options, text: Sequence[str]
+    path: Path, found: Dialect, names: list[str], options: Options, verbatim: Sequence[int]
 ) -> dict[str, Cells]:
-    errors = requirement.pandas().errors
-    verbatim = [names.index(name) for name in set(text) & set(names)]
-    try:
+    with _widths_checked(path, found):
         cells, doubtful = parts.read(path, found, options.gaps, verbatim)
-    except (errors.ParserError, errors.ParserWarning) as fault:
-        _check_widths(path, found)
-        raise ValueError(f"not a text table: {fault}") from fault
     if doubtful:
         _check_widths(path, found)
     return {names[position]: column for position, column in cells.items()}
+
+
+def _parsed_parts(
+    path: Path, found: Dialect, names: list[str], options: Options, verbatim: Sequence[int]
+) -> Iterator[tuple[dict[str, Cells], bool]]:
+    with _widths_checked(path, found):
+        for cells, doubtful in parts.each(path, found, options.gaps, verbatim):
+            yield {names[position]: column for position, column in cells.items()}, doubtful
+
+
+@contextmanager
+def _widths_checked(path: Path, found: Dialect) -> Iterator[None]:
+    """Where pandas gives up, say which line is at fault."""
+    errors = requirement.pandas().errors
+    try:
+        yield
+    except (errors.ParserError, errors.ParserWarning) as fault:
+        _check_widths(path, found)
+        raise ValueError(f"not a text table: {fault}") from fault
 
 
 def _check_widths(path: Path, found: Dialect) -> None:

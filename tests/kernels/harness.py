@@ -166,6 +166,12 @@ def kernel_block(w: Buffer) -> int:
     return w.array.shape[1] * BLOCK
 
 
+def array(values: Any, dtype: type) -> Buffer:
+    storage = aligned_zeros(np.shape(values), dtype)
+    storage[...] = values
+    return Buffers.of_array("array", storage)
+
+
 def update_op(gradient: Buffer, w: Buffer, slots: Sequence[Buffer], **settings: Any) -> Op:
     """The optimizer's step on a packed weight, a block of columns at a time."""
     assert w.array is not None
@@ -175,6 +181,16 @@ def update_op(gradient: Buffer, w: Buffer, slots: Sequence[Buffer], **settings: 
         "update", gradient=gradient, w=w, **named, **{"blocks": blocks, "rows": rows, "group": 1},
         **settings,
     )  # fmt: skip
+
+
+def goes_on(batch: Batch, op: Op, threads: int) -> bool:
+    """Whether the ops after ``op`` are done."""
+    y = batch.values()
+    mark = make_op("gather_values", y=y, source=0, lines=1)
+    batch.run(op, mark, threads=threads, sources=[Rows(np.ones((batch.rows, 1), np.float32))])
+    done = np.array(batch.read_values(y) == 1)
+    assert done.all() == done.any()
+    return bool(done.all())
 
 
 def by_any_team(compute: Callable[[int], Sequence[Array]]) -> list[Array]:

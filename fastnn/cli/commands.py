@@ -10,7 +10,17 @@ from typing import NoReturn
 
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
-from fastnn.cli import doctor, evaluate, export, info, predict, status, termination, train
+from fastnn.cli import (
+    doctor,
+    evaluate,
+    export,
+    info,
+    predict,
+    status,
+    termination,
+    train,
+    warning_lines,
+)
 from fastnn.errors import NonFiniteGradientError
 
 COMMANDS = {
@@ -31,18 +41,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(status.BAD_INPUT, f"{self.prog}: error: {message}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: What follows the program's name; ``sys.argv[1:]`` by default.
-
-    Returns:
-        The exit status, see ``status.TEXT``.
-
-    Raises:
-        SystemExit: ``--help``, ``--version``, or a mistake in the arguments.
-    """
+def run(arguments: Sequence[str] | None) -> int:
+    """See ``fastnn.cli.main``."""
     parser = Parser(prog="fastnn", description="Train and use neural networks on CPUs.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        with termination.terminable():
+        with termination.terminable(), warning_lines.printed(parsed.command):
             found: int = COMMANDS[parsed.command].run(parsed)
         sys.stdout.flush()
         return found
