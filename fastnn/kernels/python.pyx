@@ -7,6 +7,8 @@ Design
   calls; the others go on to the next wait.
 - An exception is kept for the end of the run. The guard before the updates, and the end of the step, see
   `failed`: the step leaves no trace.
+- Other processes are met by an object of the engine's, which Python's bytecode has no part in: a signal's handler
+  runs before the meeting or after it, never within it.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -78,9 +80,28 @@ cdef void guard_calls(const Op *op, const Step *step, int i, int n) noexcept nog
         step.verdict.state = FAILED
 
 
+cdef void exchange(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """All processes put together what each has of the batch. One that has failed tells the others."""
+    cdef uint64_t mode
+    if i == 0:
+        mode = fnn_flush_denormals()
+        fnn_set_float_mode(step.float_mode)
+        meet(op, step)
+        fnn_set_float_mode(mode)
+
+
+cdef void meet(const Op *op, const Step *step) noexcept with gil:
+    try:
+        (<object> op.function)(step.rows, step.batch, step.number, <list> step.failures)
+    except BaseException as error:
+        (<list> step.failures).append(error)
+    step.failed[0] = step.failed[0] or len(<list> step.failures) > 0
+
+
 KERNELS = {
     "unpack": <size_t> &unpack,
     "pack": <size_t> &pack,
     "call": <size_t> &call,
     "guard_calls": <size_t> &guard_calls,
+    "exchange": <size_t> &exchange,
 }
