@@ -21,7 +21,7 @@ FLOORS = [
     {"__init__", "plots", "datasets", "sklearn"},
     {"health", "importing"},
     {"models"},
-    {"callbacks"},
+    {"callbacks", "distribution"},
     {"data", "verdicts"},
     {"export"},
     {"lowering"},
@@ -59,8 +59,8 @@ FLOORS = [
 HEAVY = {
     "PIL", "argparse", "csv", "email", "fastnn.bench", "fastnn.cli", "fastnn.datasets",
     "fastnn.images.folder", "fastnn.plots", "gzip", "http", "importlib.metadata", "logging",
-    "joblib", "lzma", "matplotlib", "multiprocessing", "pandas", "safetensors", "scipy", "sklearn",
-    "tensorboardX", "tqdm", "unittest", "urllib.request",
+    "joblib", "lzma", "matplotlib", "mpi4py", "multiprocessing", "pandas", "safetensors", "scipy",
+    "sklearn", "tensorboardX", "tqdm", "unittest", "urllib.request",
     "zipfile",
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 from fastnn._version import __version__
 from fastnn.bench import cli as bench
 from fastnn.cli import doctor, evaluate, export, info, predict, status, termination, train
-from fastnn.errors import NonFiniteGradientError
+from fastnn.errors import NonFiniteGradientError, ProcessError
 
 COMMANDS = {
     "train": train,
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NonFiniteGradientError as diverged:
         _report(parsed.command, f"training diverged: {diverged}")
         return status.DIVERGED
-    except (ValueError, TypeError, OSError, MemoryError, ImportError) as fault:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError, ProcessError) as fault:
         _report(parsed.command, _describe(fault))
         return status.BAD_INPUT
 

@@ -86,6 +86,7 @@ cdef class Processes:
     """
 
     cdef readonly int rank, size
+    cdef readonly int first_to_fail   # of those that told of a failure at the last meeting
     cdef object communicator, header, headers, text, texts
     cdef double[::1] mine
     cdef double[:, ::1] all
@@ -166,7 +167,8 @@ cdef class Processes:
             self.mine[OWN + k] = own[k] if k < count else 0.0
         self.tell(self.communicator.Allgather, self.header, self.headers)
         for r in range(self.size):
-            failed = failed or self.all[r, STATE] != GOES_ON
+            if not failed and self.all[r, STATE] != GOES_ON:
+                failed, self.first_to_fail = True, r
             for k in range(KIND, OWN):
                 apart = apart or self.all[r, k] != self.all[0, k]
         if failed:

@@ -39,7 +39,7 @@ cdef void unpack(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 
 cdef void pack(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """y [+]= x"""
+    """y [+]= x. mean: a gradient of the mean over this process's rows becomes one of that over the batch."""
     cdef const Pack *o = <const Pack *> &op.operands
     cdef const float *x = <const float *> o.t.x          # IN (rows, features) in C order
     cdef float *y = <float *> o.t.y                      # OUT (rows, features) in blocks
@@ -47,13 +47,14 @@ cdef void pack(const Op *op, const Step *step, int i, int n) noexcept nogil:
     cdef int64_t rows = rows_of(op, step) if o.d.by_rows else o.d.rows
     cdef int64_t stride = o.stride.y if o.d.by_rows else o.d.stride
     cdef int64_t features = o.d.features, r0, r1, r, c
+    cdef float scale = step.rows / <float> step.batch if o.d.mean else 1.0
     share(rows, unit_of(op), i, n, &r0, &r1)
     for r in range(r0, r1):
         if o.d.accumulate:
             for c in range(features):
-                y[c // FNN_BLOCK * stride + r * FNN_BLOCK + c % FNN_BLOCK] += x[r * features + c]
+                y[c // FNN_BLOCK * stride + r * FNN_BLOCK + c % FNN_BLOCK] += scale * x[r * features + c]
         else:
-            step.k.gather[FNN_FLOAT32](features, x + r * features, 1.0, 0.0, stride, y + r * FNN_BLOCK)
+            step.k.gather[FNN_FLOAT32](features, x + r * features, scale, 0.0, stride, y + r * FNN_BLOCK)
 
 
 cdef void call(const Op *op, const Step *step, int i, int n) noexcept nogil:

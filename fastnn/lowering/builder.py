@@ -149,9 +149,16 @@ class Builder(Emitter):
         y, accumulate = self.weight_gradients.store(variable)
         self.emit("pack", x=x, y=y, accumulate=accumulate, **_of_weight(variable))
 
-    def pack(self, x: Buffer, y: Buffer, features: int, accumulate: bool = False) -> None:
-        """y [+]= x, which is (rows, features) in C order."""
-        self.emit("pack", x=x, y=y, features=features, by_rows=True, accumulate=accumulate)
+    def pack(
+        self, x: Buffer, y: Buffer, features: int, accumulate: bool = False, mean: bool = False
+    ) -> None:
+        """y [+]= x, which is (rows, features) in C order.
+
+        mean: x is the gradient of a mean over the rows that this process has of the batch.
+        """
+        self.emit(
+            "pack", x=x, y=y, features=features, by_rows=True, accumulate=accumulate, mean=mean
+        )
 
 
 def _of_weight(variable: Variable) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.lowering.builder import Builder
+from fastnn.lowering.penalties import penalize_weights
 from fastnn.lowering.program import Argument, Buffer, Buffers, make_op
 
 
@@ -22,7 +23,6 @@ def exchange(builder: Builder) -> None:
     sums = Buffers.of_array("sums", np.zeros(max(1, count)), passing=True)
     for operands in builder.row_values:
         builder.emit("sum_rows", into=own, **operands)
-    builder.row_values.clear()
     arguments = [_numbers(own), _numbers(sums)]
     if builder.training:
         arguments += map(_numbers, (builder.weight_gradients.memory(), *builder.averaged))
@@ -33,6 +33,9 @@ def exchange(builder: Builder) -> None:
     builder.ops.append(op)
     builder.emit("guard_calls", failed=builder.failed)
     builder.summed_up = sums
+    if builder.row_values:
+        penalize_weights(builder)
+    builder.row_values.clear()
 
 
 def _numbers(buffer: Buffer) -> Argument:

@@ -470,7 +470,7 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride")
     ),
     "pack": OpSpec(
-        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
+        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate", "mean"),
     ),
     "call": OpSpec({"failed": WRITE}, shared=TASKS),
     "guard_calls": OpSpec({"failed": READ}, shared=TASKS, decides=True),

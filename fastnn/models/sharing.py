@@ -19,7 +19,6 @@ from fastnn.distribution import DataParallel
 from fastnn.engine.processes import Processes, rows_of
 from fastnn.errors import ProcessError
 from fastnn.kernels import levels
-from fastnn.losses import CallableLoss
 from fastnn.models import backups, saving, states
 from fastnn.models.container import Container
 from fastnn.models.learner import Learner
@@ -67,12 +66,6 @@ def check(model: Learner, callbacks: CallbackList) -> None:
                 "with a distribution: a process sees the activations of its own rows only"
             )
     objectives = model._objectives()
-    for objective in objectives:
-        if isinstance(objective.loss, CallableLoss):
-            raise ValueError(
-                f"fit: loss {objective.loss.name!r} is a function of a whole batch, which can't be "
-                "shared with a distribution: use a loss of fastnn.losses"
-            )
     backup = any(isinstance(each, BackupAndRestore) for each in callbacks.callbacks)
     collecting = [m.name for o in objectives if o.has_epoch_metrics for m in o.all_metrics]
     if backup and collecting:
@@ -208,11 +201,11 @@ def agree_on_epoch(processes: Processes, model: Learner, epoch: int) -> None:
     rate = optimizer.learning_rates(np.array([optimizer.iterations], np.int64))
     said = processes.agree(np.array([bool(model.stop_training), weights, float(rate[0])]))
     model.stop_training = bool(said[:, 0].any())
-    for what, column in (("weights", said[:, 1]), ("learning rate", said[:, 2])):
+    for what, column in (("learning rates", said[:, 2]), ("weights", said[:, 1])):
         if (column != column[0]).any():
             raise ProcessError(
-                f"after epoch {epoch + 1} the {what} of process {int(column.argmax())} differ from "
-                f"those of others: a callback must change them in all processes alike"
+                f"after epoch {epoch + 1} processes have different {what}: a callback must change "
+                "that in all of them alike"
             )
 
 
