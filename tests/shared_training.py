@@ -180,6 +180,17 @@ class Failing(callbacks.Callback):
             self._act(self.model)
 
 
+class Alarm(callbacks.Callback):
+    """A signal soon after a batch has begun, in one process."""
+
+    def __init__(self, there: bool) -> None:
+        self._there = there
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._there:
+            signal.setitimer(signal.ITIMER_REAL, 0.15)
+
+
 def small() -> Any:
     fnn.utils.set_random_seed(5)
     model = classifier((37,), layers.Dense(16, activation="relu"))
@@ -239,6 +250,15 @@ def failing(distribution: Any, directory: Path) -> None:
     model = fnn.Sequential([layers.Input((37,)), layers.Dense(3)])
     model.compile("sgd", breaks)
     attempt("loss", y=X[:, :3], model=model)
+    # A step of about a second in each process; the signal comes in its midst.
+    model = fnn.Sequential([layers.Input((37,)), *(layers.Dense(2048) for _ in range(2))])
+    model.compile("sgd", "mse")
+    many = np.tile(X, (32, 1))
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    attempt(
+        "within_a_step", many, np.tile(many, (1, 56))[:, :2048], model, epochs=1,
+        batch_size=len(many), callbacks=[Alarm(last)],
+    )  # fmt: skip
     attempt("none")
     (directory / f"{distribution.rank}.json").write_text(json.dumps(found))
 

@@ -113,8 +113,19 @@ def test_failures(tmp_path: Path) -> None:
     assert errors("fewer_batches") == ["ProcessError"] * 3
     assert "not in the same place" in said("fewer_batches")
     assert errors("loss") == ["ProcessError", "ProcessError", "ZeroDivisionError"]
+    assert errors("within_a_step") == ["KeyboardInterrupt"] * 3
+    assert found[0]["within_a_step"][3] == 0
     assert errors("none") == ["none"] * 3
-    for name in ("callback", "ctrl_c", "stop", "nonfinite", "other_batches", "loss", "none"):
+    for name in (
+        "callback",
+        "ctrl_c",
+        "stop",
+        "nonfinite",
+        "other_batches",
+        "loss",
+        "within_a_step",
+        "none",
+    ):
         assert same_weights(name), name
 
 
