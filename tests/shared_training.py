@@ -68,7 +68,8 @@ def pictures() -> tuple[Any, dict[str, Any]]:
 
 
 def branches() -> tuple[Any, dict[str, Any]]:
-    """Two inputs, two outputs, an Embedding; a loss that is the sum over its batch."""
+    """Two inputs, two outputs, an Embedding; a loss that is the sum over its batch; more metrics
+    than a header has room for, and one of all rows."""
     numbers, tokens = layers.Input((37,)), layers.Input((6,))
     embedded = layers.Flatten()(layers.Embedding(30, 4)(tokens))
     joined = layers.Concatenate()([layers.Dense(16, activation="selu")(numbers), embedded])
@@ -78,7 +79,11 @@ def branches() -> tuple[Any, dict[str, Any]]:
     model.compile(
         optimizers.Adagrad(0.05),
         {"kind": CATEGORICAL, "size": losses.MeanSquaredError(reduction="sum")},
-        loss_weights={"kind": 1.0, "size": 0.01}, metrics={"size": [metrics.R2Score()]},
+        loss_weights={"kind": 1.0, "size": 0.01},
+        metrics={
+            "kind": [metrics.SparseTopKCategoricalAccuracy(1 + k % 4) for k in range(12)],
+            "size": [metrics.R2Score()],
+        },
     )  # fmt: skip
     return model, {"x": [X, TOKENS], "y": {"kind": LABELS, "size": X[:, 3]}}
 
@@ -98,9 +103,28 @@ def squared(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return np.mean((y_pred - y_true) ** 2), 2 * (y_pred - y_true) / y_pred.size
 
 
+class Linear(layers.NumPyLayer):
+    """x W"""
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (None, 8)
+
+    def create_weights(self, input_shape: Any) -> None:
+        self.add_weight((input_shape[1], 8), "he_uniform", "kernel")
+
+    def forward(self, x: Any, kernel: Any) -> Any:
+        return x @ kernel
+
+    def backward(self, x: Any, y: Any, dy: Any, kernel: Any) -> Any:
+        return dy @ kernel.T, x.T @ dy
+
+
 def functions() -> tuple[Any, dict[str, Any]]:
-    """A loss that is a function, and batches of an iterable."""
-    model = fnn.Sequential([layers.Input((37,)), layers.Dense(8, "gelu"), layers.Dense(3)])
+    """A loss and a layer that are functions, and batches of an iterable."""
+    model = fnn.Sequential(
+        [layers.Input((37,)), layers.Dense(8, "gelu"), layers.LayerNormalization(), Linear(),
+         layers.Dense(3)]
+    )  # fmt: skip
     model.compile(optimizers.RMSprop(0.01), squared)
 
     def batches() -> Iterator[Any]:

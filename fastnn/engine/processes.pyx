@@ -6,7 +6,8 @@ Design
 - A meeting begins with a header from everybody: what for, in which step, and whether it goes on. So nobody waits
   for one that has failed or is somewhere else: all leave with an error.
 - From the first to the last message of a meeting no bytecode of Python runs, so that no handler of a signal
-  can raise an exception in between: it does so before, and the others hear of it, or after.
+  can raise an exception in between: it does so before, and the others hear of it, or after. Nor is memory
+  allocated there that there may not be.
 - What the communicator is asked for are methods of mpi4py that take buffers. Nothing of MPI is compiled in.
 """
 
@@ -126,6 +127,8 @@ cdef class Processes:
         self.meet(BROADCAST, 0, 0, length, None)
         if self.rank != 0:
             data = np.empty(int(self.all[0, OWN]), np.uint8)
+        # Who has no memory for it has failed before this one.
+        self.meet(BROADCAST, 1, 0, None, None)
         self.tell(self.communicator.Bcast, data)
         return data
 
@@ -228,7 +231,7 @@ cdef class Exchange:
 
     cdef Processes processes
     cdef object own_array, own_of_all, gradients, received, outgoing, incoming, slice_of, whole, average, averages
-    cdef double[::1] own, sums
+    cdef double[::1] own, sums, shares
     cdef double[:, ::1] all_own
     cdef list averaged
     cdef int64_t length    # of this process's slice
@@ -240,6 +243,7 @@ cdef class Exchange:
         self.own_array, self.own, self.sums = own, own, sums
         self.own_of_all = np.zeros((processes.size, own.size))
         self.all_own = self.own_of_all
+        self.shares = np.zeros(processes.size)
         self.trains = bool(rest)
         if not rest:
             return
@@ -261,7 +265,6 @@ cdef class Exchange:
 
     def __call__(self, int64_t rows, int64_t batch, int64_t number, list failures):
         cdef int64_t k
-        cdef int r
         try:
             if not self.processes.meet(TRAINING if self.trains else EVALUATION, number, batch, self.own,
                                        failures[0] if failures else None):
@@ -308,17 +311,15 @@ cdef class Exchange:
         cdef float[::1] average = self.average
         cdef const float[:, ::1] averages = self.averages
         cdef float[::1] each
-        cdef double[::1] shares
         cdef int64_t at = 0, k
-        shares = np.array([
-            rows_of(batch, r, self.processes.size) / <double> batch for r in range(self.processes.size)
-        ])
+        for k in range(self.processes.size):
+            self.shares[k] = rows_of(batch, k, self.processes.size) / <double> batch
         for each in self.averaged:
             for k in range(each.shape[0]):
                 average[at + k] = each[k]
             at += each.shape[0]
         self.processes.tell(self.processes.communicator.Allgather, self.average, self.averages)
-        average_in_order(&averages[0, 0], &shares[0], self.processes.size, at, &average[0])
+        average_in_order(&averages[0, 0], &self.shares[0], self.processes.size, at, &average[0])
         at = 0
         for each in self.averaged:
             for k in range(each.shape[0]):
