@@ -266,14 +266,23 @@ def failing(distribution: Any, directory: Path) -> None:
     attempt("other_batches", x=batches(2 * X if last else X), y=None)
     attempt("fewer_batches", x=batches(X)[: 2 if last else 3], y=None)
 
+    faults = [last]
+
     def breaks(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-        if last:
+        if any(faults):
             raise ZeroDivisionError("in a loss")
         return squared(y_true, y_pred)
 
     model = fnn.Sequential([layers.Input((37,)), layers.Dense(3)])
     model.compile("sgd", breaks)
-    attempt("loss", y=X[:, :3], model=model)
+    attempt("loss", y=X[:, :3], model=model, shuffle=False)
+    faults.clear()
+    again = fnn.Sequential([layers.Input((37,)), layers.Dense(3)])
+    again.compile("sgd", breaks)
+    again.set_weights(model.get_weights())
+    attempt("loss_again", y=X[:, :3], model=model, shuffle=False)
+    attempt("loss_anew", y=X[:, :3], model=again, shuffle=False)
+    found["losses"] = [model.history.history, again.history.history]
     # A step of about a second in each process; the signal comes in its midst.
     model = fnn.Sequential([layers.Input((37,)), *(layers.Dense(2048) for _ in range(2))])
     model.compile("sgd", "mse")

@@ -113,6 +113,9 @@ def test_failures(tmp_path: Path) -> None:
     assert errors("fewer_batches") == ["ProcessError"] * 3
     assert "not in the same place" in said("fewer_batches")
     assert errors("loss") == ["ProcessError", "ProcessError", "ZeroDivisionError"]
+    # What a step had summed that was not done is forgotten.
+    assert errors("loss_again") == errors("loss_anew") == ["none"] * 3
+    assert found[0]["losses"][0] == found[0]["losses"][1] == found[2]["losses"][0]
     assert errors("within_a_step") == ["KeyboardInterrupt"] * 3
     assert found[0]["within_a_step"][3] == 0
     assert errors("none") == ["none"] * 3

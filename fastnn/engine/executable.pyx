@@ -67,7 +67,7 @@ cdef class Executable:
     cdef fnn_sparse sparse[MAX_SOURCES]
     cdef readonly object program
     cdef Turns turns
-    cdef object arena, tensors, calls, scratch
+    cdef object arena, tensors, calls, scratch, exchange
     cdef readonly int64_t capacity
     cdef int n_ops
     cdef int meeting       # as in Run
@@ -115,14 +115,13 @@ cdef class Executable:
             op.wait = row.wait
             op.observing = row.observing
             op.closing = row.spec.closing
-            op.meets = row.spec.meets
-            if op.meets:
-                self.meeting = o
             op.band, op.band_rows = row.band, row.band_rows
             if row.function is not None:
                 bind = Exchange if row.spec.meets else BoundFunction
                 call = bind(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)
+                if row.spec.meets:
+                    self.meeting, self.exchange = o, call
                 op.function = <void *> call
             op.positions = row.positions
             for i, buffer in enumerate(row.tensors):
@@ -235,6 +234,8 @@ cdef class Executable:
                 raise ValueError(f"times must have shape {wanted}, got {found}")
             run.times, run.times_threads = &times[0, 0, 0, 0], n_threads
         run.process, run.processes, run.meeting = process, processes, self.meeting
+        if self.exchange is not None:
+            self.exchange.clear()
         run.leavable = self.leavable
         run.done = first
         run.queues = self.queues

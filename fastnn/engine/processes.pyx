@@ -152,7 +152,7 @@ cdef class Processes:
             raise
 
     cdef int meet(self, int kind, int64_t number, int64_t rows, const double[::1] own, error) except -1:
-        """The header of a meeting; returns whether it goes on, or this process has told of its `error`.
+        """The header of a meeting; with an `error`, this process has only come to tell it.
 
         Raises ProcessError or KeyboardInterrupt if another process fails; ProcessError if they are not in the same
         place.
@@ -180,15 +180,14 @@ cdef class Processes:
             self.tell(self.communicator.Allgather, self.text, self.texts)
             if error is None:
                 self.raise_failure()
-            return 0
-        if apart:
+        elif apart:
             self.parted = True
             raise ProcessError("the processes are not in the same place: " + "; ".join([
                 f"process {r} has come to {KINDS[int(self.all[r, KIND])]}, number {int(self.all[r, NUMBER])}, of "
                 f"{int(self.all[r, ROWS])} rows and {int(self.all[r, COUNT])} sums"
                 for r in range(self.size)
             ]))
-        return 1
+        return 0
 
     cdef int describe(self, error) except -1:
         cdef unsigned char[::1] text = self.text
@@ -263,16 +262,14 @@ cdef class Exchange:
             numbers = sum([each.size for each in self.averaged])
             self.average, self.averages = np.zeros(numbers, np.float32), np.zeros((size, numbers), np.float32)
 
-    def __call__(self, int64_t rows, int64_t batch, int64_t number, list failures):
-        cdef int64_t k
-        try:
-            if not self.processes.meet(TRAINING if self.trains else EVALUATION, number, batch, self.own,
-                                       failures[0] if failures else None):
-                return
-            self.add_sums()
-        finally:
-            for k in range(self.own.shape[0]):
-                self.own[k] = 0.0
+    def clear(self):
+        """Forget the sums of a step that was left before its meeting."""
+        self.own_array.fill(0.0)
+
+    def __call__(self, int64_t rows, int64_t batch, int64_t number):
+        self.processes.meet(TRAINING if self.trains else EVALUATION, number, batch, self.own, None)
+        self.add_sums()
+        self.clear()
         if self.trains:
             self.add_gradients(rows)
             if self.averaged:

@@ -15,9 +15,9 @@ Design
 - A step may take seconds. Where no weight has changed yet, member 0 then looks for signals every tenth of a
   second, between ops and between the tasks of a band. If a handler raises, all leave the rest of the step, as
   after a function of the user's; a step that changes weights comes to its end.
-- Processes that train together share the rows of each batch, in fours (csrc/random.inc.c). They meet in every step,
-  whatever happens: one that has no rows, or that leaves the step, goes to the meeting at once. Nobody leaves a step
-  after it: the others take it.
+- Processes that train together share the rows of each batch, in fours (csrc/random.inc.c). They meet in every step:
+  one that has no rows goes to the meeting at once. One that leaves the step before it ends its run, and whoever asked
+  for that tells the others. Nobody leaves a step after the meeting: the others take it.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
 - Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
 - A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way.
@@ -211,7 +211,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             if verdict.state != PROCEED and not (op.closing and verdict.state == NONFINITE and not run.skip):
                 continue
             look_for_signals(run, &step, this, i)
-            if run.left and not op.meets:
+            if run.left:
                 continue
             stamp(times, this, BEGAN)
             if op.band:

@@ -83,7 +83,6 @@ cdef struct Op:
     int band               # ops from this one on that are gone through together, ...
     int64_t band_rows      # ... so many rows of the batch at a time
     int closing            # also done by a step that stops at a gradient that is not finite
-    int meets              # other processes: done whatever happened before
     int64_t positions      # lines that each row of the batch has in the op's tensors: H * W of a picture
     void *function         # of the user's, that the op calls
     Operands operands

@@ -82,9 +82,10 @@ cdef void guard_calls(const Op *op, const Step *step, int i, int n) noexcept nog
 
 
 cdef void exchange(const Op *op, const Step *step, int i, int n) noexcept nogil:
-    """All processes put together what each has of the batch. One that has failed tells the others."""
+    """All processes put together what each has of the batch. Of one that has failed whoever asked for its run tells
+    the others."""
     cdef uint64_t mode
-    if i == 0:
+    if i == 0 and not step.failed[0]:
         mode = fnn_flush_denormals()
         fnn_set_float_mode(step.float_mode)
         meet(op, step)
@@ -93,10 +94,10 @@ cdef void exchange(const Op *op, const Step *step, int i, int n) noexcept nogil:
 
 cdef void meet(const Op *op, const Step *step) noexcept with gil:
     try:
-        (<object> op.function)(step.rows, step.batch, step.number, <list> step.failures)
+        (<object> op.function)(step.rows, step.batch, step.number)
     except BaseException as error:
         (<list> step.failures).append(error)
-    step.failed[0] = step.failed[0] or len(<list> step.failures) > 0
+        step.failed[0] = 1
 
 
 KERNELS = {

@@ -43,7 +43,7 @@ class OpSpec:
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
     decides: it may stop the step.
-    meets: other processes, which wait there: it is done whatever has happened in this one.
+    meets: other processes, which wait there.
     """
 
     tensors: dict[str, Tensor]
