@@ -126,6 +126,7 @@ NAMES = [
     "fastnn.kernels.winograd",
     "fastnn.engine.executable",
     "fastnn.engine.openmp",
+    "fastnn.engine.processes",
     "fastnn.engine.team",
     "fastnn.engine.turns",
 ]

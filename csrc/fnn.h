@@ -107,6 +107,7 @@ typedef struct {
     uint32_t stream;    /* below 2^16 */
     uint32_t threshold; /* words below it drop */
     float scale;        /* of what is kept; or of the noise */
+    int64_t row;        /* of the numbers' first row: a multiple of 4, if not 0; others have those before it */
 } fnn_noise;
 
 /* Which pixel a picture (height, width, channels) is read at: row of[0][0] h + of[0][1] w + of[0][2], column of[1]

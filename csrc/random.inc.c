@@ -87,6 +87,7 @@ static void draw(const fnn_noise *noise, int64_t row, uint32_t *words) {
     uint32_t four[FOUR * BLOCK] __attribute__((aligned(64)));
     philox_columns columns;
     philox_start(noise, 0, &columns);
+    row += noise->row;
     philox_rows(&columns, (uint32_t)(row / FOUR), four);
     memcpy(words, four + row % FOUR * BLOCK, BLOCK * sizeof *words);
 }
@@ -103,7 +104,7 @@ INLINE void drop_rows(const int mark, const fnn_noise *noise, int64_t rows, int6
     philox_start(noise, column, &columns);
     for (int64_t r = 0; r < rows; r += FOUR, x += FOUR * BLOCK, y += FOUR * BLOCK) {
         const int64_t n = (rows - r < FOUR ? rows - r : FOUR) * BLOCK;
-        philox_rows(&columns, (uint32_t)((row + r) / FOUR), words);
+        philox_rows(&columns, (uint32_t)((noise->row + row + r) / FOUR), words);
         for (int64_t i = 0; i < n; i += VL) {
             vi word;
             memcpy(&word, words + i, sizeof word);
@@ -161,7 +162,7 @@ static void add_normal(const fnn_noise *noise, int64_t rows, int64_t row, int64_
     for (int i = 0; i < BLOCK; i++) scale[i] = i < columns ? noise->scale : 0.0f;
     for (int64_t r = 0; r < rows; r += FOUR, x += FOUR * BLOCK, y += FOUR * BLOCK) {
         const int64_t n = rows - r < FOUR ? rows - r : FOUR;
-        philox_rows(&start, (uint32_t)((row + r) / FOUR), words);
+        philox_rows(&start, (uint32_t)((noise->row + row + r) / FOUR), words);
         for (int half = 0; half < FOUR * BLOCK; half += 2 * BLOCK)
             for (int i = 0; i < BLOCK; i++)
                 normal_pair(words[half + i], words[half + BLOCK + i], normal + half + i,

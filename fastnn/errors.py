@@ -10,6 +10,10 @@ class GradientHealthError(RuntimeError):
     """``callbacks.GradientHealth`` found something wrong, and was told to raise."""
 
 
+class ProcessError(RuntimeError):
+    """Another process of a training that is shared by several has failed, or is somewhere else."""
+
+
 class NonFiniteGradientError(FloatingPointError, ValueError):
     """A gradient has an infinity or NaN, or is so large that its square, which the optimizer keeps,
     would be infinite; training stopped before it touched a weight.

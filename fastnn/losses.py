@@ -311,6 +311,10 @@ class CallableLoss(Loss):
     ``class_weight`` are factors of the rows' losses and gradients, for which the loss must be one
     number a row. Keras would differentiate the function itself.
 
+    Of a training that processes share (``distribution``), each calls the function with its own rows
+    of the batch, and the means are weighted by their numbers: right for a loss that is a mean over
+    rows, whereas one that compares rows sees those of its process only.
+
     Args:
         function: the function; a model with it can't be saved, only its weights.
         name: the loss's name; by default the function's.

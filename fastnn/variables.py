@@ -42,12 +42,19 @@ def restoring(values: Mapping[str, NDArray[Any]]) -> Iterator[None]:
 def flat(variables: Iterable[Variable]) -> dict[Variable, NDArray[np.float32]]:
     """Zeros for each variable, packed as it is, one after another in one piece of memory: what a
     training keeps beside the weights."""
+    return flat_memory(variables)[1]
+
+
+def flat_memory(
+    variables: Iterable[Variable],
+) -> tuple[NDArray[np.float32], dict[Variable, NDArray[np.float32]]]:
+    """What ``flat`` gives, after the whole piece of memory."""
     shapes = {variable: variable.storage.shape for variable in variables}
     # Whole cache lines each, so that all begin at one.
     sizes = [math.prod(shape) for shape in shapes.values()]
     memory: NDArray[np.float32] = layout.aligned_zeros((sum(sizes),))
     ends = itertools.accumulate(sizes)
-    return {
+    return memory, {
         variable: memory[end - size : end].reshape(shape)
         for (variable, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
     }

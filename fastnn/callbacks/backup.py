@@ -71,6 +71,8 @@ class BackupAndRestore(Callback):
         OSError: in ``fit``, before it trains, the directory can't be read or written.
     """
 
+    only_first_process = True
+
     def __init__(
         self,
         backup_dir: str | os.PathLike[str],

@@ -46,6 +46,8 @@ class Callback:
         statistics_window: Steps for which a unit must be silent to count as dead in them.
         statistics_at_once: ``on_statistics`` must be called before the step after those, because it
             may end the training, which is to end at the same step each time.
+        only_first_process: it writes files or prints: where several processes share a training
+            (``distribution``), only the hooks of the first one's are called.
     """
 
     # On the class, so that a subclass need not call ``super().__init__()``.
@@ -53,6 +55,7 @@ class Callback:
     statistics_every: int = 0
     statistics_window: int = 0
     statistics_at_once: bool = False
+    only_first_process: bool = False
     _model: Any = None
 
     @property
@@ -163,6 +166,7 @@ class CallbackList:
         add_history: append a ``History`` if there is none.
         add_progbar: append a ``ProgbarLogger`` if there is none.
         model: given to every callback.
+        first_process: whether those are called that only the first process calls.
         params: given to every callback; see ``Callback``.
 
     Raises:
@@ -175,6 +179,7 @@ class CallbackList:
         add_history: bool = False,
         add_progbar: bool = False,
         model: Any = None,
+        first_process: bool = True,
         **params: Any,
     ) -> None:
         # Here, because both are callbacks themselves.
@@ -201,6 +206,9 @@ class CallbackList:
             self.callbacks.append(History())
         if add_progbar and not any(isinstance(each, ProgbarLogger) for each in self.callbacks):
             self.callbacks.append(ProgbarLogger())
+        self._called = [
+            each for each in self.callbacks if first_process or not each.only_first_process
+        ]
         self.set_params(params)
         if model is not None:
             self.set_model(model)
@@ -303,7 +311,7 @@ class CallbackList:
 
     def on_statistics(self, statistics: Sequence[StepStatistics]) -> None:
         """Call this hook of every callback that wants statistics, with those that it wants."""
-        for callback in self.callbacks:
+        for callback in self._called:
             every = callback.statistics_every
             wanted = [each for each in statistics if every and each.step % every == 0]
             if wanted:
@@ -311,7 +319,7 @@ class CallbackList:
 
     def on_nonfinite(self, error: NonFiniteGradientError) -> None:
         """Call this hook of every callback."""
-        for callback in self.callbacks:
+        for callback in self._called:
             callback.on_nonfinite(error)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -364,5 +372,5 @@ class CallbackList:
 
     def _call(self, hook: str, logs: Logs | None, *position: int) -> None:
         shared = {} if logs is None else dict(logs)
-        for callback in self.callbacks:
+        for callback in self._called:
             getattr(callback, hook)(*position, shared)

@@ -41,6 +41,8 @@ class ModelCheckpoint(MonitorCallback):
             exist.
     """
 
+    only_first_process = True
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

@@ -26,6 +26,8 @@ class CSVLogger(Callback):
         ValueError: ``separator`` is not one character.
     """
 
+    only_first_process = True
+
     def __init__(
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
     ) -> None:

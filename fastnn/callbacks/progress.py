@@ -21,6 +21,8 @@ class ProgbarLogger(Callback):
     which ``GradientHealth`` adds to the logs, are too many to be shown.
     """
 
+    only_first_process = True
+
     def __init__(self) -> None:
         self._verbose = 0
         self._in_fit = False

@@ -49,6 +49,8 @@ class TensorBoard(Callback):
         TypeError, ValueError: An argument is not what it must be.
     """
 
+    only_first_process = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",

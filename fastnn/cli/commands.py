@@ -21,7 +21,7 @@ from fastnn.cli import (
     train,
     warning_lines,
 )
-from fastnn.errors import NonFiniteGradientError
+from fastnn.errors import NonFiniteGradientError, ProcessError
 
 COMMANDS = {
     "train": train,
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except NonFiniteGradientError as diverged:
         _report(parsed.command, f"training diverged: {diverged}")
         return status.DIVERGED
-    except (ValueError, TypeError, OSError, MemoryError, ImportError) as fault:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError, ProcessError) as fault:
         _report(parsed.command, _describe(fault))
         return status.BAD_INPUT
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastnn.cli import (
     model_file,
@@ -19,10 +20,14 @@ from fastnn.cli import (
     output,
     problem,
     resuming,
+    several,
     table,
     termination,
     training,
 )
+
+if TYPE_CHECKING:
+    from fastnn.distribution import DataParallel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     problem.add_arguments(parser)
     network.add_arguments(parser)
     training.add_arguments(parser)
+    parser.add_argument(
+        "--distribute",
+        action="store_true",
+        help="share each batch with the other processes of `mpirun -n N fastnn train ...`; "
+        "--batch-size is that of all together (needs fastnn[mpi])",
+    )
     result = parser.add_argument_group("output")
     result.add_argument(
         "--resume",
@@ -49,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, test, save; the exit status."""
+    if arguments.distribute:
+        return several.run(lambda distribution: _run(arguments, distribution))
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace, distribution: DataParallel | None = None) -> int:
     import fastnn
 
     training.check(arguments)
@@ -69,11 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.verbose:
             model.summary()
         sys.stdout.flush()
-    else:
+    elif several.speaks(distribution):
         table.print_warnings(wanted.warnings)
     backup = resuming.backup(arguments.resume, wanted, arguments) if arguments.resume else None
-    trained = training.train(model, wanted, arguments, quiet=arguments.quiet, backup=backup)
+    trained = training.train(
+        model, wanted, arguments, quiet=arguments.quiet, backup=backup, distribution=distribution
+    )
     termination.ignore()  # what it asks for, a model that is saved, is what comes now
+    if not several.speaks(distribution):
+        return trained.status
     if arguments.save and trained.began:
         model_file.save(trained.model, arguments.save, wanted.class_names, wanted.form)
     if arguments.json:
@@ -88,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
             },
             "parameters": trained.model.count_params(),
             "threads": fastnn.get_num_threads(),
+            "processes": 1 if distribution is None else distribution.size,
             "fastnn": fastnn.__version__,
         })  # fmt: skip
     training.report(trained, arguments, quiet=arguments.quiet, backup=backup)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastnn._checks import check_integer
 from fastnn.callbacks import Callback
 from fastnn.callbacks.backup import FILE
-from fastnn.cli import network, source, status, termination
+from fastnn.cli import network, several, source, status, termination
 from fastnn.cli.problem import Problem
 
 if TYPE_CHECKING:
     from fastnn.callbacks import BackupAndRestore
+    from fastnn.distribution import DataParallel
     from fastnn.models import Model
     from fastnn.optimizers import Optimizer
 
@@ -266,6 +267,7 @@ def train(
     quiet: bool = False,
     fit_arguments: Mapping[str, Any] | None = None,
     backup: BackupAndRestore | None = None,
+    distribution: DataParallel | None = None,
 ) -> Trained:
     """Train a compiled model, and test it.
 
@@ -275,6 +277,7 @@ def train(
         backup: To go on from, and to keep.
         fit_arguments: Go before those of the options; but callbacks add up, and the options' rows
             to validate on are taken.
+        distribution: Of several processes, the first one tests.
     """
     from fastnn import callbacks
 
@@ -294,15 +297,25 @@ def train(
         _decay(model.optimizer, -(-n_train // settings["batch_size"]) * arguments.epochs)
     stopped: KeyboardInterrupt | None = None
     begin = time.perf_counter()
-    saved_first = nullcontext() if backup is None else termination.deferred(backup.save_now)
+    speaks = several.speaks(distribution)
+    saved_first = (
+        nullcontext()
+        if backup is None
+        else termination.deferred(
+            # The first process saves, ends, and takes the others along.
+            backup.save_now if speaks else lambda then: True
+        )
+    )
     try:
         with saved_first:
             model.fit(
                 problem.x, problem.y, epochs=arguments.epochs, callbacks=watching,
-                verbose=0 if quiet else "auto", **settings,
+                verbose=0 if quiet else "auto", distribution=distribution, **settings,
             )  # fmt: skip
     except KeyboardInterrupt as signal:
         stopped = signal
+    if distribution is not None:
+        distribution._processes.begin()  # those that are here go on to the end together
     seconds = time.perf_counter() - begin
     where, iterations = str(position), model.optimizer.iterations
     history = dict(model.history.history if model.history else {})
@@ -316,7 +329,7 @@ def train(
         }
     model = _in_own_units(problem, model)
     test: dict[str, float] = {}
-    if not isinstance(stopped, termination.Terminated):
+    if speaks and not isinstance(stopped, termination.Terminated):
         try:
             test = _tested(model, problem)
         except KeyboardInterrupt as signal:

@@ -38,13 +38,14 @@ class BoundFunction:
         capacity: int,
     ) -> None:
         self._function = function
-        self._arguments = [(_view(each, arena, capacity), each.by_rows) for each in arguments]
+        self._arguments = [(view(each, arena, capacity), each.by_rows) for each in arguments]
 
     def __call__(self, rows: int) -> None:
         self._function(*(view[:rows] if by_rows else view for view, by_rows in self._arguments))
 
 
-def _view(argument: Memory, arena: NDArray[np.uint8], capacity: int) -> NDArray[Any]:
+def view(argument: Memory, arena: NDArray[np.uint8], capacity: int) -> NDArray[Any]:
+    """The memory as an array."""
     buffer = argument.buffer
     if buffer.array is None:
         memory = arena[buffer.offset :]

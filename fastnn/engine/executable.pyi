@@ -33,4 +33,6 @@ class Executable:
         every: int = 0,
         records: NDArray[np.float64] | None = None,
         times: NDArray[np.float64] | None = None,
+        process: int = 0,
+        processes: int = 1,
     ) -> int: ...

@@ -22,6 +22,7 @@ from fastnn.kernels.op cimport NONFINITE, SCRATCH, UNPROVEN, Kernel, Op, Queue, 
 from fastnn.kernels.operands cimport MAX_INTEGERS, MAX_NUMBERS, MAX_TENSORS
 from fastnn._warnings import warn
 from fastnn.engine.calls import BoundFunction
+from fastnn.engine.processes import Exchange, rows_of
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.engine.threads import usable_cores
 from fastnn.kernels import (
@@ -66,9 +67,10 @@ cdef class Executable:
     cdef fnn_sparse sparse[MAX_SOURCES]
     cdef readonly object program
     cdef Turns turns
-    cdef object arena, tensors, calls, scratch
+    cdef object arena, tensors, calls, scratch, exchange
     cdef readonly int64_t capacity
     cdef int n_ops
+    cdef int meeting       # as in Run
     cdef char *leavable    # as in Run
     cdef Queue *queues
     # Of the last run: why it was halted, and what was left out.
@@ -84,6 +86,7 @@ cdef class Executable:
         self.turns = turns
         self.capacity = program.capacity
         self.n_ops = len(program.ops)
+        self.meeting = -1
         try:
             self.arena = aligned_zeros((max(program.arena_bytes, 1),), np.uint8)
         except MemoryError as error:
@@ -114,8 +117,11 @@ cdef class Executable:
             op.closing = row.spec.closing
             op.band, op.band_rows = row.band, row.band_rows
             if row.function is not None:
-                call = BoundFunction(row.function, row.arguments, self.arena, self.capacity)
+                bind = Exchange if row.spec.meets else BoundFunction
+                call = bind(row.function, row.arguments, self.arena, self.capacity)
                 self.calls.append(call)
+                if row.spec.meets:
+                    self.meeting, self.exchange = o, call
                 op.function = <void *> call
             op.positions = row.positions
             for i, buffer in enumerate(row.tensors):
@@ -150,7 +156,7 @@ cdef class Executable:
     def run(self, list sources, const int64_t[::1] order, int64_t first, int64_t last, int64_t batch_size,
             const float[:, ::1] scalars, double[::1] sums, list outputs, int n_threads, double seconds,
             counter=None, bint skip=False, int64_t every=0, double[:, ::1] records=None,
-            double[:, :, :, ::1] times=None):
+            double[:, :, :, ::1] times=None, int process=0, int processes=1):
         """Run batches order[first : last] until done or `seconds` are over; returns the position reached.
 
         A batch that the program's guard halts ends the run before it: then `unproven` or `nonfinite` is
@@ -167,6 +173,8 @@ cdef class Executable:
         when it came to the op, began it after a wait, and ended it, in seconds on the monotonic clock, and the
         seconds that it took. The last "op" is the wait that ends a step. In a band the first op begins and ends
         for all. What is left out leaves its entries as they are.
+        process, processes: of which each does its part of the rows of every batch; `batch_size` and positions are
+        those of all together.
 
         Raises what a function of the user's raised; its batch does not count. RuntimeError: it would train a
         model that another thread is training.
@@ -180,7 +188,7 @@ cdef class Executable:
         cdef int64_t steps
         if len(sources) > MAX_SOURCES or len(outputs) > MAX_OUTPUTS:
             raise ValueError(f"a model can have up to {MAX_SOURCES} inputs and targets and {MAX_OUTPUTS} outputs")
-        if not 1 <= batch_size <= self.capacity:
+        if batch_size < 1 or rows_of(batch_size, 0, processes) > self.capacity:  # the first has the most
             raise ValueError(f"batch_size {batch_size} is not within the program's capacity {self.capacity}")
         if not 0 <= first <= last <= order.shape[0]:
             raise ValueError(f"rows {first} to {last} are not within the order of {order.shape[0]}")
@@ -225,6 +233,9 @@ cdef class Executable:
             if found[0] < steps or found[1:] != wanted[1:]:
                 raise ValueError(f"times must have shape {wanted}, got {found}")
             run.times, run.times_threads = &times[0, 0, 0, 0], n_threads
+        run.process, run.processes, run.meeting = process, processes, self.meeting
+        if self.exchange is not None:
+            self.exchange.clear()
         run.leavable = self.leavable
         run.done = first
         run.queues = self.queues

@@ -29,6 +29,9 @@ cdef struct Run:
     int64_t first          # position of the next batch
     int64_t last
     int64_t batch_size
+    int process            # number of this process among those that share each batch, ...
+    int processes          # ... of which there are so many
+    int meeting            # the op where they meet; -1 for none
     const float *scalars   # (steps, n_scalars)
     int64_t n_scalars
     double deadline        # seconds on the monotonic clock

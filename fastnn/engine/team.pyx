@@ -15,6 +15,9 @@ Design
 - A step may take seconds. Where no weight has changed yet, member 0 then looks for signals every tenth of a
   second, between ops and between the tasks of a band. If a handler raises, all leave the rest of the step, as
   after a function of the user's; a step that changes weights comes to its end.
+- Processes that train together share the rows of each batch, in fours (csrc/random.inc.c). They meet in every step:
+  one that has no rows goes to the meeting at once. One that leaves the step before it ends its run, and whoever asked
+  for that tells the others. Nobody leaves a step after the meeting: the others take it.
 - Who wants to know where a step goes gives an array for time stamps; without one nobody looks at a clock.
 - Runs that go on at the same time share the process's cores (cores.h): each asks anew when it begins.
 - A team has as many threads as there can be (team.h), which is known before OpenMP finds out in its way.
@@ -27,7 +30,9 @@ from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastnn.engine.turns cimport begin_steps, end_steps, fnn_awaited
-from fastnn.kernels.op cimport NONFINITE, PROCEED, SCRATCH, TASKS, Op, Queue, Step, Verdict, parts, smaller, take
+from fastnn.kernels.op cimport (
+    NONFINITE, PROCEED, ROWS_TOGETHER, SCRATCH, TASKS, Op, Queue, Step, Verdict, parts, share, smaller, take
+)
 from fastnn.engine.threads import stack_bytes
 
 cdef extern from "barrier.h" nogil:
@@ -156,7 +161,7 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
     """What each member of the team does."""
     cdef Step step = run.step
     cdef const Op *op
-    cdef int64_t at = run.first
+    cdef int64_t at = run.first, begin = 0, end = 0
     cdef int64_t number = 0, observed = 0
     cdef Queue *queues
     cdef Queue *next_queues
@@ -174,9 +179,11 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
         next_queues = run.queues + ((number + 1) & 1) * run.n_ops * run.n_threads
         for o in range(run.n_ops):
             next_queues[o * run.n_threads + i].taken = 0
-        step.rows = run.batch_size if run.last - at > run.batch_size else run.last - at
-        step.order = run.order + at
-        step.first = at
+        step.batch = smaller(run.batch_size, run.last - at)
+        share(step.batch, ROWS_TOGETHER, run.process, run.processes, &begin, &end)
+        step.rows, step.row = end - begin, begin
+        step.order = run.order + at + begin
+        step.first = at + begin
         step.number = run.step.number + number
         if run.scalars != NULL:
             step.scalars = run.scalars + number * run.n_scalars
@@ -196,6 +203,8 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             o += op.band if op.band else 1
             if op.observing and step.record == NULL:
                 continue
+            if step.rows == 0 and this < run.meeting:
+                continue
             stamp(times, this, ARRIVED)
             if op.wait:
                 fnn_wait(&run.barrier, n)
@@ -213,14 +222,14 @@ cdef void member(Run *run, int i, int n) noexcept nogil:
             if times != NULL and not op.band:
                 times[this * STAMPS + BUSY] = times[this * STAMPS + ENDED] - times[this * STAMPS + BEGAN]
         halted = verdict.state != PROCEED and not (run.skip and verdict.state == NONFINITE)
-        at += step.rows
+        at += step.batch
         if i == 0:
             if halted:
                 run.verdict = verdict
             elif not run.failed:
                 run.done = at
                 if verdict.state != PROCEED:
-                    run.skipped_rows += step.rows
+                    run.skipped_rows += step.batch
                 elif step.record != NULL:
                     step.record[0] = step.number
             run.stop[number & 1] = halted or run.failed or now() > run.deadline or (

@@ -11,6 +11,7 @@ from fastnn.engine import openmp
 
 _MAX_THREADS = 256
 _n_threads: int | None = None
+_said = False
 
 
 def _from_environment(name: str) -> int | None:
@@ -92,6 +93,18 @@ def in_threads(work: Callable[..., None], parts: Sequence[tuple[int, int]]) -> N
             work(*part)
 
 
+def _told_by_environment() -> int | None:
+    return _from_environment("FASTNN_NUM_THREADS") or _from_environment("OMP_NUM_THREADS")
+
+
+def share_cores(processes: int) -> None:
+    """So many processes, this one among them, may use the same cores: unless somebody has said how
+    many threads this one uses, it takes its share."""
+    global _n_threads
+    if not _said and _told_by_environment() is None:
+        _n_threads = max(1, usable_cores() // processes)
+
+
 def get_num_threads() -> int:
     """Threads that training and prediction use.
 
@@ -102,11 +115,7 @@ def get_num_threads() -> int:
     """
     global _n_threads
     if _n_threads is None:
-        _n_threads = (
-            _from_environment("FASTNN_NUM_THREADS")
-            or _from_environment("OMP_NUM_THREADS")
-            or usable_cores()
-        )
+        _n_threads = _told_by_environment() or usable_cores()
     limit = openmp.limit()
     return _n_threads if limit is None else min(_n_threads, limit)
 
@@ -118,12 +127,12 @@ def set_num_threads(n: int) -> None:
         TypeError: if ``n`` is not an integer.
         ValueError: if ``n`` is not within 1..256.
     """
-    global _n_threads
+    global _n_threads, _said
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"n must be an integer, got {n!r}")
     if not 1 <= n <= _MAX_THREADS:
         raise ValueError(f"n must be within 1..{_MAX_THREADS}, got {n}")
-    _n_threads = int(n)
+    _n_threads, _said = int(n), True
 
 
 def show_config() -> None:

@@ -90,7 +90,7 @@ cdef Places compose(const Step *step, const int64_t *moves, int64_t count, int64
     for m in range(count):
         if move[KIND]:
             noise.key, noise.stream = <uint64_t> move[KEY], <uint32_t> move[STREAM]
-            noise.step, noise.threshold, noise.scale = step.number, 0, 0
+            noise.step, noise.threshold, noise.scale, noise.row = step.number, 0, 0, step.row
             step.k.draw(&noise, row, words)
         for axis in range(2):
             if move[KIND] & (MIRROR_ROWS if axis == 0 else MIRROR_COLUMNS):

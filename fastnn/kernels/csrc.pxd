@@ -49,6 +49,7 @@ cdef extern from "fnn.h" nogil:
         uint32_t stream
         uint32_t threshold
         float scale
+        int64_t row
 
     ctypedef struct fnn_warp:
         int64_t height

@@ -420,7 +420,7 @@ cdef void sum_penalties(const Op *op, const Step *step, int i, int n) noexcept n
     if i == 0:
         for j in range(o.d.blocks):
             total += penalties[j]
-        step.sums[o.d.sum] += total * step.rows
+        step.sums[o.d.sum] += total * step.batch
 
 
 cdef void regularize_activity(const Op *op, const Step *step, int i, int n) noexcept nogil:
@@ -444,7 +444,7 @@ cdef void regularize_activity(const Op *op, const Step *step, int i, int n) noex
                 if not o.d.accumulate:
                     for c in range(FNN_BLOCK):
                         dy[j * o.stride.y + r * FNN_BLOCK + c] = 0.0
-                step.k.regularize(FNN_BLOCK, o.f.l1 / <float> step.rows, o.f.l2 / <float> step.rows,
+                step.k.regularize(FNN_BLOCK, o.f.l1 / <float> step.batch, o.f.l2 / <float> step.batch,
                                   y + j * o.stride.y + r * FNN_BLOCK, dy + j * o.stride.y + r * FNN_BLOCK)
         if (r + 1) % op.positions == 0:
             row_values[r // op.positions] = <float> total

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from fastnn.kernels.csrc cimport FNN_BLOCK, fnn_target
 from fastnn.kernels.op cimport Op, Step, share_rows
-from fastnn.kernels.operands cimport Loss, Metric, SumRows, Target
+from fastnn.kernels.operands cimport AddSums, Loss, Metric, SumRows, Target
 
 
 cdef inline bint target_of_rows(const Target *target, const Op *op, const Step *step, int i, int n,
@@ -31,7 +31,7 @@ cdef void loss(const Op *op, const Step *step, int i, int n) noexcept nogil:
         t.features, t.stride = o.d.features, o.stride.y_pred
         t.params = &o.f.params[0]
         # mean: the batch's loss is the rows' mean, else their sum
-        t.scale = o.f.scale / <float> step.rows if o.d.mean else o.f.scale
+        t.scale = o.f.scale / <float> step.batch if o.d.mean else o.f.scale
         step.k.loss[o.d.kind](&t)
 
 
@@ -47,19 +47,31 @@ cdef void metric(const Op *op, const Step *step, int i, int n) noexcept nogil:
 cdef void sum_rows(const Op *op, const Step *step, int i, int n) noexcept nogil:
     """A sum += the means over their lines of the rows' values, in their order and in float64; by one
     member. times_rows: the sum over all lines is the batch's value, of which the mean over rows is wanted:
-    each row counts it once. lines: of a row."""
+    each row counts it once. lines: of a row. into: the sums of this step in this process, to be exchanged."""
     cdef const SumRows *o = <const SumRows *> &op.operands
     cdef const float *values = <const float *> o.t.values  # IN (rows, lines)
+    cdef double *sums = step.sums if o.t.into == NULL else <double *> o.t.into
     cdef double total = 0.0
     cdef int64_t r
     if i == 0:
         for r in range(step.rows * o.d.lines):
             total += values[r]
-        step.sums[o.d.sum] += total * step.rows if o.d.times_rows else total / o.d.lines
+        sums[o.d.sum] += total * step.batch if o.d.times_rows else total / o.d.lines
+
+
+cdef void add_sums(const Op *op, const Step *step, int i, int n) noexcept nogil:
+    """The sums of this step in all processes, added to those of the steps before; by one member."""
+    cdef const AddSums *o = <const AddSums *> &op.operands
+    cdef const double *sums = <const double *> o.t.sums  # IN (count,)
+    cdef int64_t k
+    if i == 0:
+        for k in range(o.d.count):
+            step.sums[k] += sums[k]
 
 
 KERNELS = {
     "loss": <size_t> &loss,
     "metric": <size_t> &metric,
     "sum_rows": <size_t> &sum_rows,
+    "add_sums": <size_t> &add_sums,
 }

@@ -17,6 +17,8 @@ cdef enum:
     SCRATCH = 135168
     # Rows are shared out in units of this many: a block of the transposed layout.
     ROW_UNIT = 16
+    # Rows of a batch that stay in one process: random numbers are made for so many.
+    ROWS_TOGETHER = 4
     # Tasks for each member, where there is enough to do: the last ones even out the members' speeds.
     TASKS = 4
 
@@ -37,7 +39,7 @@ cdef enum:
     PROCEED = 0
     UNPROVEN = 1   # a gradient might overflow: only looking at it can tell
     NONFINITE = 2  # a gradient has an infinity or NaN
-    FAILED = 3     # a function of the user's raised an exception
+    FAILED = 3     # a function of the user's raised an exception, or another process failed
 
 ctypedef struct Verdict:
     int state              # other than PROCEED: the rest of the step is left out
@@ -45,7 +47,9 @@ ctypedef struct Verdict:
 
 ctypedef struct Step:
     const fnn_kernels *k
-    int64_t rows           # of this batch, at most the capacity
+    int64_t rows           # of this batch that this process has, at most the capacity
+    int64_t batch          # rows of the batch: all processes have them together
+    int64_t row            # number of the first of `rows` in the batch: a multiple of 4
     const int64_t *order   # (rows,): rows of the data set
     int64_t first          # position of the batch in the output (predict)
     int64_t number         # steps of the optimizer before this one: a key of random numbers
@@ -112,6 +116,7 @@ cdef inline fnn_noise noise_of(const Noise *operands, const Step *step, float sc
     noise.stream = <uint32_t> operands.stream
     noise.threshold = <uint32_t> operands.threshold
     noise.scale = scale
+    noise.row = step.row * operands.lines
     return noise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fastnn.engine.processes import Processes
 from fastnn.kernels.layout import BLOCK
 from fastnn.lowering.emitter import Emitter
 from fastnn.lowering.gradients.need import Need
@@ -30,11 +31,14 @@ class Builder(Emitter):
     Attributes:
         updates: To train; None to evaluate or predict.
         store: Store every weight gradient before the first update.
+        processes: Of which each does its part of every batch, if there are others.
+        averaged: Sums over the batch, beside gradients, of which processes take the mean.
         weight_gradients: Those of weights; backward adds to them, the stages take them.
         gradients: Those of values, as far as they have been summed up.
         after_guard: What else to do once it is known that all gradients are finite.
         row_values: What to sum over rows: the operands of ``sum_rows``.
         sums: Names of what a step adds to.
+        summed_up: What all processes together add to them, once the step is sure.
         unpacked: Copies in C order, for functions in Python.
         failed: Where functions in Python may fail: what they write and the guard of the updates
             reads.
@@ -42,10 +46,13 @@ class Builder(Emitter):
 
     updates: Updates | None = None
     store: bool = False
+    processes: Processes | None = None
     gradients: dict[Value, Gradient] = field(default_factory=dict, init=False)
     after_guard: list[Callable[[], None]] = field(default_factory=list, init=False)
     row_values: list[dict[str, Buffer | float | None]] = field(default_factory=list, init=False)
     sums: list[str] = field(default_factory=list, init=False)
+    summed_up: Buffer | None = field(default=None, init=False)
+    averaged: list[Buffer] = field(default_factory=list, init=False)
     unpacked: dict[Value | Variable, Buffer] = field(default_factory=dict, init=False)
     failed: Buffer | None = field(default=None, init=False)
 
@@ -54,9 +61,10 @@ class Builder(Emitter):
         need, halts = Need.NOTHING, False
         if self.updates is not None:
             trained = [v for node in self.trace.nodes for v in node.variables() if v.trainable]
-            need = max(self.updates.need(trained), Need.WHOLE if self.store else Need.NOTHING)
+            stores = self.store or self.processes is not None
+            need = max(self.updates.need(trained), Need.WHOLE if stores else Need.NOTHING)
             halts = self.updates.halts
-        self.weight_gradients = WeightGradients(self, need, halts)
+        self.weight_gradients = WeightGradients(self, need, halts, self.processes is not None)
         self.penalties: Buffer | None = None
         self.needs_gradient: set[Value] = set()
         for node in self.trace.nodes:
@@ -141,9 +149,16 @@ class Builder(Emitter):
         y, accumulate = self.weight_gradients.store(variable)
         self.emit("pack", x=x, y=y, accumulate=accumulate, **_of_weight(variable))
 
-    def pack(self, x: Buffer, y: Buffer, features: int, accumulate: bool = False) -> None:
-        """y [+]= x, which is (rows, features) in C order."""
-        self.emit("pack", x=x, y=y, features=features, by_rows=True, accumulate=accumulate)
+    def pack(
+        self, x: Buffer, y: Buffer, features: int, accumulate: bool = False, mean: bool = False
+    ) -> None:
+        """y [+]= x, which is (rows, features) in C order.
+
+        mean: x is the gradient of a mean over the rows that this process has of the batch.
+        """
+        self.emit(
+            "pack", x=x, y=y, features=features, by_rows=True, accumulate=accumulate, mean=mean
+        )
 
 
 def _of_weight(variable: Variable) -> dict[str, int]:

@@ -3,6 +3,7 @@
 The ops of a training program stand in this order:
 - what is made of the old weights alone; gather the batch, forward, losses and metrics;
 - the chain of input gradients down to the first layer, which needs only the old weights;
+- where several processes share the batch, the exchange of gradients and sums;
 - the guard, which stops the step if a gradient is not finite;
 - all weight gradients with their updates, none of which waits for another;
 - sums of losses and metrics.
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fastnn.engine.processes import Processes
 from fastnn.lowering.arena import place
 from fastnn.lowering.bands import form_bands
 from fastnn.lowering.builder import Builder
+from fastnn.lowering.exchange import exchange
 from fastnn.lowering.fuse import fuse
 from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.gradients.stage import emit_gradients
@@ -40,6 +43,7 @@ def lower(
     predict: bool = False,
     store: bool = False,
     window: int = 0,
+    processes: Processes | None = None,
 ) -> Program:
     """The program for batches of up to ``capacity`` rows.
 
@@ -52,6 +56,7 @@ def lower(
         store: Store every weight gradient before the first update, whether the updates need it or
             not: to look at each whether it is finite.
         window: Can take statistics; a unit that is 0 for so many steps counts as dead.
+        processes: Each does its rows of every batch: ``capacity`` of them, at most.
 
     The program reads its sources in this order: inputs; targets of the objectives that have one;
     weights of those that are weighted.
@@ -65,7 +70,7 @@ def lower(
         for output, objective in zip(trace.outputs, objectives, strict=False)
         if objective.loss is not None
     }
-    builder = Builder(trace, capacity, sparse or {}, updates, store)
+    builder = Builder(trace, capacity, sparse or {}, updates, store, processes)
     observation = Observation(builder, window) if window else None
     if observation is not None:
         observation.begin()
@@ -82,11 +87,15 @@ def lower(
     if updates is not None:
         for node in reversed(trace.nodes):
             _backward(builder, node)
-        if builder.failed is not None:
+        if builder.failed is not None and processes is None:
             builder.emit("guard_calls", failed=builder.failed)
         emit_gradients(builder, observation)
+    else:
+        exchange(builder)
     for operands in builder.row_values:
         builder.emit("sum_rows", **operands)
+    if builder.summed_up is not None:
+        builder.emit("add_sums", sums=builder.summed_up, count=len(builder.sums))
     if builder.penalties is not None:
         builder.emit(
             "sum_penalties", penalties=builder.penalties, sum=builder.sums.index(PENALTY),

@@ -43,6 +43,7 @@ class OpSpec:
     observing: it is done only in a step whose statistics are taken.
     closing: it is done even if a guard has stopped the step for good.
     decides: it may stop the step.
+    meets: other processes, which wait there.
     """
 
     tensors: dict[str, Tensor]
@@ -52,6 +53,7 @@ class OpSpec:
     observing: bool = False
     closing: bool = False
     decides: bool = False
+    meets: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ _PARAMS = ("param_0", "param_1", "param_2")
 _DENSE = ("inputs", "units", "kernel_block", "by_rows", "activation")
 _PICTURE = ("height", "width", "channels", "row_of_x", "row")
 _TILES = ("lower", "whole", "right", "corner")
-_NOISE = ("key", "stream", "threshold")
+_NOISE = ("key", "stream", "threshold", "lines")
 _PARTS = {
     "": BOTH, "_slot_0": BOTH, "_slot_1": BOTH, "_slot_2": BOTH,
     "_gradient": BOTH, "_squares": WRITE, "_summaries": WRITE.of("V"),
@@ -261,7 +263,8 @@ OPS: dict[str, OpSpec] = {
     ),
     "metric": OpSpec(_TARGET, ("features", "kind"), ("scale", "param_0")),
     "sum_rows": OpSpec(
-        {"values": READ}, ("sum", "times_rows", "lines"), shared=TASKS, closing=True
+        {"values": READ, "into": BOTH.of("f8")}, ("sum", "times_rows", "lines"),
+        shared=TASKS, closing=True,
     ),
     # backward
     "softmax_backward": OpSpec(
@@ -467,10 +470,13 @@ OPS: dict[str, OpSpec] = {
         {"x": READ, "y": WRITE}, ("features", "by_rows", "rows", "stride")
     ),
     "pack": OpSpec(
-        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate"),
+        {"x": READ, "y": BOTH}, ("features", "by_rows", "rows", "stride", "accumulate", "mean"),
     ),
     "call": OpSpec({"failed": WRITE}, shared=TASKS),
     "guard_calls": OpSpec({"failed": READ}, shared=TASKS, decides=True),
+    # other processes
+    "exchange": OpSpec({"failed": WRITE}, shared=TASKS, meets=True),
+    "add_sums": OpSpec({"sums": _READ_F8}, ("count",), shared=TASKS, closing=True),
     # predictions
     "scatter": OpSpec({"x": READ}, ("features", "output")),
 }  # fmt: skip

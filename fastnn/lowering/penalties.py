@@ -24,7 +24,8 @@ def is_penalized(trace: Trace) -> bool:
 
 def penalize(builder: Builder) -> None:
     """Add the penalties of activations, with their gradients, and of weights, before the step
-    changes them."""
+    changes them. Those of weights come after an exchange with other processes: all do them, whether
+    they have rows or not."""
     for node in builder.trace.nodes:
         y = node.output
         if y.penalty is None:
@@ -38,6 +39,14 @@ def penalize(builder: Builder) -> None:
             features=y.features, accumulate=accumulate, l1=y.penalty[0], l2=y.penalty[1],
         )  # fmt: skip
         builder.add_sum(PENALTY, rows)
+    if _regularized(builder.trace) and PENALTY not in builder.sums:
+        builder.sums.append(PENALTY)
+    if builder.processes is None:
+        penalize_weights(builder)
+
+
+def penalize_weights(builder: Builder) -> None:
+    """Add the penalties of weights."""
     regularized = _regularized(builder.trace)
     penalties = np.zeros(sum(variable.storage.shape[0] for variable, _ in regularized))
     at = 0
@@ -51,8 +60,6 @@ def penalize(builder: Builder) -> None:
         at += blocks
     if regularized:
         builder.penalties = Buffers.of_array("penalties", penalties, passing=True)
-        if PENALTY not in builder.sums:
-            builder.sums.append(PENALTY)
 
 
 def _regularized(trace: Trace) -> list[tuple[Variable, Regularizer]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.engine.processes import Processes
 from fastnn.kernels.layout import ALIGNMENT, BLOCK, activation_rows, n_blocks
 from fastnn.lowering.ops import EXAMPLES, LINES, OPS, ROWS, TASKS, OpSpec
 from fastnn.lowering.record import Record
@@ -64,7 +65,8 @@ class Argument:
 class Op:
     """An op with its operands, in the order of its row in the table.
 
-    function: What a ``call`` calls, in Python; ``arguments``: with what.
+    function: What a ``call`` calls, in Python, or whom an ``exchange`` meets; ``arguments``: with
+        what.
     """
 
     name: str
@@ -80,7 +82,7 @@ class Op:
     """Ops from this one on that are gone through together, ..."""
     band_rows: int = 1
     """... so many rows of the batch at a time."""
-    function: Callable[..., None] | None = None
+    function: Callable[..., None] | Processes | None = None
     arguments: Sequence[Argument] = ()
 
     @property
@@ -235,15 +237,15 @@ def _code(dtype: np.dtype[Any]) -> str:
 def places_to_leave(ops: Sequence[Op]) -> list[bool]:
     """For each op, whether the team may leave the step there and meet at the next wait, and nothing
     has changed but what the step itself needs: no weight, nothing that the optimizer keeps, no sum.
+    Nor after the exchange with other processes: they don't leave the step.
 
     Of steps whose statistics are taken it does not hold.
     """
     lasting = len(ops)
     for number, op in enumerate(ops):
-        if op.spec.closing or any(
-            writes and buffer.array is not None and not buffer.passing
-            for buffer, writes in op.accesses()
-        ):
+        kept = [buffer for buffer, writes in op.accesses() if writes and buffer.array is not None]
+        adds = op.spec.closing and not kept  # to the sums, which are no operand
+        if adds or op.spec.meets or any(not buffer.passing for buffer in kept):
             lasting = number
             break
     found, wait = [], len(ops)

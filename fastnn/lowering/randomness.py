@@ -18,9 +18,13 @@ class Stream:
     seed: int
     number: int
 
-    def settings(self) -> dict[str, int]:
-        """Integers of an op."""
-        return {"key": self.seed, "stream": self.number}
+    def settings(self, lines: int = 1) -> dict[str, int]:
+        """Integers of an op.
+
+        Args:
+            lines: Rows of random numbers for each row of the batch; 0 if they are not of the batch.
+        """
+        return {"key": self.seed, "stream": self.number, "lines": lines}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Mask:
         """What is kept is multiplied by this."""
         return 1.0 / (1.0 - self.rate)
 
-    def settings(self) -> dict[str, int]:
+    def settings(self, lines: int = 1) -> dict[str, int]:
         """Integers of an op: a 32-bit random number below the threshold drops."""
         threshold = min(math.ceil(self.rate * 2**32), 2**32 - 1)
-        return {**self.stream.settings(), "threshold": threshold}
+        return {**self.stream.settings(lines), "threshold": threshold}

@@ -147,7 +147,7 @@ def _callable_loss(
     builder.call(compute, *arguments.values())
     if gradient is not None:
         into, accumulate = builder.contribution(output)
-        builder.pack(gradient, into, output.features, accumulate)
+        builder.pack(gradient, into, output.features, accumulate, mean=True)
 
 
 def _metric(

@@ -92,22 +92,43 @@ def capture(
     Raises:
         TypeError: A callback's state can't be kept in a file.
     """
-    rate = model.optimizer._learning_rate
     parts, arrays = states.taken_apart(
         {"position": asdict(position), "callbacks": callbacks.state_dict()},
         "BackupAndRestore", _ARRAYS,
     )  # fmt: skip
     backup = {
         **parts,
-        # A schedule follows from the number of steps.
-        "learning_rate": rate if isinstance(rate, float) else None,
-        "random": utils.random_state(),
-        "seeds": [[getattr(layer, name) for name in names] for layer, names in _seeded(model)],
+        **beside_weights(model),
         "settings": dict(settings),
     }
     return Container(
         saving.weights_of(model), {**model._training_state(), **arrays}, {"backup": backup}
     )
+
+
+def beside_weights(model: Learner) -> dict[str, Any]:
+    """What else a training goes on from: the rate, random numbers and seeds, as JSON values."""
+    rate = model.optimizer._learning_rate
+    return {
+        # A schedule follows from the number of steps.
+        "learning_rate": rate if isinstance(rate, float) else None,
+        "random": utils.random_state(),
+        "seeds": [[getattr(layer, name) for name in names] for layer, names in _seeded(model)],
+    }
+
+
+def restore_beside_weights(model: Learner, state: Mapping[str, Any]) -> None:
+    """Take back what ``beside_weights`` gave of such a model.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    utils.restore_random_state(state["random"])
+    for (layer, names), seeds in zip(_seeded(model), state["seeds"], strict=True):
+        for name, seed in zip(names, seeds, strict=True):
+            setattr(layer, name, seed)
+    if state["learning_rate"] is not None:
+        model.optimizer.learning_rate = state["learning_rate"]
 
 
 def described(model: Learner) -> dict[str, Any]:
@@ -231,11 +252,7 @@ class Resumption:
             except ValueError:
                 utils.restore_random_state(random_before)
                 raise
-            for (layer, names), seeds in zip(_seeded(model), backup["seeds"], strict=True):
-                for name, seed in zip(names, seeds, strict=True):
-                    setattr(layer, name, seed)
-            if backup["learning_rate"] is not None:
-                model.optimizer.learning_rate = backup["learning_rate"]
+            restore_beside_weights(model, backup)
             self._callbacks.load_state_dict(self._states)
 
 

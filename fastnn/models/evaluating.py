@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.callbacks import CallbackList
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
+from fastnn.engine.processes import Processes
 from fastnn.images.dataset import ImageDataset
 from fastnn.losses import CallableLoss
 from fastnn.lowering.objective import Objective
@@ -17,6 +18,7 @@ from fastnn.models import arguments
 from fastnn.models.feeding import feed
 from fastnn.models.learner import Learner
 from fastnn.models.passes import ROWS_AT_A_TIME, Progress
+from fastnn.models.sharing import agree_on_batch
 from fastnn.models.totals import Logs
 
 
@@ -65,19 +67,26 @@ def evaluate_checked(
     batch_size: int,
     steps: int | None,
     callbacks: CallbackList,
+    processes: Processes | None = None,
 ) -> Logs:
-    """Loss and metrics of checked data; the callbacks hear of a test."""
+    """Loss and metrics of checked data; the callbacks hear of a test.
+
+    Args:
+        processes: Each does its rows of every batch.
+    """
     callbacks.on_test_begin()
-    progress = Progress(model, callbacks, "test")
+    progress = Progress(model, callbacks, "test", None, processes)
     if isinstance(data, Dataset):
         rows = _rows(data, batch_size, steps)
         # Where nobody hears of a batch and no loss depends on them, batches are the cache's affair.
         if not progress.hears_batches and not _depends_on_batches(model._objectives()):
-            batch_size = min(rows, ROWS_AT_A_TIME)
+            batch_size = min(rows, ROWS_AT_A_TIME * (1 if processes is None else processes.size))
         progress.run(data, np.arange(rows), batch_size)
     else:
         for x, y, weight in data.epoch():
             dataset = feed(model, x, y, weight)
+            if processes is not None:
+                agree_on_batch(processes, dataset)
             progress.run(dataset, np.arange(len(dataset)), len(dataset))
         if not progress.rows:
             raise ValueError("the data to evaluate yielded no batch")

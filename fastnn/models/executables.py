@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
+from fastnn.engine.processes import Processes
 from fastnn.engine.threads import get_num_threads
 from fastnn.engine.turns import Turns, after_fork, before_fork
 from fastnn.graph import Network
@@ -226,6 +227,7 @@ class Executables:
         longest_rows: Mapping[int, int],
         store: bool = False,
         window: int = 0,
+        processes: Processes | None = None,
     ) -> Pool:
         """Executables to train or evaluate with. See ``lower`` for the arguments."""
         # Rounded up, so that few programs serve all batches of an iterable.
@@ -235,15 +237,16 @@ class Executables:
             return ProgramKey(
                 state, capacity, tuple(sparse.items()),
                 tuple(map(objective_settings, objectives)), updates and update_settings(updates),
-                store=store, window=window,
+                store=store, window=window, processes=processes,
             )  # fmt: skip
 
         return self._pool(
             key,
             lambda traced: lower(
-                traced, capacity, objectives, updates, sparse, store=store, window=window
+                traced, capacity, objectives, updates, sparse, store=store, window=window,
+                processes=processes,
             ),
-        )
+        )  # fmt: skip
 
     def lend(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from fastnn._checks import check_integer, check_real
 from fastnn.callbacks import BackupAndRestore, CallbackList, History
 from fastnn.data.batches import Batches, is_batches, is_list_of_batches
 from fastnn.data.dataset import Dataset
+from fastnn.engine.processes import Processes
 from fastnn.errors import NonFiniteGradientError
 from fastnn.images.dataset import ImageDataset
-from fastnn.models import arguments, backups
+from fastnn.models import arguments, backups, sharing
 from fastnn.models.backups import Position, Resumption, Within
 from fastnn.models.evaluating import evaluate_checked
 from fastnn.models.executables import Observing
@@ -147,9 +148,17 @@ class Fit:
     rows: Dataset
 
     def __init__(
-        self, model: Learner, plan: Plan, data: FitData, callbacks: Any, verbose: str | int
+        self,
+        model: Learner,
+        plan: Plan,
+        data: FitData,
+        callbacks: Any,
+        verbose: str | int,
+        processes: Processes | None = None,
     ) -> None:
         self.model, self.plan, self.data = model, plan, data
+        self._processes = processes
+        first_process = processes is None or processes.rank == 0
         self._calibrated = False
         steps, examples = plan.steps_per_epoch, None
         if isinstance(data.train, Dataset):
@@ -157,7 +166,8 @@ class Fit:
             steps = steps or -(-examples // plan.rows)
         self.callbacks = CallbackList(
             callbacks, add_history=True, add_progbar=verbose != 0, model=model,
-            epochs=plan.epochs, verbose=verbose, steps=steps, examples=examples,
+            first_process=first_process, epochs=plan.epochs, verbose=verbose, steps=steps,
+            examples=examples,
         )  # fmt: skip
         self._observing: Observing | None = None
         if self.callbacks.statistics_every:
@@ -166,7 +176,9 @@ class Fit:
                 self.callbacks.on_statistics, self.callbacks.statistics_at_once,
             )  # fmt: skip
         self.history = next(c for c in self.callbacks.callbacks if isinstance(c, History))
-        self._backup = _only_backup(self.callbacks)
+        self._given_backup = _only_backup(self.callbacks)
+        # The state is the same in all processes: the first one writes it.
+        self._backup = self._given_backup if first_process else None
         self._logs: Logs = {}
 
     def run(self) -> History:
@@ -179,11 +191,19 @@ class Fit:
 
     def _run(self) -> History:
         model, data = self.model, self.data
+        processes = self._processes
+        if processes is not None:
+            sharing.check(model, self.callbacks)
+            sharing.compare(
+                processes, model, asdict(self.plan), self.callbacks, data.train, data.validation
+            )
         model.stop_training = False
         model.history = self.history
         if isinstance(data.train, Dataset):
             calibrate(model, data.train)
             self.rows = data.train.part(slice(None))
+        if processes is not None:
+            sharing.share_state(processes, model)
         for each in (data.train, data.validation):
             if isinstance(each, Dataset):
                 each.find_nonzeros(model._executables.scales_of_sparse_inputs())
@@ -206,8 +226,8 @@ class Fit:
         if resumption is not None:
             resumption.apply()
             first = resumption.position.epoch
-            assert self._backup is not None
-            self._backup.note_resumption(first)
+            if self._backup is not None:
+                self._backup.note_resumption(first)
             self._logs = resumption.position.logs
             if resumption.position.stopped:
                 return
@@ -220,10 +240,12 @@ class Fit:
             if data.validation is not None and (epoch + 1) % plan.validation_freq == 0:
                 validated = evaluate_checked(
                     model, data.validation, plan.validation_batch_size or plan.rows,
-                    plan.validation_steps, self.callbacks,
+                    plan.validation_steps, self.callbacks, self._processes,
                 )  # fmt: skip
                 logs |= {f"val_{name}": value for name, value in validated.items()}
             self.callbacks.on_epoch_end(epoch, logs)
+            if self._processes is not None:
+                sharing.agree_on_epoch(self._processes, model, epoch)
             self._logs = logs
             if self._backup is not None:
                 last = model.stop_training or epoch + 1 == plan.epochs
@@ -234,7 +256,7 @@ class Fit:
 
     def _epoch(self, epoch: int, within: Within | None) -> Logs:
         model, train = self.model, self.data.train
-        progress = Progress(model, self.callbacks, "train", self._observing)
+        progress = Progress(model, self.callbacks, "train", self._observing, self._processes)
         if within is not None:
             progress.restore(within.progress)
         if isinstance(train, Dataset):
@@ -263,6 +285,10 @@ class Fit:
             if not self._calibrated:
                 self._calibrated = True
                 calibrate(model, dataset)
+                if self._processes is not None:
+                    sharing.share_state(self._processes, model)
+            if self._processes is not None:
+                sharing.agree_on_batch(self._processes, dataset)
             self.rows = dataset
             self._train(
                 progress, dataset, np.arange(len(dataset)), len(dataset),
@@ -297,9 +323,12 @@ class Fit:
     # Backups
 
     def _resumption(self) -> Resumption | None:
-        if self._backup is None or self._backup.found is None:
+        found = self._backup.found if self._backup is not None else None
+        if self._processes is not None and self._given_backup is not None:
+            found = sharing.share_backup(self._processes, found)
+        if found is None:
             return None
-        path, content = self._backup.found
+        path, content = found
         return Resumption(content, path, self.model, self.callbacks, self._settings())
 
     def _catch_up(self, resumption: Resumption) -> Within | None:
@@ -350,9 +379,11 @@ class Fit:
     def _settings(self) -> dict[str, Any]:
         """What must not change on the way, since the result would."""
         plan, train, validation = self.plan, self.data.train, self.data.validation
-        assert self._backup is not None
+        assert self._given_backup is not None
+        shared = {} if self._processes is None else {"processes": self._processes.size}
         return {
-            **self._backup.settings,
+            **self._given_backup.settings,
+            **shared,
             **backups.described(self.model),
             "batch_size": plan.rows,
             "shuffle": plan.shuffle,

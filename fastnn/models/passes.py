@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks import CallbackList
 from fastnn.data.dataset import Dataset
+from fastnn.engine.processes import Processes, rows_of
 from fastnn.errors import NonFiniteGradientError
 from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
 from fastnn.models.executables import Observing, Pool
 from fastnn.models.learner import Learner
 from fastnn.models.runner import Borders, Runner, Training
+from fastnn.models.sharing import agree_on_stop, gather_predictions
 from fastnn.models.totals import Logs, Totals
 
 ROWS_AT_A_TIME = 256
@@ -49,6 +51,7 @@ def run_pass(
     before: Callable[[int], None] | None = None,
     after: Callable[[int, int], bool] | None = None,
     pauses: Pauses | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train on, or evaluate, the rows ``order`` of a data set; adds to ``totals``.
 
@@ -58,14 +61,17 @@ def run_pass(
         observing: To take statistics of its steps.
         one_by_one, before, after: See ``Runner.run``.
         pauses: Where training could be left to be gone on with.
+        processes: Each does its rows of every batch.
     """
     executables = model._executables
     objectives, weighted = objectives_for(totals.objectives, dataset)
     window = observing.window if observing is not None else 0
 
+    capacity = batch_size if processes is None else rows_of(batch_size, 0, processes.size)
+
     def pool(store: bool = False) -> Pool:
         return executables.pool(
-            batch_size, objectives, updates, dataset.longest_rows, store, window
+            capacity, objectives, updates, dataset.longest_rows, store, window, processes
         )
 
     training = None
@@ -87,10 +93,12 @@ def run_pass(
 
     reached = Runner(
         pool(), dataset.sources(weighted), order, batch_size, totals.sums, predictions,
-        signature.multiply_adds, training,
+        signature.multiply_adds, training, processes,
     ).run(
         one_by_one, before, count, pauses and Borders(pauses.steps_at_a_time, keep_state)
     )  # fmt: skip
+    if processes is not None:
+        gather_predictions(processes, predictions, reached, batch_size)
     totals.collector.keep(dataset, order[:reached], predictions)
 
 
@@ -119,6 +127,7 @@ class Progress:
     Args:
         phase: "train" or "test".
         observing: Takes statistics of the steps.
+        processes: Each does its rows of every batch; all have the same totals.
     """
 
     def __init__(
@@ -127,7 +136,9 @@ class Progress:
         callbacks: CallbackList,
         phase: str,
         observing: Observing | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self._processes = processes
         self._model = model
         self._callbacks = callbacks
         self._training = phase == "train"
@@ -178,6 +189,8 @@ class Progress:
                 self._end(self._batches - 1, self.logs(whole=False))
             if self._training:
                 self._callbacks.on_train_progress(self.rows, self.logs(whole=False))
+                if self._processes is not None and self.hears_batches:
+                    agree_on_stop(self._processes, self._model)
             return self._training and self._model.stop_training
 
         def reached(at: int, state: Callable[[], dict[str, Any]]) -> None:
@@ -189,6 +202,7 @@ class Progress:
                 self._model, dataset, order, batch_size, self._totals, updates,
                 self._observing, one_by_one=self.hears_batches, before=before, after=after,
                 pauses=pauses and Pauses(pauses.steps_at_a_time, reached),
+                processes=self._processes,
             )  # fmt: skip
         except NonFiniteGradientError as error:
             error.batch += batches_before

@@ -39,6 +39,7 @@ class ProgramKey(NamedTuple):
         predict: Writes the outputs.
         store: Stores every gradient, as ``lower`` says.
         window: Of the statistics, as ``lower`` says; 0 for none.
+        processes: Who shares each batch, as ``lower`` says.
     """
 
     network: Hashable
@@ -49,6 +50,7 @@ class ProgramKey(NamedTuple):
     predict: bool = False
     store: bool = False
     window: int = 0
+    processes: Hashable = None
 
 
 def network_settings(trace: Trace) -> tuple[Hashable, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.engine.executable import Executable
+from fastnn.engine.processes import Processes, rows_of
 from fastnn.engine.sources import Rows, SparseRows
 from fastnn.errors import NonFiniteGradientError
 from fastnn.lowering.program import Program
@@ -76,6 +77,7 @@ class Runner:
         outputs: Where predictions go.
         work: Multiply-adds of a row.
         training: To train.
+        processes: Each does its rows of every batch; all have the same of everything here.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Runner:
         outputs: list[NDArray[np.float32]],
         work: int,
         training: Training | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self._pool = pool
         self._sources = sources
@@ -95,7 +98,11 @@ class Runner:
         self._batch_size = batch_size
         self._sums = sums
         self._outputs = outputs
-        self._threads = threads_for(min(batch_size, len(order)) * work)
+        self._process, self._processes = 0, 1
+        if processes is not None:
+            self._process, self._processes = processes.rank, processes.size
+        rows = rows_of(min(batch_size, len(order)), 0, self._processes)
+        self._threads = threads_for(rows * work)
         self._training = training
         self._at = 0
         self._batches = 0
@@ -155,7 +162,8 @@ class Runner:
         if training is None:
             done = executable.run(
                 self._sources, self._order, at, last, size, None, self._sums, self._outputs,
-                self._threads, executables.INTERVAL,
+                self._threads, executables.INTERVAL, process=self._process,
+                processes=self._processes,
             )  # fmt: skip
         else:
             optimizer, observing = training.optimizer, training.observing
@@ -167,7 +175,8 @@ class Runner:
             done = executable.run(
                 self._sources, self._order, at, last, size, training.scalars(steps), self._sums,
                 self._outputs, self._threads, executables.INTERVAL, optimizer,
-                optimizer.nonfinite == "skip", every, records,
+                optimizer.nonfinite == "skip", every, records, None, self._process,
+                self._processes,
             )  # fmt: skip
             if observing is not None and records is not None:
                 observing.take(executable.program.record.statistics(records))

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks import History
 from fastnn.data.dataset import Dataset
+from fastnn.distribution import DataParallel
 from fastnn.images.dataset import ImageDataset
 from fastnn.lowering.gradients.settings import Updates
 from fastnn.lowering.objective import Objective
+from fastnn.models import sharing
 from fastnn.models.arguments import check_verbose, held_arrays
 from fastnn.models.compiled import Compiled
 from fastnn.models.evaluating import evaluate
@@ -231,6 +233,7 @@ class Trainer(ABC):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        distribution: DataParallel | None = None,
     ) -> History:
         """Train for ``epochs`` passes over the data. Arguments and results are Keras 3's.
 
@@ -257,6 +260,8 @@ class Trainer(ABC):
             validation_steps: Batches of a validation.
             validation_batch_size: As ``batch_size``.
             validation_freq: Validate every so many epochs.
+            distribution: ``distribution.DataParallel()``: the processes that ``mpirun`` started
+                share each batch, and have the same weights. All call ``fit`` with the same.
 
         Returns:
             History: ``history`` has a list of values, one an epoch, for each of loss and metrics.
@@ -265,28 +270,30 @@ class Trainer(ABC):
             TypeError, ValueError: Something in the data or arguments is wrong; nothing has changed.
             KeyboardInterrupt: Ctrl-C. The model is as the last whole step left it, ``history`` has
                 the epochs that ended, and ``fit`` can be called again.
+            ProcessError: Another process of ``distribution`` has failed.
         """
-        if isinstance(x, ImageDataset):
-            if validation_split:
-                raise ValueError(
-                    "fit: validation_split can't be taken from x, whose pictures may lie class by "
-                    "class: give it to image_dataset_from_directory"
-                )
-            shuffle = bool(shuffle) and x.shuffle
-            x, y, batch_size = held_arrays("fit", x, y, batch_size)
-        plan = Plan(
-            batch_size=batch_size, epochs=epochs, shuffle=bool(shuffle),
-            initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )  # fmt: skip
-        check_verbose("fit", verbose)
-        self._check_compiled()
-        data = FitData(
-            self, plan, x=x, y=y, sample_weight=sample_weight, class_weight=class_weight,
-            validation_split=validation_split, validation_data=validation_data,
-        )  # fmt: skip
-        return Fit(self, plan, data, callbacks, verbose).run()
+        with sharing.together(distribution) as processes:
+            if isinstance(x, ImageDataset):
+                if validation_split:
+                    raise ValueError(
+                        "fit: validation_split can't be taken from x, whose pictures may lie class "
+                        "by class: give it to image_dataset_from_directory"
+                    )
+                shuffle = bool(shuffle) and x.shuffle
+                x, y, batch_size = held_arrays("fit", x, y, batch_size)
+            plan = Plan(
+                batch_size=batch_size, epochs=epochs, shuffle=bool(shuffle),
+                initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )  # fmt: skip
+            check_verbose("fit", verbose)
+            self._check_compiled()
+            data = FitData(
+                self, plan, x=x, y=y, sample_weight=sample_weight, class_weight=class_weight,
+                validation_split=validation_split, validation_data=validation_data,
+            )  # fmt: skip
+            return Fit(self, plan, data, callbacks, verbose, processes).run()
 
     def train_on_batch(
         self,

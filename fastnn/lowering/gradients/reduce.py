@@ -1,9 +1,9 @@
 """Gradients are summed up and stored.
 
 A product's own op adds up its slices of the examples; where several products share a weight, each
-adds to what is there. What nobody else adds to is finished in the same op, while it is at hand. Who
-adds up gradients of other processes does it here, over the flat memory: then ``made_once`` is true
-of none.
+adds to what is there. What nobody else adds to is finished in the same op, while it is at hand.
+Gradients of other processes are added to the flat memory (``lowering/exchange.py``): then
+``made_once`` is true of none.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnn.lowering.builder import Builder
+from fastnn.lowering.exchange import exchange
 from fastnn.lowering.gradients import product_norms
 from fastnn.lowering.gradients.finish import finish
 from fastnn.lowering.gradients.guard import guard
@@ -29,6 +30,7 @@ def emit_gradients(builder: Builder, observation: Observation | None) -> None:
         else:
             stored.append(product)
     squares = reduce(builder, stored)
+    exchange(builder)
     norms = product_norms.emit(builder, by_norm)
     guard(builder, finish(builder, squares), norms)
     if observation is not None:

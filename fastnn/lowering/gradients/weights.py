@@ -14,7 +14,7 @@ from fastnn.lowering.gradients.product import WeightProduct
 from fastnn.lowering.gradients.proof import ONE, Proof, units
 from fastnn.lowering.program import Buffer, Buffers
 from fastnn.lowering.values import Value
-from fastnn.variables import Variable, flat
+from fastnn.variables import Variable, flat_memory
 
 
 class WeightGradients:
@@ -23,6 +23,7 @@ class WeightGradients:
     Args:
         need: What must be known of them before the first update.
         halts: A step stops before its updates if a gradient is not finite.
+        shared: Other processes add to every gradient.
 
     Attributes:
         products: Gradients to be computed when all input gradients are there.
@@ -34,14 +35,16 @@ class WeightGradients:
         norms: Of the stored gradients, then of those that only have a norm, squared.
     """
 
-    def __init__(self, emitter: Emitter, need: Need, halts: bool) -> None:
+    def __init__(self, emitter: Emitter, need: Need, halts: bool, shared: bool = False) -> None:
         self.need = need
         self.halts = halts
+        self._shared = shared
         self.products: list[WeightProduct] = []
         self.stored: dict[Variable, Buffer] = {}
         self.proved: set[Variable] = set()
         self.norms: NDArray[np.float64] = np.zeros(0)
         self._emitter = emitter
+        self._memory: NDArray[np.float32] = np.zeros(0, np.float32)
         self._flat: dict[Variable, NDArray[np.float32]] = {}
         self.proof: Proof | None = None
         if halts and need == Need.NOTHING:
@@ -74,7 +77,8 @@ class WeightGradients:
     def made_once(self, product: WeightProduct) -> bool:
         """Whether nobody else contributes to the product's gradients: they are whole as soon as it
         has summed them up."""
-        return sum(other.kernel is product.kernel for other in self.products) == 1
+        alone = sum(other.kernel is product.kernel for other in self.products) == 1
+        return alone and not self._shared
 
     def store(self, variable: Variable) -> tuple[Buffer, bool]:
         """Where the gradient of a weight goes, and whether it is added to what is there.
@@ -85,7 +89,8 @@ class WeightGradients:
             return self.stored[variable], True
         if not self._flat:
             nodes = self._emitter.trace.nodes
-            self._flat = flat(v for node in nodes for v in node.variables() if v.trainable)
+            trained = [v for node in nodes for v in node.variables() if v.trainable]
+            self._memory, self._flat = flat_memory(trained)
         self.stored[variable] = Buffers.of_array(
             f"d_{variable.path}", self._flat[variable], passing=True
         )
@@ -94,6 +99,10 @@ class WeightGradients:
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Path of the weight -> the gradient that is stored, packed."""
         return {variable.path: self._flat[variable] for variable in self.stored}
+
+    def memory(self) -> Buffer:
+        """All stored gradients, one after another."""
+        return Buffers.of_array("gradients", self._memory, passing=True)
 
     def norm(self, number: int) -> Buffer:
         """Where that gradient's squared norm goes."""

@@ -34,7 +34,7 @@ class ActivatedNode(LoweredNode):
 
     def drops(self) -> dict[str, int]:
         """Integers of the op that computes f."""
-        return self.mask.settings() if self.mask is not None else {}
+        return self.mask.settings(self.output.positions) if self.mask is not None else {}
 
     def room_for_z(self, builder: Builder) -> Buffer | None:
         """Set ``z``, if it is to be kept."""

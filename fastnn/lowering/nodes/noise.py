@@ -22,6 +22,11 @@ POINTS = 16
 """How many points the quadrature for expectations has."""
 
 
+def lines_of_numbers(value: Value) -> int:
+    """Rows of random numbers for each row of the batch: see ``count_rows`` of the kernels."""
+    return 1 if value.positions == 1 else -(-value.positions // 4) * 4
+
+
 class NoiseNode(LoweredNode):
     """Noise on the activations, in training only."""
 
@@ -45,8 +50,12 @@ class DroppingNode(NoiseNode):
     def _emit(self, builder: Builder, x: Buffer, y: Buffer, accumulate: bool = False) -> None:
         builder.emit(
             self.op, x=x, y=y, features=self.output.features, accumulate=accumulate,
-            scale=self.mask.scale, **self.mask.settings(),
+            scale=self.mask.scale, **self.mask.settings(self._lines()),
         )  # fmt: skip
+
+    def _lines(self) -> int:
+        """Rows of random numbers for each row of the batch."""
+        return lines_of_numbers(self.output)
 
 
 class DropoutNode(DroppingNode):
@@ -60,6 +69,9 @@ class DropChannelsNode(DroppingNode):
 
     op = "drop_channels"
 
+    def _lines(self) -> int:
+        return 1
+
 
 @dataclass(eq=False)
 class GaussianNoiseNode(NoiseNode):
@@ -71,7 +83,8 @@ class GaussianNoiseNode(NoiseNode):
     def forward(self, builder: Builder) -> None:
         builder.emit(
             "gaussian_noise", x=builder.values[self.inputs[0]], y=builder.activation(self.output),
-            features=self.output.features, scale=self.stddev, **self.stream.settings(),
+            features=self.output.features, scale=self.stddev,
+            **self.stream.settings(lines_of_numbers(self.output)),
         )  # fmt: skip
 
     def backward(self, builder: Builder, dy: Gradient) -> None:
@@ -91,7 +104,7 @@ class DropConnectNode(DenseNode):
         settings = self.product_settings(builder)
         builder.emit(
             "drop_weights", w=builder.weight(self.kernel), dropped=self.dropped,
-            scale=self.weight_mask.scale, **self.weight_mask.settings(),
+            scale=self.weight_mask.scale, **self.weight_mask.settings(lines=0),
             **{name: settings[name] for name in ("inputs", "units", "kernel_block")},
         )  # fmt: skip
         super().forward(builder)

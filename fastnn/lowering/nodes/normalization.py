@@ -74,6 +74,7 @@ class BatchNormalizationNode(NormalizationNode):
             f"{self.name}/statistics", 4 * n_blocks(features) * STATISTICS * BLOCK
         )
         self._emit_forward(builder, "batchnorm_forward", statistics=self.statistics)
+        builder.averaged.append(self.statistics)
         builder.after_guard.append(lambda: self._update_moving(builder))
 
     def _update_moving(self, builder: Builder) -> None:
