@@ -27,7 +27,7 @@ def test_draws_are_the_same_for_a_seed() -> None:
     assert len(first) == 100
     case = first[17]
     assert case.name == "convolutions-1-017"
-    record = json.loads(json.dumps({"case": case.to_dict()}))
+    record = json.loads(json.dumps({"case": dataclasses.asdict(case)}))
     assert kinds.case_of(record) == case
     assert kinds.of(case).drawn == 1
 

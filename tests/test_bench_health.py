@@ -460,10 +460,10 @@ def test_scores_are_shares_of_the_variance() -> None:
     half = np.stack([best[:, 0], middle[:, 1]], axis=1)
     assert table_labels.score(case, best, half, False) == pytest.approx(0.5)
     assert table_labels.score(case, best, best * np.nan, False) == 0.0
-    labels = (best[:, :1] > 0).astype(float)
+    chances = 1 / (1 + np.exp(-best[:, :1]))
     binary = dataclasses.replace(case, kind="classes", loss="logits")
-    assert table_labels.score(binary, labels, 100 * (labels - 0.5), True) == pytest.approx(1.0)
-    assert table_labels.score(binary, labels, labels, False) == 1.0
+    assert table_labels.score(binary, chances, best[:, :1], True) == pytest.approx(1.0)
+    assert table_labels.score(binary, chances, chances, False) == 1.0
 
 
 def test_a_table_net_trains_if_a_sound_one_does_no_better() -> None:

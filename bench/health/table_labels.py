@@ -41,7 +41,8 @@ def score(case: TableCase, best: Array, predicted: NDArray[Any], logits: bool) -
 
     It is R2 against the target without its noise; where the loss is an absolute error or Huber's,
     of absolute errors from the median (1 - the square of their share). Of classes it is R2 of the
-    predicted probabilities against the labels (Brier's score by that of a constant).
+    predicted probabilities against the true ones: R2 against labels drawn with these (Brier's score
+    by that of a constant) is a multiple of it, in the mean, and noise.
     """
     found = predicted.reshape(best.shape).astype(np.float64)
     if case.loss in ("logits", "relu") and logits:
@@ -55,8 +56,6 @@ def score(case: TableCase, best: Array, predicted: NDArray[Any], logits: bool) -
 
 
 def _column_score(case: TableCase, best: Array, found: Array) -> float:
-    if np.ptp(best) == 0:
-        return 0.0  # labels of one kind: there is nothing to find
     if case.loss not in ("mae", "huber"):
         return float(1 - np.mean((best - found) ** 2) / best.var())
     share = np.mean(np.abs(best - found)) / np.mean(np.abs(best - np.median(best)))

@@ -29,8 +29,8 @@ class Table:
     Attributes:
         x, y: (rows, features) and (rows, columns) float32.
         xt, yt: Likewise, other rows.
-        best: Of the test rows, (rows, columns) float64: the target without its noise; of classes,
-            the labels.
+        best: Of the test rows, (rows, columns) float64: the target without its noise; of labels
+            that are 0 or 1, the chance of a 1.
     """
 
     x: NDArray[np.float32]
@@ -49,8 +49,8 @@ def table(case: TableCase, budget: TableBudget) -> Table:
     score = np.stack([_score(case, x, random) for _ in range(case.columns)], axis=1)
     if case.kind == "classes":
         odds = _SLOPE[case.noise] * (score - case.offset)
-        y = (random.random(score.shape) < 1 / (1 + np.exp(-odds))).astype(np.float64)
-        best = y
+        best = 1 / (1 + np.exp(-odds))
+        y = (random.random(score.shape) < best).astype(np.float64)
     else:
         noise = (
             random.standard_t(2.5, score.shape)

@@ -9,10 +9,13 @@ import numpy as np
 
 from bench.health import grid
 
-RULE = (101, 102, 103, 104, 105, 201, 202, 203, 204, 205, 206)
+RULE = {
+    "regression": (101, 102, 103, 104, 105, 201, 202, 203, 204, 205, 206),
+    "classes": (101, 102, 103, 104, 105, *range(201, 215)),
+}
 """Seeds of the draws on whose nets the rule was made."""
 
-FRESH = {"regression": (207, 208, 209, 210), "classes": (207, 208, 209, 210, 211, 212, 213, 214)}
+FRESH = {"regression": (207, 208, 209, 210), "classes": tuple(range(215, 223))}
 """Those on whose nets none was made: they were looked at once, when it stood."""
 
 COUNTS = {"regression": 100, "classes": 60}
