@@ -32,8 +32,9 @@ class Thresholds:
         learned_surely: A net that has learned so much, as a share of what a sound net has learned
             from the same batches, is healthy; no need to see more of it.
         learned: What it must have learned, likewise, when the last has been seen of it.
-        learned_cheap: Likewise, of a net that costs little to see to the end, by the best of three
-            sound nets; the mean of up to five folds of the rows while it is near that.
+        learned_numbers, learned_classes: Likewise, of a net that costs little to see to the end, of
+            a regression or another, by the best of three sound nets; the mean of up to five folds
+            of the rows while it is near that.
         hopeless: Less than this after four times the steps of a trial is the end.
     """
 
@@ -46,7 +47,8 @@ class Thresholds:
     small_steps: float = 1e-6
     learned_surely: float = 0.97
     learned: float = 0.91
-    learned_cheap: float = 0.8925
+    learned_numbers: float = 0.8925
+    learned_classes: float = 0.9
     hopeless: float = 0.2
 
 

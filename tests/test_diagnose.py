@@ -375,28 +375,29 @@ def test_what_counts_of_them_is_the_mean_of_the_last_looks() -> None:
     assert learns(seen(*[0.8] * 6)[:5], False, Thresholds(), cheap=True) is None
 
 
-def test_a_net_near_the_limit_goes_by_the_mean_of_its_folds() -> None:
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_net_near_the_limit_goes_by_the_mean_of_its_folds(numbers: bool) -> None:
     limits, looks = Thresholds(), stages(100, 32, cheap=True)
 
     def seen(share: float, reference: float = 0.9) -> list[Progress]:
         return [Progress(n, share * reference, (reference,)) for n in looks]
 
     def verdict(first: float, *others: float) -> bool | None:
-        return learns(seen(first), True, limits, True, [seen(each) for each in others])
+        return learns(seen(first), True, limits, True, numbers, [seen(each) for each in others])
 
-    limit = limits.learned_cheap
+    limit = limits.learned_numbers if numbers else limits.learned_classes
     assert verdict(limit - 0.02) is False and verdict(limit - 0.02, limit + 0.03, limit) is True
     assert verdict(limit + 0.02) is True and verdict(limit + 0.02, limit - 0.03, limit) is False
     assert lasting(seen(0.8), seen(1.0, 0.5)) == pytest.approx((0.61, 0.7))
     first, second = ([Progress(n, 0.6, sound) for n in looks] for sound in ((0.9, 0.7), (0.5, 0.8)))
     assert lasting(first, second) == pytest.approx((0.6, 0.75))
     broken = [*seen(1.0)[:3], Progress(3000, 0.0, (0.9,), failed=True)]
-    assert learns(seen(0.96), True, limits, True, [broken]) is False
-    for off, near in ((-0.6, False), (-0.58, True), (0.07, True), (0.09, False)):  # 0.97 is sure
-        assert is_near([seen(limit + off)], limits) is near
+    assert learns(seen(0.96), True, limits, True, numbers, [broken]) is False
+    for off, near in ((-0.62, False), (-0.58, True), (0.06, True), (0.09, False)):  # 0.97 is sure
+        assert is_near([seen(limit + off)], limits, numbers) is near
     for off, near in ((-0.06, False), (-0.04, True), (0.04, True), (0.06, False)):
         four = [seen(limit + off + each) for each in (-0.05, 0.05, 0.02, -0.02)]
-        assert is_near(four, limits) is near
+        assert is_near(four, limits, numbers) is near
     assert not is_near([seen(0.9, 0.04)], limits)
     assert not is_near([seen(0.9), broken], limits)
     # What it has lost again counts where no allowance is made.
@@ -413,7 +414,7 @@ def test_only_a_net_near_the_limit_is_seen_on_other_folds(monkeypatch: pytest.Mo
     sure = diagnose(model, x, x[:, :1] * x[:, 1:2], steps=20)
     assert sure.verdict == "healthy" and sure.folds == ()
     module = importlib.import_module("fastnn.health.diagnose")
-    monkeypatch.setattr(module, "is_near", lambda folds, limits: True)
+    monkeypatch.setattr(module, "is_near", lambda folds, limits, numbers: True)
     report = diagnose(model, x, x[:, :1] * x[:, 1:2], steps=20)
     assert report.progress == sure.progress and len(report.folds) == 4
     for fold in report.folds:

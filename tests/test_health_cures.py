@@ -250,7 +250,7 @@ def test_a_remedy_is_looked_at_on_two_folds_and_must_keep_what_it_has_learned() 
         attempt: Any = SimpleNamespace(
             change=SimpleNamespace(name="it"), trial=Trial(()), looks=looks
         )
-        outlook = Outlook(_Two(), 100, False, 100, 32, Thresholds())  # type: ignore[arg-type]
+        outlook = Outlook(_Two(), 100, False, True, 100, 32, Thresholds())  # type: ignore[arg-type]
         found = outlook.share(attempt)
         assert outlook.was_healthy("it") == (found > 0)
         return found

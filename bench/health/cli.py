@@ -27,7 +27,7 @@ from fastnn.verdicts import Thresholds
 STAGES = ("labels", "diagnoses", "cures")
 
 _LADDER = [round(0.88 + 0.0025 * i, 4) for i in range(29)]
-LADDERS = dict.fromkeys(("learned", "learned_cheap"), _LADDER)
+LADDERS = dict.fromkeys(("learned", "learned_numbers", "learned_classes"), _LADDER)
 """Thresholds that the search tries. The others only spare what is clear a longer look."""
 
 Records = dict[str, Record]

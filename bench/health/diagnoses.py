@@ -11,6 +11,7 @@ from bench.health import kinds
 from bench.health.journal import Record
 from bench.health.labels import Budget
 from bench.health.tables import TableBudget
+from fastnn.health.baseline import learns_numbers
 from fastnn.health.judge import is_cheap, learns
 from fastnn.health.report import LEARNS, Progress
 from fastnn.health.work import work_of
@@ -69,7 +70,8 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
 
     Returns:
         ``case``; ``verdict`` and ``cause``; ``progress``, what it learned, likewise of other
-        ``folds`` of the rows, and whether it was ``cheap`` to see that; ``seconds``.
+        ``folds`` of the rows, and whether it was ``cheap`` to see that; whether it is of
+        ``numbers``, a regression; ``seconds``.
     """
     start = time.perf_counter()
     report = examine(case, budget, diagnose, remedies=False)
@@ -81,6 +83,7 @@ def diagnosis(case: kinds.AnyCase, budget: Budget | TableBudget, diagnose: Diagn
         "progress": [asdict(progress) for progress in report.progress],
         "folds": [[asdict(progress) for progress in fold] for fold in report.folds],
         "cheap": is_cheap(work_of(model), _STEPS, case.batch_size),
+        "numbers": learns_numbers(model),
         "seconds": round(time.perf_counter() - start, 2),
     }
 
@@ -90,11 +93,11 @@ def verdict(record: Record, thresholds: Thresholds) -> str:
     the net was found healthy before."""
     progress = [Progress(**each) for each in record["progress"]]
     found: str = record["verdict"]
-    cheap = record.get("cheap", False)
+    cheap, numbers = record.get("cheap", False), record.get("numbers", False)
     folds = [[Progress(**each) for each in fold] for fold in record.get("folds", ())]
     for seen in range(1, len(progress) + 1):
         last = seen == len(progress)
-        learned = learns(progress[:seen], last, thresholds, cheap, folds if last else ())
+        learned = learns(progress[:seen], last, thresholds, cheap, numbers, folds if last else ())
         if learned:
             return found if found in LEARNS else "healthy"
         if learned is False:

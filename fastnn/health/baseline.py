@@ -24,6 +24,11 @@ REGRESSIONS = ("mean_squared_error", "mean_absolute_error", "huber")
 """Losses of a difference."""
 
 
+def learns_numbers(model: Model) -> bool:
+    """Whether a loss of the model is of a difference."""
+    return any(getattr(each.loss, "kind", "") in REGRESSIONS for each in model._objectives())
+
+
 def baseline_loss(model: Model, dataset: Dataset) -> float | None:
     """The loss of the best constant prediction for these targets; None where nobody knows it.
 

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn._checks import check_integer
 from fastnn.data.sparse import is_sparse
 from fastnn.health import rates
+from fastnn.health.baseline import learns_numbers
 from fastnn.health.blueprint import Blueprint
 from fastnn.health.changes import changes_for
 from fastnn.health.changes.initialization import weights_off
@@ -181,6 +182,7 @@ def diagnose(
                     folds,
                     work_of(probed),
                     has_convolutions(probed),
+                    learns_numbers(probed),
                     steps,
                     batch_size,
                     limits,
@@ -272,13 +274,13 @@ def _try(
         if not any(suspicion.verdict == "loss_mismatch" for suspicion in suspicions):
             raise
         return Trial((), error=str(error), batch_size=batch_size), (), False, None
-    cheap = is_cheap(work_of(model), steps, batch_size)
+    cheap, numbers = is_cheap(work_of(model), steps, batch_size), learns_numbers(model)
     sound = Sound(model, sample, batch_size, several=cheap)
     trial = course.go_on(steps)
     broken = trial.error is not None
     progress = [Progress(steps, trial.learned, sound.after(steps), broken, trial.loss)]
     looks = stages(steps, batch_size, cheap)
-    learned = learns(progress, False, thresholds, cheap)
+    learned = learns(progress, False, thresholds, cheap, numbers)
     if learned is None and not cheap and trial.learned < NOTHING and is_hopeless(trial):
         learned = False
     while learned is None:
@@ -290,13 +292,13 @@ def _try(
         further = total - progress[-1].steps
         own = course.hurry_on(further)
         progress.append(Progress(total, own or 0.0, sound.after(total), own is None, course.loss))
-        learned = learns(progress, total == looks[-1], thresholds, cheap)
+        learned = learns(progress, total == looks[-1], thresholds, cheap, numbers)
     folds = Folds(model, larger, batch_size, sample, sound)
     seen = [tuple(progress)]
-    while cheap and len(seen) < FOLDS and is_near(seen, thresholds):
+    while cheap and len(seen) < FOLDS and is_near(seen, thresholds, numbers):
         seen.append(_followed(model, *folds.at(len(seen)), looks, batch_size))
     if len(seen) > 1:
-        learned = learns(progress, True, thresholds, cheap, seen[1:]) is True
+        learned = learns(progress, True, thresholds, cheap, numbers, seen[1:]) is True
     return trial, tuple(seen), learned, folds
 
 

@@ -100,13 +100,14 @@ def is_cheap(work: int, steps: int, batch_size: int) -> bool:
 
 def learns(
     progress: Sequence[Progress], last: bool, thresholds: Thresholds, cheap: bool = False,
-    folds: Sequence[Sequence[Progress]] = (),
+    numbers: bool = False, folds: Sequence[Sequence[Progress]] = (),
 ) -> bool | None:  # fmt: skip
     """Whether a net learns, by what it has learned so far; None if one must see more of it.
 
     Args:
         last: There is no more to see.
         cheap: It costs nothing to see it to the end.
+        numbers: It is a regression.
         folds: What it has learned with other rows held out: then the mean counts.
     """
     if any(each[-1].failed for each in (progress, *folds)):
@@ -121,24 +122,30 @@ def learns(
     if share >= thresholds.learned_surely:
         return True
     if cheap:
-        return share >= thresholds.learned_cheap or behind < _NOISE_OF_MEANS
+        return share >= _asked(thresholds, numbers) or behind < _NOISE_OF_MEANS
     if last:
         return share >= thresholds.learned or behind < _NOISE
     hopeless = len(progress) > 1 and share < thresholds.hopeless and behind >= _NOISE
     return False if hopeless and not _falls(progress) else None
 
 
-def is_near(folds: Sequence[Sequence[Progress]], thresholds: Thresholds) -> bool:
+def is_near(
+    folds: Sequence[Sequence[Progress]], thresholds: Thresholds, numbers: bool = False
+) -> bool:
     """Whether one more fold of the rows may give another verdict on a net seen to the end."""
     if any(progress[-1].failed for progress in folds):
         return False
     kept, reference = lasting(*folds)
     if reference < NOTHING or kept >= thresholds.learned_surely * reference:
         return False
-    ahead = kept / reference - thresholds.learned_cheap
+    ahead = kept / reference - _asked(thresholds, numbers)
     if len(folds) == 1 and ahead < 0:
         return kept >= _UNLUCKY * reference
     return abs(ahead) < _DOUBT / sqrt(len(folds))
+
+
+def _asked(thresholds: Thresholds, numbers: bool) -> float:
+    return thresholds.learned_numbers if numbers else thresholds.learned_classes
 
 
 def lasting(*folds: Sequence[Progress]) -> tuple[float, float]:

@@ -27,6 +27,7 @@ class Outlook:
             looked at.
         work: Multiplications of the net for a row.
         convolutions: Whether it has some.
+        numbers: Whether it is a regression.
         steps, batch_size: Of a trial.
         thresholds: By which a net is healthy.
     """
@@ -36,12 +37,13 @@ class Outlook:
         folds: Folds,
         work: int,
         convolutions: bool,
+        numbers: bool,
         steps: int,
         batch_size: int,
         thresholds: Thresholds,
     ) -> None:
         self._folds, self._thresholds = folds, thresholds
-        self._batch_size = batch_size
+        self._batch_size, self._numbers = batch_size, numbers
         most = _MOST_WORK_OF_CONVOLUTIONS if convolutions else _MOST_WORK
         affordable = most // max(1, work * batch_size)
         self._cheap = is_cheap(work, steps, batch_size)
@@ -93,4 +95,4 @@ class Outlook:
     def _learns(self, seen: Sequence[Sequence[Progress]]) -> bool | None:
         progress, *others = seen
         ended = progress[-1].steps == self._looks[-1]
-        return learns(progress, ended, self._thresholds, self._cheap, others)
+        return learns(progress, ended, self._thresholds, self._cheap, self._numbers, others)
