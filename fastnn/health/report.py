@@ -69,7 +69,7 @@ class Progress:
     Attributes:
         steps: Since the beginning.
         learned: See ``Trial.learned``.
-        sound: What each of the nets had learned from the same batches that are known to be sound.
+        sound: What each net that is known to be sound had learned from the same batches.
         failed: Whether training has broken off.
         loss: On the rows held out; NaN if it has.
     """
